@@ -1,0 +1,2 @@
+//! The command `triveni`.
+fn main() { std::process::exit(triveni_cli::run(std::env::args_os().collect())) }

@@ -1,0 +1,4 @@
+//! Objects through which processes hand data to each other.
+
+pub mod mailbox;
+pub mod ring;

@@ -1,0 +1,3 @@
+//! The kernel calls we stand on: -1 becomes [`Error`](crate::Error), EINTR is treated once, in words.
+
+pub mod futex;

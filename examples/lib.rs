@@ -1,0 +1,1 @@
+//! The stories lie in the folders beside this file.

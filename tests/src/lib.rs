@@ -1,0 +1,1 @@
+//! Fresh names, watchdog, start and kill a peer.
