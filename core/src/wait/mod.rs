@@ -15,13 +15,13 @@ pub use spin::Spin;
 
 use crate::deadline::{Deadline, now_ns};
 use crate::error::{Error, ErrorKind, Result};
-use crate::prim::Woken;
+use crate::prim::{Woken, spin_loop};
 
 /// What a waiting loop asks about the world around its object.
 pub trait World {
     /// Ends the wait with an error if the object was removed under the waiter.
     fn still_there(&self) -> Result<()>;
-    /// Is the participant in `slot` dead? False when in doubt.
+    /// Is the participant in `slot` dead? False when in doubt. One system call.
     fn is_dead(&self, slot: u32) -> bool;
     /// Looks after participants that died without anybody waiting for them. Cheap; limits its own rate.
     fn tick(&self);
@@ -29,9 +29,14 @@ pub trait World {
     fn timed_out(&self) -> Error;
 }
 
-/// The next slices of a sleep, in milliseconds: short while a suspect is known, long otherwise.
+/// The slices of a sleep, in milliseconds: short while a suspect is known, long otherwise.
 const SUSPECT_MS: [u64; 5] = [1, 2, 4, 8, 16];
 const IDLE_MS: [u64; 4] = [1, 4, 16, 64];
+
+/// Polls before the first pause instruction: the answer of a spinning peer comes within these.
+const BARE_POLLS: u32 = 64;
+/// The clock costs ten polls, so it is read once in this many.
+const POLLS_PER_CLOCK: u32 = 16;
 
 /// The end of slice number `i`, never later than the deadline.
 fn slice_end(i: usize, suspect: bool, deadline: Deadline) -> u64 {
@@ -42,14 +47,16 @@ fn slice_end(i: usize, suspect: bool, deadline: Deadline) -> u64 {
 
 /// One place to sleep: an eventcount, a park word, or the word of a lock.
 pub trait Bell {
+    /// How long to go on looking between `prepare` and sleep: not 0 where publishers do not fence.
+    fn recheck_ns(&self) -> u64 {
+        0
+    }
     /// Announces that somebody is about to sleep; returns what [`Bell::sleep`] wants back.
     fn prepare(&self) -> u32;
     /// Sleeps unless somebody rang since `prepare`.
     fn sleep(&self, key: u32, at_ns: u64) -> Woken;
     /// Takes the announcement back, as far as that is possible.
     fn done(&self) {}
-    /// How long to go on looking between `prepare` and the first sleep: not 0 where publishers do not fence.
-    const RECHECK_NS: u64 = 0;
 }
 
 /// Waits until `attempt` answers.
@@ -57,15 +64,91 @@ pub trait Bell {
 /// `attempt` tries the operation once: `Some` is its result, `None` says that it would have to wait.
 /// `suspect` names the participant that is in the way, if one can be named. `attempt` itself repairs what a
 /// dead suspect left; this loop calls it again whenever a slice has ended, so it need not be told.
+#[inline]
 pub fn until<T>(
     world: &impl World,
     bell: &impl Bell,
     spin: &Spin,
     deadline: Deadline,
+    suspect: impl FnMut() -> Option<u32>,
+    mut attempt: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    match attempt()? {
+        Some(answer) => Ok(answer),
+        None if deadline.is_try() => Err(world.timed_out()),
+        None => contended(world, bell, spin, deadline, suspect, attempt),
+    }
+}
+
+#[cold]
+fn contended<T>(
+    world: &impl World,
+    bell: &impl Bell,
+    spin: &Spin,
+    deadline: Deadline,
+    suspect: impl FnMut() -> Option<u32>,
+    mut attempt: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let began = now_ns();
+    let end = began.saturating_add(spin.budget_ns()).min(deadline.at_ns());
+    let mut polls = 0u32;
+    let mut now = began;
+    while now < end {
+        if polls >= BARE_POLLS {
+            spin_loop();
+        }
+        if let Some(answer) = attempt()? {
+            spin.learn(now_ns() - began);
+            return Ok(answer);
+        }
+        polls += 1;
+        if polls.is_multiple_of(POLLS_PER_CLOCK) {
+            now = now_ns();
+        }
+    }
+    let answer = asleep(world, bell, deadline, suspect, attempt);
+    spin.learn(now_ns() - began);
+    answer
+}
+
+fn asleep<T>(
+    world: &impl World,
+    bell: &impl Bell,
+    deadline: Deadline,
     mut suspect: impl FnMut() -> Option<u32>,
     mut attempt: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
-    let _ = (world, bell, spin, deadline, &mut suspect, &mut attempt, slice_end as fn(_, _, _) -> _);
-    todo!()
+    let mut slice = 0;
+    loop {
+        world.still_there()?;
+        let key = bell.prepare();
+        let mut found = attempt();
+        if bell.recheck_ns() > 0 && matches!(found, Ok(None)) {
+            let end = now_ns() + bell.recheck_ns();
+            while matches!(found, Ok(None)) && now_ns() < end {
+                found = attempt();
+            }
+        }
+        let mut woken = Woken::Perhaps;
+        if matches!(found, Ok(None)) {
+            woken = bell.sleep(key, slice_end(slice, suspect().is_some(), deadline));
+            slice += 1;
+        }
+        bell.done();
+        let found = match found? {
+            None => attempt()?,
+            some => some,
+        };
+        if let Some(answer) = found {
+            return Ok(answer);
+        }
+        match woken {
+            Woken::Signal if deadline.is_interruptible() => return Err(ErrorKind::Interrupted.into()),
+            Woken::TimeUp => world.tick(),
+            Woken::Signal | Woken::Perhaps => {}
+        }
+        if deadline.passed() {
+            return Err(world.timed_out());
+        }
+    }
 }
-#[allow(dead_code)] fn _k(_: ErrorKind, _: Woken) {}
