@@ -1,2 +1,5 @@
 //! The command `triveni`.
-fn main() { std::process::exit(triveni_cli::run(std::env::args_os().collect())) }
+
+fn main() {
+    std::process::exit(triveni_cli::run(std::env::args_os().collect()))
+}
