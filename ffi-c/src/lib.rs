@@ -1,1 +1,19 @@
-//! The C ABI of triveni.
+//! The C ABI of triveni: one function for each method of the core, five lines each.
+//!
+//! A call comes in through [`boundary`], which stops panics and turns a `Result` into a number. Its
+//! arguments become references in [`argument`] and [`handle`], the only two places where a raw pointer
+//! from C is followed. Nothing here decides anything: behaviour lives in the core.
+
+#![allow(non_camel_case_types)] // C's names
+
+mod argument;
+mod boundary;
+mod deadline;
+mod error;
+mod handle;
+mod mailbox;
+mod mutex;
+mod ring;
+mod segment;
+mod semaphore;
+mod version;
