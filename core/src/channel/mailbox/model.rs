@@ -1,0 +1,200 @@
+//! The slots of a mailbox on the heap, for `tests/loom_mailbox.rs`: a message is one number in a cell that
+//! loom watches, so that a torn or premature read fails.
+
+use super::death;
+use super::slots::{Attempt, Claim, Control, Head, Heads, Oldest, Slots};
+use crate::prim::{AtomicU32, Ordering::{Acquire, Relaxed, Release}};
+use crate::wait::Bell;
+use loom::cell::UnsafeCell;
+
+/// A mailbox of a few slots.
+#[derive(Debug)]
+pub struct Model {
+    control: Control,
+    heads: Row,
+    payload: Vec<UnsafeCell<u32>>,
+    /// For peek, which reads what may be overwritten meanwhile: the same number twice.
+    copies: Vec<[AtomicU32; 2]>,
+    /// The participant that has died; 0: nobody has.
+    dead: AtomicU32,
+}
+
+#[derive(Debug)]
+struct Row(Vec<Head>);
+
+// SAFETY: heads of a vector that does not change, one for each index.
+unsafe impl Heads for Row {
+    fn head(&self, index: u32) -> &Head {
+        &self.0[index as usize]
+    }
+}
+
+/// A sender's claim that has not ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Held(Claim);
+
+impl Model {
+    /// An empty one.
+    pub fn new(capacity: u32) -> Model {
+        Model {
+            control: Control::new(),
+            heads: Row((0..capacity).map(|_| Head::new()).collect()),
+            payload: (0..capacity).map(|_| UnsafeCell::new(0)).collect(),
+            copies: (0..capacity).map(|_| [AtomicU32::new(0), AtomicU32::new(0)]).collect(),
+            dead: AtomicU32::new(0),
+        }
+    }
+
+    fn slots(&self) -> Slots<'_, Row> {
+        Slots { control: &self.control, heads: &self.heads, capacity: self.heads.0.len() as u32 }
+    }
+
+    /// Runs `life` of participant `me` until its step number `at`; afterwards everybody can know that it is dead.
+    pub fn dies<T>(&self, me: u32, at: u32, life: impl FnOnce() -> T) -> Option<T> {
+        let outcome = death::at_step(at, life);
+        if outcome.is_none() {
+            // Release: the kernel lets go of a process's lock only when its last store is done.
+            self.dead.store(me, Release);
+        }
+        outcome
+    }
+
+    /// Claims a place.
+    pub fn reserve(&self, me: u32) -> Option<Held> {
+        match self.slots().claim_send(me).unwrap() {
+            Attempt::Claimed(claim) => Some(Held(claim)),
+            _ => None,
+        }
+    }
+
+    /// Writes and sends.
+    pub fn commit(&self, held: Held, message: u32) {
+        let index = held.0.index as usize;
+        // SAFETY: a plain write, as loom's cell checks that nobody else is at it.
+        self.payload[index].with_mut(|cell| unsafe { *cell = message });
+        for half in &self.copies[index] {
+            half.store(message, Relaxed);
+        }
+        self.heads.head(held.0.index).deliveries.store(0, Relaxed);
+        assert!(self.slots().publish(held.0), "a live sender lost its claim");
+    }
+
+    /// Gives a place back.
+    pub fn cancel(&self, held: Held) {
+        assert!(self.slots().cancel(held.0), "a live sender lost its claim");
+    }
+
+    /// Sends, if there is room.
+    pub fn send(&self, me: u32, message: u32) -> bool {
+        match self.reserve(me) {
+            Some(held) => {
+                self.commit(held, message);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Receives, if there is a message.
+    pub fn receive(&self, me: u32) -> Option<u32> {
+        let Attempt::Claimed(claim) = self.slots().claim_receive(me).unwrap() else { return None };
+        // SAFETY: a plain read, as loom's cell checks that nobody writes.
+        let message = self.payload[claim.index as usize].with(|cell| unsafe { *cell });
+        assert!(self.slots().release(claim), "a live receiver lost its claim");
+        Some(message)
+    }
+
+    /// Peeks once; a message that was overwritten meanwhile is none.
+    pub fn peek(&self) -> Option<u32> {
+        let Oldest::Message { at, .. } = self.slots().oldest().unwrap() else { return None };
+        let [first, second] = &self.copies[at.index as usize];
+        let seen = (first.load(Relaxed), second.load(Relaxed));
+        if !self.slots().is_whole(at) {
+            return None;
+        }
+        assert_eq!(seen.0, seen.1, "a torn peek");
+        Some(seen.0)
+    }
+
+    /// What the sweep does, if somebody has died. The repairer may die too, at its step number `at`.
+    pub fn repair(&self, at: u32) {
+        // Acquire: pairs with `dies`, as asking the kernel for the lock does.
+        let dead = self.dead.load(Acquire);
+        if dead != 0 {
+            death::at_step(at, || self.slots().repair(dead));
+        }
+    }
+
+    /// What a receiver does that meets a dead sender's claim: the one exchange, and no more.
+    pub fn void(&self) {
+        let dead = self.dead.load(Acquire);
+        if let Ok(Oldest::Barred(claim)) = self.slots().oldest()
+            && dead != 0
+            && claim.owner() == dead
+        {
+            self.slots().void(claim);
+        }
+    }
+
+    /// Receives; sleeps for ever if nobody wakes it.
+    pub fn wait_and_receive(&self, me: u32) -> u32 {
+        let mut waited = false;
+        loop {
+            if let Some(message) = self.receive(me) {
+                if waited && self.slots().has_message() {
+                    self.control.rx.0.notify(1);
+                }
+                return message;
+            }
+            waited = true;
+            let key = self.control.rx.0.prepare();
+            if let Some(message) = self.receive(me) {
+                if self.slots().has_message() {
+                    self.control.rx.0.notify(1);
+                }
+                return message;
+            }
+            self.control.rx.0.sleep(key, u64::MAX);
+        }
+    }
+
+    /// Claims a place; sleeps for ever if nobody wakes it.
+    pub fn wait_and_send(&self, me: u32, message: u32) {
+        loop {
+            if self.send(me, message) {
+                return;
+            }
+            let key = self.control.tx.0.prepare();
+            if self.send(me, message) {
+                if self.slots().has_room() {
+                    self.control.tx.0.notify(1);
+                }
+                return;
+            }
+            self.control.tx.0.sleep(key, u64::MAX);
+        }
+    }
+
+    /// Peeks; sleeps for ever if nobody wakes it. Passes its wake on, as the message is still there.
+    pub fn wait_and_peek(&self) -> u32 {
+        loop {
+            let key = self.control.rx.0.prepare();
+            if let Some(message) = self.peek() {
+                self.control.rx.0.notify(1);
+                return message;
+            }
+            self.control.rx.0.sleep(key, u64::MAX);
+        }
+    }
+
+    /// Takes all that is left, when everybody else has ended; checks that every place that was ever used
+    /// ended in one message received or one claim made void, and that none names anybody.
+    pub fn drain(&self, received: &mut Vec<u32>, cancelled: u32) {
+        for _ in 0..4 * self.heads.0.len() {
+            received.extend(self.receive(9));
+        }
+        let voided = self.control.tally.0.voided.load(Relaxed) as u32;
+        let used: u32 = self.heads.0.iter().map(|head| head.free_turn().expect("a slot is stuck")).sum();
+        assert_eq!(used, received.len() as u32 + voided + cancelled, "received {received:?}, {voided} voided");
+    }
+}
