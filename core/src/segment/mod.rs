@@ -1,241 +1,469 @@
 //! A segment: one piece of shared memory with named objects in it.
 
+mod backing;
+pub mod directory;
+mod info;
+pub mod layout;
 pub mod object;
+pub mod region;
 
-use crate::{Mailbox, Mutex, Result, Ring, Semaphore};
+pub use info::{ObjectInfo, ObjectKind, ObjectState, ParticipantInfo, Snapshot};
+
+use crate::channel::{mailbox, ring};
+use crate::error::{Error, ErrorKind, Result};
+use crate::participant::Participant;
+use crate::sync::{mutex, semaphore};
+use crate::sys::memory;
+use crate::{Mailbox, Mutex, Ring, Semaphore, name};
+use directory::{Plan, Want};
+use object::Object;
+use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
 
-/// A process's handle on a segment. Cheap to clone; the last clone (and object) leaves the segment.
-#[derive(Clone)]
-pub struct Segment { _p: std::sync::Arc<()> }
-
-/// What to do with a segment in which nobody is alive any more.
+/// What to do with a segment in which everybody has died.
+///
+/// "Everybody" by the kernel's word, see the crate's documentation; a segment that everybody left in order is
+/// not stale.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stale {
-    /// Repair what the dead left, keep committed data.
+    /// Put right what the dead left, keep committed data.
     #[default]
     Recover,
-    /// Unlink it and make a new one (`open_or_create`); `open` reports [`ErrorKind::NotFound`](crate::ErrorKind).
+    /// Remove it. `open_or_create` then makes a new one; `open` reports [`ErrorKind::NotFound`].
     Recreate,
-    /// Refuse with [`ErrorKind::Busy`](crate::ErrorKind).
+    /// Refuse with [`ErrorKind::PeerDead`].
     Fail,
 }
 
 /// How to create or open a segment; what is not set has a default.
-#[derive(Clone, Debug, Default)]
-pub struct SegmentOptions { _p: () }
+///
+/// ```no_run
+/// # fn main() -> triveni::Result<()> {
+/// use triveni::{Segment, Stale};
+/// let lab = Segment::options().stale(Stale::Recreate).max_participants(200).open_or_create("lab", 1 << 20)?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct SegmentOptions {
+    mode: u32,
+    stale: Stale,
+    max_participants: usize,
+    max_objects: usize,
+}
+
+impl Default for SegmentOptions {
+    fn default() -> SegmentOptions {
+        SegmentOptions { mode: 0o600, stale: Stale::Recover, max_participants: 64, max_objects: 256 }
+    }
+}
 
 impl SegmentOptions {
-    /// Access mode of a new segment, 0o600 unless set. A group or world bit also admits opening one so.
-    pub fn mode(self, mode: u32) -> Self { let _ = mode; todo!() }
-    /// What to do when nobody is alive in it.
-    pub fn stale(self, stale: Stale) -> Self { let _ = stale; todo!() }
-    /// How many processes may take part, 64 unless set, at most 512.
-    pub fn max_participants(self, n: usize) -> Self { let _ = n; todo!() }
-    /// How many objects it can hold, 256 unless set, at most 65536.
-    pub fn max_objects(self, n: usize) -> Self { let _ = n; todo!() }
-    /// See [`Segment::create`].
-    pub fn create(self, name: &str, size: usize) -> Result<Segment> { let _ = (name, size); todo!() }
-    /// See [`Segment::open`].
-    pub fn open(self, name: &str) -> Result<Segment> { let _ = name; todo!() }
-    /// See [`Segment::open_or_create`].
-    pub fn open_or_create(self, name: &str, size: usize) -> Result<Segment> { let _ = (name, size); todo!() }
-    /// See [`Segment::anonymous`].
-    pub fn anonymous(self, size: usize) -> Result<Segment> { let _ = size; todo!() }
-    /// See [`Segment::from_fd`].
-    pub fn from_fd(self, fd: impl AsFd) -> Result<Segment> { let _ = fd; todo!() }
+    /// Access mode of a new segment; 0o600 unless set. With a bit for group or others it also allows opening
+    /// a segment that belongs to another user: that user can deny you service in it.
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.mode = mode & 0o777;
+        self
+    }
+
+    /// What to do when everybody who took part is dead; [`Stale::Recover`] unless set.
+    pub fn stale(mut self, stale: Stale) -> Self {
+        self.stale = stale;
+        self
+    }
+
+    /// How many processes may take part in a new segment; 64 unless set, at most 512.
+    pub fn max_participants(mut self, n: usize) -> Self {
+        self.max_participants = n;
+        self
+    }
+
+    /// How many objects a new segment can hold; 256 unless set, at most 65536.
+    pub fn max_objects(mut self, n: usize) -> Self {
+        self.max_objects = n;
+        self
+    }
+
+    /// As [`Segment::create`].
+    pub fn create(self, name: &str, size: usize) -> Result<Segment> {
+        name::check("segment", name)?;
+        Ok(Segment::named(backing::create(&self, name, size)?, name))
+    }
+
+    /// As [`Segment::open`].
+    pub fn open(self, name: &str) -> Result<Segment> {
+        name::check("segment", name)?;
+        Ok(Segment::named(backing::open(&self, name, None)?, name))
+    }
+
+    /// As [`Segment::open_or_create`].
+    pub fn open_or_create(self, name: &str, size: usize) -> Result<Segment> {
+        name::check("segment", name)?;
+        Ok(Segment::named(backing::open(&self, name, Some(size))?, name))
+    }
+
+    /// As [`Segment::anonymous`].
+    pub fn anonymous(self, size: usize) -> Result<Segment> {
+        Ok(Segment { participant: backing::anonymous(&self, size)?, name: None })
+    }
+
+    /// As [`Segment::from_fd`].
+    pub fn from_fd(self, fd: impl AsFd) -> Result<Segment> {
+        Ok(Segment { participant: backing::from_fd(&self, fd.as_fd())?, name: None })
+    }
+}
+
+/// A process's handle on a segment. Cheap to clone; the last clone or object handle leaves the segment.
+///
+/// However often a process opens a segment, it takes part in it once. Threads may share a handle. A forked
+/// child may go on using it: it becomes a participant of its own at its first operation.
+///
+/// A process that is killed, or that ends without dropping its handles, is noticed by the others: see
+/// [`Mutex`], [`Mailbox`], [`Ring`] and [`Semaphore`] for what becomes of what it held.
+///
+/// ```
+/// # fn main() -> triveni::Result<()> {
+/// use triveni::Segment;
+/// let segment = Segment::anonymous(1 << 20)?;
+/// let mailbox = segment.mailbox("TEMP_MONITOR", 100, 64)?;
+/// mailbox.send(b"hello")?;
+/// let mut buffer = [0; 64];
+/// let message = mailbox.receive(&mut buffer)?;
+/// assert_eq!(&buffer[..message.size], b"hello");
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Segment {
+    participant: Arc<Participant>,
+    name: Option<Arc<str>>,
 }
 
 impl Segment {
-    /// The size a segment has where none is given. Only what objects use is ever committed.
+    /// The size a segment has where nobody says another: 64 MiB. Only what objects use is ever committed.
     pub const DEFAULT_SIZE: usize = 64 << 20;
+
+    fn named(participant: Arc<Participant>, name: &str) -> Segment {
+        Segment { participant, name: Some(name.into()) }
+    }
+
     /// Options, to set more than name and size.
-    pub fn options() -> SegmentOptions { SegmentOptions::default() }
-    /// Makes a new segment of `size` bytes under `name` (`/dev/shm/triveni.NAME`).
-    pub fn create(name: &str, size: usize) -> Result<Segment> { Self::options().create(name, size) }
-    /// Opens an existing one.
-    pub fn open(name: &str) -> Result<Segment> { Self::options().open(name) }
+    pub fn options() -> SegmentOptions {
+        SegmentOptions::default()
+    }
+
+    /// Makes a new segment of `size` bytes (rounded up to pages), its file is `/dev/shm/triveni.NAME`.
+    /// It appears under its name complete or not at all, and keeps its size for ever.
+    ///
+    /// # Errors
+    /// `Exists`; `Invalid` for a bad name or size; `NoSpace` if the tables cannot be committed.
+    pub fn create(name: &str, size: usize) -> Result<Segment> {
+        Self::options().create(name, size)
+    }
+
+    /// Opens an existing segment.
+    ///
+    /// # Errors
+    /// `NotFound`; `Permission` if it belongs to another user; `Corrupt` if it is truncated or overwritten;
+    /// `Incompatible` if it is of another version; `NoSpace` if its table of participants is full.
+    pub fn open(name: &str) -> Result<Segment> {
+        Self::options().open(name)
+    }
+
     /// Opens the segment, or makes it. `size` is not compared with an existing one's.
-    pub fn open_or_create(name: &str, size: usize) -> Result<Segment> { Self::options().open_or_create(name, size) }
-    /// A sealed memfd: inherited over `fork`, or passed by descriptor.
-    pub fn anonymous(size: usize) -> Result<Segment> { Self::options().anonymous(size) }
-    /// A segment somebody sent us as a descriptor. Opens it anew; the descriptor stays the caller's.
-    pub fn from_fd(fd: impl AsFd) -> Result<Segment> { Self::options().from_fd(fd) }
+    ///
+    /// # Errors
+    /// As `create` and `open`, without `Exists` and `NotFound`.
+    pub fn open_or_create(name: &str, size: usize) -> Result<Segment> {
+        Self::options().open_or_create(name, size)
+    }
+
+    /// Makes a segment without a name, in a sealed memfd: for forked children, or for processes that get its
+    /// descriptor ([`Segment::fd`]). It is gone with the last process.
+    ///
+    /// # Errors
+    /// `Invalid` for a bad size; `NoSpace`.
+    pub fn anonymous(size: usize) -> Result<Segment> {
+        Self::options().anonymous(size)
+    }
+
+    /// Joins a segment that somebody sent as a descriptor. Opens it anew; the descriptor stays the caller's.
+    ///
+    /// # Errors
+    /// As `open`; `Incompatible` for a memfd that is not sealed.
+    pub fn from_fd(fd: impl AsFd) -> Result<Segment> {
+        Self::options().from_fd(fd)
+    }
+
     /// Removes the name. Who has it open goes on; the memory goes with the last one.
-    pub fn unlink(name: &str) -> Result<()> { let _ = name; todo!() }
-    /// The names of all segments on this machine that this user may see.
-    pub fn list() -> Result<Vec<String>> { todo!() }
-    /// Looks at a segment from outside: takes no slot, changes nothing.
-    pub fn inspect(name: &str) -> Result<Snapshot> { let _ = name; todo!() }
-    /// Its name; `None` for an anonymous one.
-    pub fn name(&self) -> Option<&str> { todo!() }
-    /// Its size in bytes.
-    pub fn size(&self) -> usize { todo!() }
-    /// Has its name been removed, or given to another segment?
-    pub fn is_unlinked(&self) -> bool { todo!() }
-    /// A descriptor fit for sending to another process, which calls [`Segment::from_fd`]. Never the locked one.
-    pub fn fd(&self) -> Result<OwnedFd> { todo!() }
-    /// All objects, with what is to be seen of each.
-    pub fn objects(&self) -> Result<Vec<ObjectInfo>> { todo!() }
-    /// All processes that take part, also the dead that nobody has swept yet.
-    pub fn participants(&self) -> Result<Vec<ParticipantInfo>> { todo!() }
-    /// Everything at once.
-    pub fn snapshot(&self) -> Result<Snapshot> { todo!() }
-    /// Removes an object's name. Who waits on it gets [`ErrorKind::Removed`](crate::ErrorKind); its memory
-    /// is used again once the last process has let go.
-    pub fn remove(&self, object: &str) -> Result<()> { let _ = object; todo!() }
-    /// Puts right what the dead left, now; returns how many were swept. Nobody needs to call this.
-    pub fn sweep(&self) -> Result<usize> { todo!() }
+    ///
+    /// # Errors
+    /// `NotFound`; `Permission`.
+    pub fn unlink(name: &str) -> Result<()> {
+        name::check("segment", name)?;
+        std::fs::remove_file(memory::path_of(name)).map_err(|e| match e.raw_os_error() {
+            Some(libc::ENOENT) => Error::new(ErrorKind::NotFound, format!("no segment {name:?}; `triveni ls` shows what there is")),
+            errno => Error::os(errno.unwrap_or(libc::EIO), format!("unlink segment {name:?}")),
+        })
+    }
 
-    /// Finds or creates a semaphore with `initial` permits; `initial` counts only for the creator.
-    pub fn semaphore(&self, name: &str, initial: u32) -> Result<Semaphore> { let _ = (name, initial); todo!() }
-    /// Creates; [`ErrorKind::Exists`](crate::ErrorKind) if there is one.
-    pub fn create_semaphore(&self, name: &str, initial: u32) -> Result<Semaphore> { let _ = (name, initial); todo!() }
-    /// Opens; [`ErrorKind::NotFound`](crate::ErrorKind) if there is none.
-    pub fn open_semaphore(&self, name: &str) -> Result<Semaphore> { let _ = name; todo!() }
-    /// Finds or creates a mutex.
-    pub fn mutex(&self, name: &str) -> Result<Mutex> { let _ = name; todo!() }
-    /// Creates.
-    pub fn create_mutex(&self, name: &str) -> Result<Mutex> { let _ = name; todo!() }
-    /// Opens.
-    pub fn open_mutex(&self, name: &str) -> Result<Mutex> { let _ = name; todo!() }
-    /// Finds or creates a mailbox; an existing one must have this capacity and message size.
-    pub fn mailbox(&self, name: &str, capacity: usize, message_size: usize) -> Result<Mailbox> { let _ = (name, capacity, message_size); todo!() }
-    /// Creates.
-    pub fn create_mailbox(&self, name: &str, capacity: usize, message_size: usize) -> Result<Mailbox> { let _ = (name, capacity, message_size); todo!() }
-    /// Opens one of whatever geometry.
-    pub fn open_mailbox(&self, name: &str) -> Result<Mailbox> { let _ = name; todo!() }
-    /// Finds or creates a ring of `size` bytes (rounded up to a power of two of at least 256).
-    pub fn ring(&self, name: &str, size: usize) -> Result<Ring> { let _ = (name, size); todo!() }
-    /// Creates.
-    pub fn create_ring(&self, name: &str, size: usize) -> Result<Ring> { let _ = (name, size); todo!() }
-    /// Opens one of whatever size.
-    pub fn open_ring(&self, name: &str) -> Result<Ring> { let _ = name; todo!() }
-}
-
-/// A segment seen from outside.
-#[derive(Clone, Debug)]
-pub struct Snapshot {
-    /// Its name; `None` for an anonymous one.
-    pub name: Option<String>,
-    /// Its size in bytes.
-    pub size: usize,
-    /// Bytes that header, tables and objects occupy.
-    pub used: usize,
-    /// User who created it.
-    pub uid: u32,
-    /// Access mode of the file.
-    pub mode: u32,
-    /// When it was created, seconds since 1970.
-    pub created: f64,
-    /// Who takes part.
-    pub participants: Vec<ParticipantInfo>,
-    /// What is in it.
-    pub objects: Vec<ObjectInfo>,
-}
-
-/// A process that takes part in a segment.
-#[derive(Clone, Debug)]
-pub struct ParticipantInfo {
-    /// Its number, from 1.
-    pub slot: u32,
-    /// Its pid, in the pid namespace it lives in.
-    pub pid: u32,
-    /// Its user.
-    pub uid: u32,
-    /// The name of its program.
-    pub name: String,
-    /// False: dead, and not swept yet.
-    pub alive: bool,
-    /// When it joined, seconds since 1970.
-    pub since: f64,
-}
-
-/// The kind of an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ObjectKind {
-    /// [`Semaphore`]
-    Semaphore = 1,
-    /// [`Mutex`]
-    Mutex = 2,
-    /// [`Ring`]
-    Ring = 7,
-    /// [`Mailbox`]
-    Mailbox = 8,
-}
-
-impl ObjectKind {
-    /// `semaphore`, `mutex`, `ring`, `mailbox`
-    pub fn name(self) -> &'static str { match self { Self::Semaphore => "semaphore", Self::Mutex => "mutex", Self::Ring => "ring", Self::Mailbox => "mailbox" } }
-}
-
-/// An object seen from outside.
-#[derive(Clone, Debug)]
-pub struct ObjectInfo {
-    /// Its name.
-    pub name: String,
-    /// Bytes it occupies, with its header.
-    pub size: usize,
-    /// Pids of the processes that have it open.
-    pub attached: Vec<u32>,
-    /// Its kind and what is in it.
-    pub state: ObjectState,
-}
-
-/// What is to be seen of an object from outside. A moment's truth: all of it may change while it is read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ObjectState {
-    /// A semaphore.
-    Semaphore {
-        /// Permits left.
-        value: u32,
-    },
-    /// A mutex.
-    Mutex {
-        /// Who holds it: a participant's slot and a number of a thread in that process.
-        holder: Option<(u32, u32)>,
-        /// The last holder died and nobody has called `recover` since.
-        owner_died: bool,
-    },
-    /// A mailbox.
-    Mailbox {
-        /// The most messages it holds.
-        capacity: usize,
-        /// The largest message, in bytes.
-        message_size: usize,
-        /// Messages in it.
-        len: usize,
-        /// Claims of dead senders that were given back, so far.
-        voided: u64,
-        /// Messages that dead receivers held and that were delivered again, so far.
-        redelivered: u64,
-    },
-    /// A ring.
-    Ring {
-        /// Bytes of its cells.
-        size: usize,
-        /// Bytes occupied by records.
-        used: usize,
-        /// The slot of its producer.
-        producer: Option<u32>,
-        /// The slot of its consumer.
-        consumer: Option<u32>,
-    },
-    /// Not readable: garbage, with the reason.
-    Unreadable(String),
-}
-
-impl ObjectState {
-    /// The kind; `None` where it is unreadable.
-    pub fn kind(&self) -> Option<ObjectKind> {
-        match self {
-            Self::Semaphore { .. } => Some(ObjectKind::Semaphore),
-            Self::Mutex { .. } => Some(ObjectKind::Mutex),
-            Self::Mailbox { .. } => Some(ObjectKind::Mailbox),
-            Self::Ring { .. } => Some(ObjectKind::Ring),
-            Self::Unreadable(_) => None,
+    /// The names of all segments on this machine, sorted.
+    ///
+    /// # Errors
+    /// What reading `/dev/shm` reports.
+    pub fn list() -> Result<Vec<String>> {
+        let failed = |e: std::io::Error| Error::os(e.raw_os_error().unwrap_or(libc::EIO), format!("read {}", memory::DIRECTORY));
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(memory::DIRECTORY).map_err(failed)? {
+            let file = entry.map_err(failed)?.file_name();
+            if let Some(name) = file.to_str().and_then(|f| f.strip_prefix(memory::PREFIX)) {
+                names.push(name.to_string());
+            }
         }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Looks at a segment from outside: takes no place in it and changes nothing.
+    ///
+    /// # Errors
+    /// As `open`, without `NoSpace`.
+    pub fn inspect(name: &str) -> Result<Snapshot> {
+        name::check("segment", name)?;
+        let (region, file, meta) = backing::look(name)?;
+        Ok(info::snapshot(&region, file.as_fd(), None, Some(name), meta.mode() & 0o777))
+    }
+
+    /// Its name; `None` for an anonymous one.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Its size in bytes.
+    pub fn size(&self) -> usize {
+        self.participant.region.geometry.total_size
+    }
+
+    /// Has its name been removed, or given to another segment? Always false for an anonymous one.
+    pub fn is_unlinked(&self) -> bool {
+        self.name().is_some_and(|name| is_unlinked(&self.participant, name))
+    }
+
+    /// A descriptor to send to another process, which calls [`Segment::from_fd`].
+    ///
+    /// # Errors
+    /// What opening it anew through /proc reports.
+    pub fn fd(&self) -> Result<OwnedFd> {
+        Ok(memory::reopen(self.participant.file().as_fd(), true)?.into())
+    }
+
+    /// Everything there is to see, at this moment.
+    ///
+    /// # Errors
+    /// What asking the segment's file reports.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        let me = self.participant.me()?;
+        let meta = self.participant.file().metadata().map_err(|e| Error::os(e.raw_os_error().unwrap_or(libc::EIO), "look at the segment's file"))?;
+        Ok(info::snapshot(&self.participant.region, self.participant.file().as_fd(), Some(me), self.name(), meta.mode() & 0o777))
+    }
+
+    /// All objects, with what is to be seen of each.
+    ///
+    /// # Errors
+    /// As [`Segment::snapshot`].
+    pub fn objects(&self) -> Result<Vec<ObjectInfo>> {
+        Ok(self.snapshot()?.objects)
+    }
+
+    /// All processes that take part, and the dead whom nobody has swept yet.
+    ///
+    /// # Errors
+    /// As [`Segment::snapshot`].
+    pub fn participants(&self) -> Result<Vec<ParticipantInfo>> {
+        Ok(self.snapshot()?.participants)
+    }
+
+    /// Removes an object's name. Who waits on it gets [`ErrorKind::Removed`]; its memory is used again once
+    /// the last process has let go of it.
+    ///
+    /// # Errors
+    /// `NotFound`; `Busy` if a stopped process holds the directory.
+    pub fn remove(&self, object: &str) -> Result<()> {
+        name::check("object", object)?;
+        self.participant.with_directory(|directory| directory.remove(object))?
+    }
+
+    /// Puts right, now, what the dead left; returns how many were swept. Nobody needs to call this: whoever
+    /// waits, opens or creates looks after the dead.
+    ///
+    /// # Errors
+    /// What joining reports, in a forked child.
+    pub fn sweep(&self) -> Result<usize> {
+        self.participant.me()?;
+        Ok(self.participant.sweep_all(None))
+    }
+
+    fn object(&self, kind: ObjectKind, name: &str, want: Want, plan: Option<Plan<'_>>) -> Result<Object> {
+        name::check(kind.name(), name)?;
+        let found = self.participant.with_directory(|directory| directory.obtain(name, kind, want, plan))??;
+        Object::attached(self.participant.clone(), self.name.clone(), name, found)
+    }
+
+    /// Finds or creates a semaphore; a new one holds `initial` permits.
+    ///
+    /// # Errors
+    /// `Invalid` for a bad name or more than [`Semaphore::MAX`] permits; `Incompatible` if the name is another
+    /// kind of object's; `NoSpace` if the segment or its directory is full.
+    pub fn semaphore(&self, name: &str, initial: u32) -> Result<Semaphore> {
+        self.new_semaphore(name, initial, Want::Either)
+    }
+
+    /// Creates a semaphore.
+    ///
+    /// # Errors
+    /// As [`Segment::semaphore`]; `Exists`.
+    pub fn create_semaphore(&self, name: &str, initial: u32) -> Result<Semaphore> {
+        self.new_semaphore(name, initial, Want::Create)
+    }
+
+    fn new_semaphore(&self, name: &str, initial: u32, want: Want) -> Result<Semaphore> {
+        if initial > Semaphore::MAX {
+            return Err(Error::new(ErrorKind::Invalid, format!("semaphore {name:?}: {initial} permits are more than {}", Semaphore::MAX)));
+        }
+        let initialise = |view: object::View<'_>| Semaphore::initialise(view, initial);
+        let plan = Plan { geometry: [0; 5], size: semaphore::SIZE, initialise: &initialise };
+        Semaphore::attach(self.object(ObjectKind::Semaphore, name, want, Some(plan))?)
+    }
+
+    /// Opens a semaphore.
+    ///
+    /// # Errors
+    /// `NotFound`; `Incompatible`.
+    pub fn open_semaphore(&self, name: &str) -> Result<Semaphore> {
+        Semaphore::attach(self.object(ObjectKind::Semaphore, name, Want::Open, None)?)
+    }
+
+    /// Finds or creates a mutex.
+    ///
+    /// # Errors
+    /// `Invalid` for a bad name; `Incompatible` if the name is another kind of object's; `NoSpace`.
+    pub fn mutex(&self, name: &str) -> Result<Mutex> {
+        self.new_mutex(name, Want::Either)
+    }
+
+    /// Creates a mutex.
+    ///
+    /// # Errors
+    /// As [`Segment::mutex`]; `Exists`.
+    pub fn create_mutex(&self, name: &str) -> Result<Mutex> {
+        self.new_mutex(name, Want::Create)
+    }
+
+    fn new_mutex(&self, name: &str, want: Want) -> Result<Mutex> {
+        let plan = Plan { geometry: [0; 5], size: mutex::SIZE, initialise: &|_| {} };
+        Mutex::attach(self.object(ObjectKind::Mutex, name, want, Some(plan))?)
+    }
+
+    /// Opens a mutex.
+    ///
+    /// # Errors
+    /// `NotFound`; `Incompatible`.
+    pub fn open_mutex(&self, name: &str) -> Result<Mutex> {
+        Mutex::attach(self.object(ObjectKind::Mutex, name, Want::Open, None)?)
+    }
+
+    /// Finds or creates a mailbox of `capacity` messages of at most `message_size` bytes.
+    ///
+    /// # Errors
+    /// `Invalid` for a bad name or geometry; `Incompatible` if there is one of another geometry, or another
+    /// kind of object; `NoSpace`.
+    pub fn mailbox(&self, name: &str, capacity: usize, message_size: usize) -> Result<Mailbox> {
+        let mailbox = self.new_mailbox(name, capacity, message_size, Want::Either)?;
+        if (mailbox.capacity(), mailbox.message_size()) != (capacity, message_size) {
+            return Err(other_geometry(
+                "mailbox", name,
+                format_args!("capacity {} and message size {}", mailbox.capacity(), mailbox.message_size()),
+                format_args!("{capacity} and {message_size}"),
+            ));
+        }
+        Ok(mailbox)
+    }
+
+    /// Creates a mailbox.
+    ///
+    /// # Errors
+    /// As [`Segment::mailbox`]; `Exists`.
+    pub fn create_mailbox(&self, name: &str, capacity: usize, message_size: usize) -> Result<Mailbox> {
+        self.new_mailbox(name, capacity, message_size, Want::Create)
+    }
+
+    fn new_mailbox(&self, name: &str, capacity: usize, message_size: usize, want: Want) -> Result<Mailbox> {
+        let (geometry, size) = mailbox::geometry(capacity, message_size)?;
+        mailbox::attach(self.object(ObjectKind::Mailbox, name, want, Some(Plan { geometry, size, initialise: &|_| {} }))?)
+    }
+
+    /// Opens a mailbox of whatever geometry.
+    ///
+    /// # Errors
+    /// `NotFound`; `Incompatible`.
+    pub fn open_mailbox(&self, name: &str) -> Result<Mailbox> {
+        mailbox::attach(self.object(ObjectKind::Mailbox, name, Want::Open, None)?)
+    }
+
+    /// Finds or creates a ring of `size` bytes, rounded up to a power of two of at least 256.
+    ///
+    /// # Errors
+    /// `Invalid` for a bad name or size; `Incompatible` if there is one of another size, or another kind of
+    /// object; `NoSpace`.
+    pub fn ring(&self, name: &str, size: usize) -> Result<Ring> {
+        let ring = self.new_ring(name, size, Want::Either)?;
+        let wished = size.max(256).checked_next_power_of_two().unwrap_or(0);
+        if ring.size() != wished {
+            return Err(other_geometry("ring", name, format_args!("{} bytes", ring.size()), format_args!("{wished}")));
+        }
+        Ok(ring)
+    }
+
+    /// Creates a ring.
+    ///
+    /// # Errors
+    /// As [`Segment::ring`]; `Exists`.
+    pub fn create_ring(&self, name: &str, size: usize) -> Result<Ring> {
+        self.new_ring(name, size, Want::Create)
+    }
+
+    fn new_ring(&self, name: &str, size: usize, want: Want) -> Result<Ring> {
+        let (geometry, size) = ring::geometry(size)?;
+        Ring::attach(self.object(ObjectKind::Ring, name, want, Some(Plan { geometry, size, initialise: &|_| {} }))?)
+    }
+
+    /// Opens a ring of whatever size.
+    ///
+    /// # Errors
+    /// `NotFound`; `Incompatible`.
+    pub fn open_ring(&self, name: &str) -> Result<Ring> {
+        Ring::attach(self.object(ObjectKind::Ring, name, Want::Open, None)?)
     }
 }
+
+#[cold]
+fn other_geometry(kind: &str, name: &str, there: fmt::Arguments<'_>, wished: fmt::Arguments<'_>) -> Error {
+    Error::new(
+        ErrorKind::Incompatible,
+        format!("{kind} {name:?} exists with {there}, you asked for {wished}; ask for what is there, open it as it is, or remove it first"),
+    )
+}
+
+/// Has the name been removed, or given to another segment?
+fn is_unlinked(participant: &Participant, name: &str) -> bool {
+    std::fs::symlink_metadata(memory::path_of(name)).map_or(true, |m| (m.dev(), m.ino()) != participant.file_id())
+}
+
+impl fmt::Debug for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Segment({:?}, {} bytes)", self.name().unwrap_or("anonymous"), self.size())
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -1,50 +1,155 @@
 //! What every object has: a header in front of it, a view of its memory, and the handle of a process.
 
-use std::sync::Arc;
-use crate::error::{Error, Result};
-use crate::prim::{AtomicU32, AtomicU64};
-use crate::wait::World;
+use super::directory::Found;
 use super::{ObjectKind, ObjectState};
+use crate::error::{Error, ErrorKind, Result};
+use crate::participant::{Participant, fork};
+use crate::prim::{AtomicU32, AtomicU64, Ordering::{Acquire, Relaxed, Release}};
+use crate::wait::World;
+use std::marker::PhantomData;
+use std::sync::Arc;
+// Process-private: the cached identity of a handle.
+use std::sync::atomic::AtomicU64 as Private;
 
-/// The 128 bytes in front of each object. Immutable once the object is ready, except `closed`, `attached`.
+/// The 128 bytes in front of each object. Constant once the object can be found, except `removed` and
+/// `attached`, which change under the directory's mutex.
 #[repr(C, align(128))]
 pub struct ObjectHeader {
-    pub kind: AtomicU32,
-    pub flags: AtomicU32,
-    pub len: AtomicU64,
-    pub gen_: AtomicU32,
-    pub closed: AtomicU32,
-    pub g: [AtomicU64; 5],
-    pub attached: [AtomicU64; 8],
+    kind: AtomicU32,
+    removed: AtomicU32,
+    len: AtomicU64,
+    generation: AtomicU32,
+    _zero: AtomicU32,
+    geometry: [AtomicU64; 5],
+    /// One bit for each participant that has a handle: bit `slot - 1`.
+    attached: [AtomicU64; 8],
 }
 
-/// Marks types that may lie in a segment: any bits are a value of them, and all of it is atomics.
+// SAFETY: repr(C), made of atomics only.
+unsafe impl InSegment for ObjectHeader {}
+
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<ObjectHeader>() == 128 && std::mem::offset_of!(ObjectHeader, attached) == 64);
+
+impl ObjectHeader {
+    /// Fills a fresh header; the directory entry publishes it.
+    pub fn fill(&self, kind: ObjectKind, len: u64, generation: u32, geometry: [u64; 5]) {
+        // Relaxed throughout: the directory's mutex orders all of this.
+        self.kind.store(kind as u32, Relaxed);
+        self.len.store(len, Relaxed);
+        self.generation.store(generation, Relaxed);
+        for (word, value) in self.geometry.iter().zip(geometry) {
+            word.store(value, Relaxed);
+        }
+    }
+
+    /// The kind's number, unchecked.
+    pub fn kind(&self) -> u32 {
+        self.kind.load(Relaxed)
+    }
+
+    /// A copy of the geometry words.
+    pub fn geometry(&self) -> [u64; 5] {
+        std::array::from_fn(|i| self.geometry[i].load(Relaxed))
+    }
+
+    /// Says that the object was removed.
+    pub fn set_removed(&self) {
+        // ORDER removed: Release; pairs with the Acquire in `is_removed`. Sleepers are rung awake after it.
+        self.removed.store(1, Release);
+    }
+
+    /// Was it removed?
+    pub fn is_removed(&self) -> bool {
+        // ORDER removed: Acquire; pairs with the Release in `set_removed`.
+        self.removed.load(Acquire) != 0
+    }
+
+    fn bit(&self, slot: u32) -> Option<(&AtomicU64, u64)> {
+        let i = slot.checked_sub(1)?;
+        Some((self.attached.get(i as usize / 64)?, 1 << (i % 64)))
+    }
+
+    /// `slot` has a handle. Under the directory's mutex, which orders it (Relaxed).
+    pub fn attach(&self, slot: u32) {
+        if let Some((word, bit)) = self.bit(slot) {
+            word.fetch_or(bit, Relaxed);
+        }
+    }
+
+    /// `slot` has no handle any more. Under the directory's mutex, which orders it (Relaxed).
+    pub fn detach(&self, slot: u32) {
+        if let Some((word, bit)) = self.bit(slot) {
+            word.fetch_and(!bit, Relaxed);
+        }
+    }
+
+    /// The slots that have a handle.
+    pub fn attached(&self) -> impl Iterator<Item = u32> + '_ {
+        self.attached.iter().enumerate().flat_map(|(i, word)| {
+            let bits = word.load(Relaxed);
+            (0..64).filter(move |b| bits >> b & 1 == 1).map(move |b| i as u32 * 64 + b + 1)
+        })
+    }
+}
+
+/// Marks types that may lie in a segment.
 ///
 /// # Safety
-/// - `repr(C)` or `repr(transparent)`, made of prim's atomics only: another process may store to it at any time.
+/// - `repr(C)` or `repr(transparent)` and made of prim's atomics only, so that any bits are a value and a store
+///   by another process at any time is no data race.
 pub unsafe trait InSegment {}
 
-/// A checked extent of a segment: the memory of one object behind its header.
+// SAFETY: atomics themselves.
+unsafe impl InSegment for AtomicU32 {}
+// SAFETY: atomics themselves.
+unsafe impl InSegment for AtomicU64 {}
+
+/// A checked extent of memory: one object behind its header, or a stand-in on the heap.
 #[derive(Clone, Copy)]
 pub struct View<'a> {
     base: *mut u8,
     size: usize,
-    g: [u64; 5],
-    life: std::marker::PhantomData<&'a ()>,
+    geometry: [u64; 5],
+    life: PhantomData<&'a ()>,
 }
 
 impl<'a> View<'a> {
+    /// # Safety
+    /// - `base` begins `size` bytes that stay mapped for `'a`, aligned to 128.
+    /// - Nobody in this process holds Rust references to them except through views.
+    pub unsafe fn new(base: *mut u8, size: usize, geometry: [u64; 5]) -> View<'a> {
+        View { base, size, geometry, life: PhantomData }
+    }
+
     /// Bytes of the object, without its header.
-    pub fn size(&self) -> usize { self.size }
-    /// The geometry words, copied once.
-    pub fn geometry(&self) -> [u64; 5] { self.g }
-    /// First byte; 128-aligned.
-    pub fn base(&self) -> *mut u8 { self.base }
-    /// The resident of type `T` at byte `offset`; [`ErrorKind::Corrupt`](crate::ErrorKind) if it does not fit.
-    pub fn at<T: InSegment>(&self, offset: usize) -> Result<&'a T> { let _ = offset; todo!() }
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The geometry words, copied once when the view was made.
+    pub fn geometry(&self) -> [u64; 5] {
+        self.geometry
+    }
+
+    /// The first byte; 128-aligned.
+    pub fn base(&self) -> *mut u8 {
+        self.base
+    }
+
+    /// The resident of type `T` at byte `offset`; `Corrupt` if it does not fit.
+    #[inline]
+    pub fn at<T: InSegment>(&self, offset: usize) -> Result<&'a T> {
+        if offset.checked_add(size_of::<T>()).is_none_or(|end| end > self.size) || !offset.is_multiple_of(align_of::<T>()) {
+            return Err(ErrorKind::Corrupt.into());
+        }
+        // SAFETY: aligned (the base is, to 128) and in bounds, as just checked. `T: InSegment`: any bits are a
+        // value, and it is all atomics, so peers may store to it. The memory lives for 'a (`View::new`).
+        Ok(unsafe { &*self.base.add(offset).cast::<T>() })
+    }
 }
 
-/// What the sweep and the observers need to know of a kind of object. One static for each, listed in `kinds.rs`.
+/// What the sweep and the observers need to know of a kind of object. One static for each; `kinds.rs` lists them.
 pub struct Kind {
     pub kind: ObjectKind,
     /// Leaves no word naming `slot`, whose process is dead. Idempotent; bounded by the object's size; never panics.
@@ -57,27 +162,193 @@ pub struct Kind {
 
 /// A process's handle on one object. Cheap to clone; the last clone detaches.
 #[derive(Clone)]
-pub struct Object { _p: Arc<()> }
+pub struct Object(Arc<Attached>);
+
+struct Attached {
+    /// `fork number:32 | slot:32`, copied from the participant for a quick look. Under another number: attach anew.
+    identity: Private,
+    participant: Arc<Participant>,
+    segment_name: Option<Arc<str>>,
+    name: Box<str>,
+    index: usize,
+    generation: u32,
+    at: usize,
+    len: usize,
+    base: *mut u8,
+    geometry: [u64; 5],
+}
+
+// SAFETY: `base` points into the participant's mapping, which the Arc keeps; all access to it goes through
+// atomics and copies that any thread may make.
+unsafe impl Send for Attached {}
+// SAFETY: as above.
+unsafe impl Sync for Attached {}
 
 impl Object {
-    pub fn view(&self) -> View<'_> { todo!() }
-    pub fn name(&self) -> &str { todo!() }
+    /// The handle on what the directory has found or made, and attached this process to.
+    pub fn attached(
+        participant: Arc<Participant>, segment_name: Option<Arc<str>>, name: &str, found: Found,
+    ) -> Result<Object> {
+        let Found { index, generation, at, len } = found;
+        let me = participant.me()?;
+        let (_, view) = participant.region.object(at as u64, len as u64)?;
+        let (base, geometry) = (view.base(), view.geometry());
+        participant.region.prefault(at, len.min(64 << 20));
+        let identity = Private::new(u64::from(fork::number()) << 32 | u64::from(me));
+        Ok(Object(Arc::new(Attached { identity, participant, segment_name, name: name.into(), index, generation, at, len, base, geometry })))
+    }
+
+    /// The object's memory.
+    #[inline]
+    pub fn view(&self) -> View<'_> {
+        // SAFETY: `base` begins `len - 128` bytes inside the mapping (checked by `region.object`), which the
+        // participant keeps as long as `self`.
+        unsafe { View::new(self.0.base, self.0.len - size_of::<ObjectHeader>(), self.0.geometry) }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The segment's name; `None` for an anonymous one.
+    pub fn segment_name(&self) -> Option<&str> {
+        self.0.segment_name.as_deref()
+    }
+
     /// `segment/object`, for messages.
-    pub fn address(&self) -> String { todo!() }
-    /// This process's slot; joins anew after a fork.
-    #[inline] pub fn me(&self) -> Result<u32> { todo!() }
-    /// Changes with every fork: a role or guard taken under another number is not ours.
-    #[inline] pub fn fork_number(&self) -> u32 { todo!() }
+    pub fn address(&self) -> String {
+        format!("{}/{}", self.segment_name().unwrap_or("(anonymous)"), self.0.name)
+    }
+
+    /// This process's slot; a forked child joins and attaches first. `Removed` if the object's memory may
+    /// belong to another object by now.
+    #[inline]
+    pub fn me(&self) -> Result<u32> {
+        // Relaxed: written by this process only, and the slot it names is ours either way.
+        let identity = self.0.identity.load(Relaxed);
+        if (identity >> 32) as u32 == fork::number() { Ok(identity as u32) } else { self.attach_anew() }
+    }
+
+    #[cold]
+    fn attach_anew(&self) -> Result<u32> {
+        let me = self.0.participant.me()?;
+        self.0.participant.with_directory(|directory| {
+            let entry = directory.entry(self.0.index).filter(|e| e.is_used() && e.generation() == self.0.generation);
+            let Some((header, _)) = entry.and_then(|e| directory.object(e)) else { return Err(self.removed()) };
+            header.attach(me);
+            Ok(())
+        })??;
+        self.0.identity.store(u64::from(fork::number()) << 32 | u64::from(me), Relaxed);
+        Ok(me)
+    }
+
+    /// Changes with every fork: a role or a guard taken under another number is not ours.
+    #[inline]
+    pub fn fork_number(&self) -> u32 {
+        fork::number()
+    }
+
     /// Runs `f` under the repair byte of `slot` if that process is still dead then. `None`: not dead, or
     /// somebody else is repairing it; look again later.
-    pub fn repairing<R>(&self, slot: u32, f: impl FnOnce() -> R) -> Option<R> { let _ = (slot, f); todo!() }
-    /// The pid that slot belongs to, for messages. Never trusted for more.
-    pub fn pid_of(&self, slot: u32) -> Option<u32> { let _ = slot; todo!() }
+    pub fn repairing<R>(&self, slot: u32, f: impl FnOnce() -> R) -> Option<R> {
+        self.0.participant.repair(slot, f)
+    }
+
+    /// The pid that sits in `slot`, for messages. Never trusted for more.
+    pub fn pid_of(&self, slot: u32) -> Option<u32> {
+        self.0.participant.region.seat(slot).map(|seat| seat.pid()).filter(|pid| *pid != 0)
+    }
+
+    #[cold]
+    fn removed(&self) -> Error {
+        Error::new(ErrorKind::Removed, format!("{} was removed; open or create it again", self.address()))
+    }
 }
 
 impl World for Object {
-    fn still_there(&self) -> Result<()> { todo!() }
-    fn is_dead(&self, slot: u32) -> bool { let _ = slot; todo!() }
-    fn tick(&self) { todo!() }
-    fn timed_out(&self) -> Error { todo!() }
+    fn still_there(&self) -> Result<()> {
+        self.me()?;
+        match self.0.participant.region.object(self.0.at as u64, self.0.len as u64) {
+            Ok((header, _)) if !header.is_removed() => Ok(()),
+            _ => Err(self.removed()),
+        }
+    }
+
+    fn is_dead(&self, slot: u32) -> bool {
+        self.0.participant.is_dead(slot)
+    }
+
+    fn tick(&self) {
+        self.0.participant.tick();
+    }
+
+    #[cold]
+    fn timed_out(&self) -> Error {
+        let unlinked = self.segment_name().is_some_and(|name| super::is_unlinked(&self.0.participant, name));
+        let hint = if unlinked { "; the segment's name was removed or belongs to a new segment: open it again" } else { "" };
+        Error::new(ErrorKind::Timeout, format!("{}: the deadline passed{hint}", self.address()))
+    }
 }
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        let Some(count) = self.participant.handles.get(self.index) else { return };
+        // AcqRel: the last handle detaches after every other one has let go.
+        if count.fetch_sub(1, std::sync::atomic::Ordering::AcqRel) != 1 {
+            return;
+        }
+        let Some(me) = self.participant.me_if_joined() else { return };
+        let deadline = crate::Deadline::after(std::time::Duration::from_secs(1));
+        // A directory that cannot be had keeps our bit until we leave the segment: memory is reused later.
+        let _ = self.participant.with_directory_as(me, deadline, |directory| {
+            let entry = directory.entry(self.index).filter(|e| e.is_used() && e.generation() == self.generation);
+            // Another thread may have opened it again while we waited.
+            if self.participant.handles[self.index].load(Relaxed) == 0
+                && let Some(entry) = entry
+                && let Some((header, _)) = directory.object(entry)
+            {
+                header.detach(me);
+                directory.reclaim(entry, header);
+            }
+        });
+    }
+}
+
+/// An object on the heap, for unit tests: the memory of a view without a segment.
+#[cfg(test)]
+pub struct HeapMemory {
+    memory: *mut u8,
+    layout: std::alloc::Layout,
+    geometry: [u64; 5],
+}
+
+#[cfg(test)]
+impl HeapMemory {
+    /// `size` zeroed bytes, aligned as in a segment.
+    pub fn new(size: usize, geometry: [u64; 5]) -> HeapMemory {
+        let layout = std::alloc::Layout::from_size_align(size, 128).unwrap();
+        // SAFETY: the tests ask for more than 0 bytes.
+        let memory = unsafe { std::alloc::alloc_zeroed(layout) };
+        assert!(!memory.is_null());
+        HeapMemory { memory, layout, geometry }
+    }
+
+    /// The memory as an object's view.
+    pub fn view(&self) -> View<'_> {
+        // SAFETY: allocated with this size and alignment, freed only by drop.
+        unsafe { View::new(self.memory, self.layout.size(), self.geometry) }
+    }
+}
+
+#[cfg(test)]
+impl Drop for HeapMemory {
+    fn drop(&mut self) {
+        // SAFETY: from alloc_zeroed with this layout.
+        unsafe { std::alloc::dealloc(self.memory, self.layout) };
+    }
+}
+
+#[cfg(test)]
+// SAFETY: as for a segment: access through atomics and copies only.
+unsafe impl Sync for HeapMemory {}

@@ -1,7 +1,7 @@
 //! Objects that processes wait for.
 
-mod mutex;
-mod semaphore;
+pub mod mutex;
+pub mod semaphore;
 
-pub use mutex::{Holder, LockError, Mutex, MutexGuard};
+pub use mutex::{Holder, LockError, Mutex, MutexGuard, MutexLine};
 pub use semaphore::Semaphore;

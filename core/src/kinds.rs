@@ -1,0 +1,11 @@
+//! The kinds of objects, in one table: what the sweep and the observers know of them.
+
+use crate::segment::object::Kind;
+use crate::{channel, sync};
+
+static ALL: [&Kind; 4] = [&sync::semaphore::KIND, &sync::mutex::KIND, &channel::ring::KIND, &channel::mailbox::KIND];
+
+/// The kind with this number; `None` for a number that no kind has.
+pub fn of(number: u32) -> Option<&'static Kind> {
+    ALL.iter().find(|kind| kind.kind as u32 == number).copied()
+}

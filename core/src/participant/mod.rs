@@ -1,0 +1,331 @@
+//! Who takes part in a segment, whether he is alive, and what is put right when he is not.
+//!
+//! A process takes a *seat* when it joins: it locks two bytes of the segment's file and writes who it is into
+//! the table. The *life* byte stays locked until the kernel has ended the last thread of the process, however
+//! it ends; that is the oracle. The *repair* byte of a seat is held by whoever puts right what its dead owner
+//! left, so that a verdict cannot be acted upon after the seat has a new owner.
+//!
+//! # When a peer dies
+//!
+//! In any step of joining, sweeping or leaving: the kernel drops both locks, and the next process that joins
+//! or sweeps starts over. All steps are idempotent.
+
+pub mod fork;
+pub mod registry;
+mod sweep;
+mod table;
+pub mod thread;
+
+pub use table::Seat;
+
+use crate::deadline::now_ns;
+use crate::error::{Error, ErrorKind, Result};
+use crate::segment::region::Region;
+use crate::sys::{lock, memory, process};
+use std::cell::Cell;
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd};
+use std::os::unix::fs::MetadataExt;
+// Process-private state: not what other processes race on.
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
+
+/// Life bytes lie here, one for each seat; byte 0 of them serialises joining by name.
+const LIFE: i64 = 1 << 40;
+/// Repair bytes.
+const REPAIR: i64 = 1 << 41;
+/// How often, at most, a waiting process looks after everybody else.
+const TICK_NS: u64 = 50_000_000;
+
+/// This process in one segment.
+pub struct Participant {
+    pub region: Region,
+    /// A description without locks: to open the file anew, to lend, to ask.
+    file: File,
+    file_id: (u64, u64),
+    /// `fork number:32 | slot:32`. Under another fork number the seat is the parent's.
+    identity: AtomicU64,
+    /// The description that holds our locks. Never duplicated, never sent. -1: none.
+    lock_fd: AtomicI32,
+    pidns: u64,
+    /// One thread of this process repairs at a time: threads share the description, so the kernel's lock does not tell them apart.
+    repairing: fork::LocalLock,
+    pub directory_local: fork::LocalLock,
+    /// How many handles this process has on each object.
+    pub handles: Box<[AtomicU32]>,
+    last_tick: AtomicU64,
+}
+
+thread_local! {
+    /// This thread is inside a repair already.
+    static IN_REPAIR: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Participant {
+    /// Joins the segment in `file`, of which `region` is a mapping. `locks` is a fresh description of it.
+    /// The caller holds the registry's lock.
+    pub fn join(region: Region, file: File, locks: File) -> Result<Participant> {
+        let meta = file.metadata().map_err(|e| Error::os(e.raw_os_error().unwrap_or(libc::EIO), "look at the segment's file"))?;
+        let handles = (0..region.geometry.max_objects).map(|_| AtomicU32::new(0)).collect();
+        let participant = Participant {
+            region,
+            file,
+            file_id: (meta.dev(), meta.ino()),
+            identity: AtomicU64::new(0),
+            lock_fd: AtomicI32::new(-1),
+            pidns: process::pid_namespace(),
+            repairing: fork::LocalLock::new(),
+            directory_local: fork::LocalLock::new(),
+            handles,
+            last_tick: AtomicU64::new(now_ns()),
+        };
+        participant.take_seat(locks)?;
+        participant.sweep_all(None);
+        Ok(participant)
+    }
+
+    /// Device and inode of the file.
+    pub fn file_id(&self) -> (u64, u64) {
+        self.file_id
+    }
+
+    /// A description of the file that holds no locks.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// This process's slot. In a forked child: joins first.
+    #[inline]
+    pub fn me(&self) -> Result<u32> {
+        // Relaxed: written under the registry's lock by this very process; the seat it names is ours either way.
+        let identity = self.identity.load(Relaxed);
+        if (identity >> 32) as u32 == fork::number() { Ok(identity as u32) } else { self.rejoin() }
+    }
+
+    /// The slot, if this process has one; a forked child that has not joined has none.
+    pub fn me_if_joined(&self) -> Option<u32> {
+        let identity = self.identity.load(Relaxed);
+        ((identity >> 32) as u32 == fork::number()).then_some(identity as u32)
+    }
+
+    #[cold]
+    fn rejoin(&self) -> Result<u32> {
+        registry::LOCK.with(|| {
+            if let Some(me) = self.me_if_joined() {
+                return Ok(me);
+            }
+            self.close_locks();
+            let me = self.take_seat(memory::reopen(self.file.as_fd(), true)?)?;
+            Ok(me)
+        })
+    }
+
+    /// In a forked child: closes the inherited descriptor. The locks stay the parent's.
+    pub fn close_locks(&self) {
+        let fd = self.lock_fd.swap(-1, Relaxed);
+        if fd >= 0 {
+            // SAFETY: the descriptor was ours alone (`lock_fd` never leaves this struct) and is taken out first.
+            unsafe { libc::close(fd) };
+        }
+    }
+
+    fn locks(&self) -> Option<BorrowedFd<'_>> {
+        let fd = self.lock_fd.load(Relaxed);
+        // SAFETY: open until `close_locks` (in a forked child, under the registry's lock, before any use) or drop.
+        (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })
+    }
+
+    /// Finds a seat: a free one, else a dead one's, whose successor then sweeps first of all.
+    fn take_seat(&self, locks: File) -> Result<u32> {
+        let me = process::myself();
+        let seats = self.region.geometry.max_participants as u32;
+        for take_dead in [false, true] {
+            for slot in 1..=seats {
+                let Some(seat) = self.region.seat(slot) else { continue };
+                let before = seat.state();
+                if (before.kind() != table::FREE) != take_dead || !lock::try_lock(locks.as_fd(), REPAIR + i64::from(slot))? {
+                    continue;
+                }
+                if !lock::try_lock(locks.as_fd(), LIFE + i64::from(slot))? {
+                    lock::unlock(locks.as_fd(), REPAIR + i64::from(slot));
+                    continue;
+                }
+                // Both bytes are ours, so nobody else changes this seat. Read the state again: it may have moved before.
+                let before = seat.state();
+                seat.fill(&me);
+                seat.set(table::ACTIVE, 0, before.generation().wrapping_add(1));
+                self.lock_fd.store(locks.into_raw_fd(), Relaxed);
+                self.identity.store(u64::from(fork::number()) << 32 | u64::from(slot), Relaxed);
+                if before.kind() != table::FREE {
+                    // ACTIVE first: the sweep takes the directory's mutex as us, and we must not look dead to others.
+                    IN_REPAIR.set(true);
+                    self.sweep_objects(slot, slot, None);
+                    IN_REPAIR.set(false);
+                }
+                if let Some(fd) = self.locks() {
+                    lock::unlock(fd, REPAIR + i64::from(slot));
+                }
+                return Ok(slot);
+            }
+        }
+        Err(Error::new(
+            ErrorKind::NoSpace,
+            format!("the segment's table of participants is full: {seats} live processes take part; end one, or create the segment with a larger max_participants"),
+        ))
+    }
+
+    /// Is the participant in `slot` dead? False when in doubt. About a microsecond.
+    pub fn is_dead(&self, slot: u32) -> bool {
+        if self.me_if_joined() == Some(slot) {
+            return false;
+        }
+        self.locks().is_some_and(|fd| is_dead(&self.region, fd, slot, self.pidns))
+    }
+
+    /// Runs `f` if the process in `slot` is dead, with its repair byte held: until `f` is done the seat gets no
+    /// new owner and nobody else repairs. `None`: alive, or somebody else is at it; look again later.
+    pub fn repair<R>(&self, slot: u32, f: impl FnOnce() -> R) -> Option<R> {
+        if self.me_if_joined() == Some(slot) || self.region.seat(slot).is_none() {
+            return None;
+        }
+        if IN_REPAIR.get() {
+            return self.repair_locked(slot, f);
+        }
+        self.repairing
+            .try_with(|| {
+                IN_REPAIR.set(true);
+                let answer = self.repair_locked(slot, f);
+                IN_REPAIR.set(false);
+                answer
+            })
+            .flatten()
+    }
+
+    fn repair_locked<R>(&self, slot: u32, f: impl FnOnce() -> R) -> Option<R> {
+        let locks = self.locks()?;
+        let byte = REPAIR + i64::from(slot);
+        if !lock::try_lock(locks, byte).unwrap_or(false) {
+            return None;
+        }
+        // Asked again with the byte held: only now can the verdict not grow old.
+        let answer = self.is_dead(slot).then(f);
+        lock::unlock(locks, byte);
+        answer
+    }
+
+    /// Gives back the byte that `lock_door` took on what are our locks now.
+    pub fn unlock_door(&self) {
+        if let Some(fd) = self.locks() {
+            lock::unlock(fd, LIFE);
+        }
+    }
+
+    /// Now and then: sweeps whoever died without anybody waiting for him.
+    pub fn tick(&self) {
+        let now = now_ns();
+        let last = self.last_tick.load(Relaxed);
+        // Relaxed: of several threads one wins; nothing else hangs on it.
+        if now.saturating_sub(last) >= TICK_NS && self.last_tick.compare_exchange(last, now, Relaxed, Relaxed).is_ok() {
+            self.sweep_all(Some(1_000_000));
+        }
+    }
+
+    /// Leaves: what we still hold is treated as after a death, then the seat is free.
+    fn leave(&self) {
+        let (Some(me), Some(locks)) = (self.me_if_joined(), self.locks()) else { return };
+        let Some(seat) = self.region.seat(me) else { return };
+        let byte = REPAIR + i64::from(me);
+        let swept = self.repairing.with(|| {
+            if !lock::try_lock(locks, byte).unwrap_or(false) {
+                return false; // Somebody holds our repair byte; whoever sweeps us later finds us dead.
+            }
+            IN_REPAIR.set(true);
+            let swept = self.sweep_objects(me, me, Some(100_000_000));
+            IN_REPAIR.set(false);
+            if swept {
+                seat.set(table::FREE, 0, seat.state().generation().wrapping_add(1));
+            }
+            lock::unlock(locks, byte);
+            swept
+        });
+        if swept {
+            // A vfork child may hold a copy of the descriptor: unlock, do not rely on close.
+            lock::unlock(locks, LIFE + i64::from(me));
+        }
+    }
+}
+
+impl Drop for Participant {
+    fn drop(&mut self) {
+        self.leave();
+        self.close_locks();
+    }
+}
+
+/// The oracle. Authority: the kernel's lock on the life byte. Second: the pid, where a copy of the lock
+/// survives its owner in a forked child. Never a time-out.
+pub fn is_dead(region: &Region, fd: BorrowedFd<'_>, slot: u32, pidns: u64) -> bool {
+    let Some(seat) = region.seat(slot) else { return false };
+    let state = seat.state();
+    if state.kind() != table::ACTIVE {
+        return true;
+    }
+    match lock::held_by_another(fd, LIFE + i64::from(slot), 1) {
+        Ok(false) => seat.state() == state,
+        Ok(true) => {
+            let same_namespace = pidns != 0 && seat.pidns() == pidns;
+            same_namespace && process::is_gone(seat.pid(), seat.start_ticks()) && seat.state() == state
+        }
+        Err(_) => false,
+    }
+}
+
+/// Is anybody alive in the segment behind this fresh description?
+pub fn anybody_alive(fd: BorrowedFd<'_>, seats: usize) -> Result<bool> {
+    lock::held_by_another(fd, LIFE + 1, seats as i64)
+}
+
+/// Did anybody die in the segment who was not swept yet?
+pub fn anybody_left_behind(region: &Region) -> bool {
+    (1..=region.geometry.max_participants as u32).any(|s| region.seat(s).is_some_and(|seat| seat.state().kind() != table::FREE))
+}
+
+/// Takes the byte that serialises opening by name. Gives up after two seconds.
+pub fn lock_door(fd: BorrowedFd<'_>) -> Result<()> {
+    let end = now_ns() + 2_000_000_000;
+    while !lock::try_lock(fd, LIFE)? {
+        if now_ns() > end {
+            return Err(Error::new(
+                ErrorKind::Busy,
+                "another process has been opening this segment for two seconds; is it stopped (SIGSTOP, debugger)? Continue or kill it",
+            ));
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+/// Everybody at the table, seen through `fd`.
+pub fn list(region: &Region, fd: BorrowedFd<'_>, me: Option<u32>) -> Vec<crate::ParticipantInfo> {
+    let pidns = process::pid_namespace();
+    (1..=region.geometry.max_participants as u32)
+        .filter_map(|slot| {
+            let seat = region.seat(slot)?;
+            let state = seat.state();
+            (state.kind() != table::FREE).then(|| crate::ParticipantInfo {
+                slot,
+                pid: seat.pid(),
+                uid: seat.uid(),
+                name: seat.name(),
+                alive: me == Some(slot) || !is_dead(region, fd, slot, pidns),
+                since: seat.joined_ns() as f64 / 1e9,
+            })
+        })
+        .collect()
+}
+
+/// A description's number, for messages.
+impl std::fmt::Debug for Participant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Participant(slot {:?}, file {})", self.me_if_joined(), self.file.as_raw_fd())
+    }
+}

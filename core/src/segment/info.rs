@@ -1,0 +1,176 @@
+//! What is to be seen of a segment from outside.
+
+use super::object::ObjectHeader;
+use super::region::Region;
+use crate::{kinds, participant};
+use std::os::fd::BorrowedFd;
+
+/// A segment seen from outside. A moment's truth: all of it may change while it is read.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Its name; `None` for an anonymous one.
+    pub name: Option<String>,
+    /// Its size in bytes.
+    pub size: usize,
+    /// Bytes that header, tables and objects occupy.
+    pub used: usize,
+    /// The user who created it.
+    pub uid: u32,
+    /// Access mode of its file.
+    pub mode: u32,
+    /// When it was created, in seconds since 1970.
+    pub created: f64,
+    /// Who takes part, and the dead whom nobody has swept yet.
+    pub participants: Vec<ParticipantInfo>,
+    /// What is in it.
+    pub objects: Vec<ObjectInfo>,
+}
+
+/// A process that takes part in a segment.
+#[derive(Clone, Debug)]
+pub struct ParticipantInfo {
+    /// Its number, from 1.
+    pub slot: u32,
+    /// Its pid, in the pid namespace it lives in.
+    pub pid: u32,
+    /// Its user.
+    pub uid: u32,
+    /// The name of its program.
+    pub name: String,
+    /// False: it ended without leaving, and nobody has swept it yet.
+    pub alive: bool,
+    /// When it joined, in seconds since 1970.
+    pub since: f64,
+}
+
+/// The kind of an object; the number is what stands in the segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ObjectKind {
+    /// [`Semaphore`](crate::Semaphore)
+    Semaphore = 1,
+    /// [`Mutex`](crate::Mutex)
+    Mutex = 2,
+    /// [`Ring`](crate::Ring)
+    Ring = 7,
+    /// [`Mailbox`](crate::Mailbox)
+    Mailbox = 8,
+}
+
+impl ObjectKind {
+    /// `semaphore`, `mutex`, `ring`, `mailbox`
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Semaphore => "semaphore",
+            Self::Mutex => "mutex",
+            Self::Ring => "ring",
+            Self::Mailbox => "mailbox",
+        }
+    }
+}
+
+/// An object seen from outside.
+#[derive(Clone, Debug)]
+pub struct ObjectInfo {
+    /// Its name.
+    pub name: String,
+    /// Bytes it occupies, with its header.
+    pub size: usize,
+    /// Pids of the processes that have it open.
+    pub attached: Vec<u32>,
+    /// Its kind and what is in it.
+    pub state: ObjectState,
+}
+
+/// What is in an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ObjectState {
+    /// A semaphore.
+    Semaphore {
+        /// Permits left.
+        value: u32,
+    },
+    /// A mutex.
+    Mutex {
+        /// Who holds it: a participant's slot, and the number of a thread in that process.
+        holder: Option<(u32, u32)>,
+        /// A holder died and nobody has called `recover` since.
+        owner_died: bool,
+    },
+    /// A mailbox.
+    Mailbox {
+        /// The most messages it holds.
+        capacity: usize,
+        /// The largest message, in bytes.
+        message_size: usize,
+        /// Messages in it.
+        len: usize,
+        /// Claims of dead senders that were given back, so far.
+        voided: u64,
+        /// Messages that dead receivers held and that were delivered again, so far.
+        redelivered: u64,
+    },
+    /// A ring.
+    Ring {
+        /// Bytes of its cells.
+        size: usize,
+        /// Bytes occupied by records.
+        used: usize,
+        /// The slot of its producer.
+        producer: Option<u32>,
+        /// The slot of its consumer.
+        consumer: Option<u32>,
+    },
+    /// Garbage, with what was wrong.
+    Unreadable(String),
+}
+
+impl ObjectState {
+    /// The kind; `None` where it is unreadable.
+    pub fn kind(&self) -> Option<ObjectKind> {
+        match self {
+            Self::Semaphore { .. } => Some(ObjectKind::Semaphore),
+            Self::Mutex { .. } => Some(ObjectKind::Mutex),
+            Self::Mailbox { .. } => Some(ObjectKind::Mailbox),
+            Self::Ring { .. } => Some(ObjectKind::Ring),
+            Self::Unreadable(_) => None,
+        }
+    }
+}
+
+/// Looks at everything. Takes no lock: each entry is copied and then asked again whether it still is the same.
+pub fn snapshot(region: &Region, fd: BorrowedFd<'_>, me: Option<u32>, name: Option<&str>, mode: u32) -> Snapshot {
+    let geometry = region.geometry;
+    let mut objects = Vec::new();
+    for index in 0..geometry.max_objects {
+        let Some(entry) = region.entry(index).filter(|e| e.is_ready()) else { continue };
+        let generation = entry.generation();
+        let (at, len) = entry.extent();
+        let name = entry.name().unwrap_or_else(|| format!("(entry {index})"));
+        let info = match region.object(at, len) {
+            Err(error) => ObjectInfo { name, size: 0, attached: Vec::new(), state: ObjectState::Unreadable(error.to_string()) },
+            Ok((header, view)) => {
+                let state = match kinds::of(header.kind()) {
+                    None => ObjectState::Unreadable(format!("kind {} is unknown", header.kind())),
+                    Some(kind) => (kind.state)(view).unwrap_or_else(|error| ObjectState::Unreadable(error.to_string())),
+                };
+                let attached = header.attached().filter_map(|slot| region.seat(slot).map(|seat| seat.pid())).collect();
+                ObjectInfo { name, size: view.size() + size_of::<ObjectHeader>(), attached, state }
+            }
+        };
+        if entry.is_ready() && entry.generation() == generation {
+            objects.push(info);
+        }
+    }
+    Snapshot {
+        name: name.map(str::to_string),
+        size: geometry.total_size,
+        used: geometry.arena() + objects.iter().map(|o| o.size).sum::<usize>(),
+        uid: geometry.uid,
+        mode,
+        created: geometry.created_ns as f64 / 1e9,
+        participants: participant::list(region, fd, me),
+        objects,
+    }
+}

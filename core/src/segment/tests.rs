@@ -1,0 +1,189 @@
+//! The segment and its directory within one process; `tests/process` does the rest with several.
+
+use super::*;
+use crate::{ErrorKind, LockError};
+
+fn segment() -> Segment {
+    Segment::anonymous(1 << 20).unwrap()
+}
+
+/// A name of its own, removed at the end even when the test fails.
+struct Name(String);
+
+impl Name {
+    fn new(test: &str) -> Name {
+        Name(format!("unit-{test}-{}", std::process::id()))
+    }
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        let _ = Segment::unlink(&self.0);
+    }
+}
+
+#[test]
+fn a_name_is_created_once_and_found_until_it_is_unlinked() {
+    let name = Name::new("once");
+    let first = Segment::create(&name.0, 1 << 20).unwrap();
+    assert_eq!(Segment::create(&name.0, 1 << 20).unwrap_err().kind(), ErrorKind::Exists);
+    assert_eq!(Segment::open(&name.0).unwrap().size(), 1 << 20);
+    assert!(Segment::list().unwrap().contains(&name.0));
+    assert!(!first.is_unlinked());
+    Segment::unlink(&name.0).unwrap();
+    assert!(first.is_unlinked());
+    assert_eq!(Segment::open(&name.0).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(Segment::unlink(&name.0).unwrap_err().kind(), ErrorKind::NotFound);
+    first.semaphore("still usable", 1).unwrap().wait().unwrap();
+}
+
+#[test]
+fn a_process_takes_part_once_however_often_it_opens() {
+    let name = Name::new("part");
+    let a = Segment::open_or_create(&name.0, 1 << 20).unwrap();
+    let _b = Segment::open(&name.0).unwrap();
+    let all = a.participants().unwrap();
+    assert_eq!(all.len(), 1);
+    assert!(all[0].alive && all[0].pid == std::process::id());
+}
+
+#[test]
+fn leaving_frees_the_seat() {
+    let name = Name::new("leave");
+    drop(Segment::create(&name.0, 1 << 20).unwrap());
+    assert!(Segment::inspect(&name.0).unwrap().participants.is_empty());
+}
+
+#[test]
+fn an_object_is_found_by_name_and_only_as_what_it_is() {
+    let segment = segment();
+    let a = segment.semaphore("s", 3).unwrap();
+    let b = segment.semaphore("s", 99).unwrap();
+    b.wait().unwrap();
+    assert_eq!(a.value(), 2);
+    let error = segment.mutex("s").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Incompatible);
+    assert!(error.to_string().contains("semaphore") && error.to_string().contains("mutex"), "{error}");
+    assert_eq!(segment.create_semaphore("s", 0).unwrap_err().kind(), ErrorKind::Exists);
+    assert_eq!(segment.open_semaphore("t").unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn another_geometry_is_refused_with_both_shown() {
+    let segment = segment();
+    segment.mailbox("m", 10, 64).unwrap();
+    let error = segment.mailbox("m", 100, 64).err().unwrap().to_string();
+    assert!(error.contains("capacity 10") && error.contains("100"), "{error}");
+    segment.ring("r", 4096).unwrap();
+    assert!(segment.ring("r", 4000).is_ok(), "rounded up to the same size");
+    let error = segment.ring("r", 8192).err().unwrap().to_string();
+    assert!(error.contains("4096") && error.contains("8192"), "{error}");
+}
+
+#[test]
+fn memory_is_used_again_after_removal_and_only_after_the_last_handle() {
+    let segment = segment();
+    let size = 600 << 10;
+    let held = segment.mailbox("big", 1, size).unwrap();
+    let error = segment.mailbox("other", 1, size).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");
+    held.send(b"old bytes").unwrap();
+    segment.remove("big").unwrap();
+    assert_eq!(segment.mailbox("other", 1, size).err().unwrap().kind(), ErrorKind::NoSpace);
+    drop(held);
+    let fresh = segment.mailbox("other", 1, size).unwrap();
+    assert_eq!(fresh.len(), 0, "reused memory is cleared");
+}
+
+#[test]
+fn a_removed_object_ends_its_waits() {
+    let segment = segment();
+    let semaphore = segment.semaphore("s", 0).unwrap();
+    let waiter = std::thread::spawn({
+        let semaphore = semaphore.clone();
+        move || semaphore.wait()
+    });
+    segment.remove("s").unwrap();
+    let error = waiter.join().unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Removed, "{error}");
+    assert_eq!(segment.remove("s").unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn a_full_directory_says_so() {
+    let segment = Segment::options().max_objects(2).anonymous(1 << 20).unwrap();
+    let _a = segment.mutex("a").unwrap();
+    let _b = segment.mutex("b").unwrap();
+    let error = segment.mutex("c").unwrap_err();
+    assert!(error.kind() == ErrorKind::NoSpace && error.to_string().contains("2 objects"), "{error}");
+    segment.remove("a").unwrap();
+    assert_eq!(segment.mutex("c").unwrap_err().kind(), ErrorKind::NoSpace, "a is still open");
+    drop(_a);
+    segment.mutex("c").unwrap();
+}
+
+#[test]
+fn a_descriptor_brings_the_same_segment() {
+    let a = segment();
+    a.semaphore("s", 5).unwrap();
+    let b = Segment::from_fd(a.fd().unwrap()).unwrap();
+    assert_eq!(b.semaphore("s", 0).unwrap().value(), 5);
+}
+
+#[test]
+fn an_unsealed_memfd_is_refused() {
+    // SAFETY: a constant C string.
+    let fd = unsafe { libc::memfd_create(c"t".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
+    // SAFETY: fresh from the kernel.
+    let fd = unsafe { <std::os::fd::OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(fd) };
+    assert_eq!(Segment::from_fd(fd).unwrap_err().kind(), ErrorKind::Incompatible);
+}
+
+#[test]
+fn relocking_is_an_error_and_a_thread_that_ends_leaves_the_news() {
+    let segment = segment();
+    let mutex = segment.mutex("m").unwrap();
+    let guard = mutex.lock().unwrap();
+    let error = crate::Error::from(mutex.lock().unwrap_err());
+    assert_eq!(error.kind(), ErrorKind::Deadlock);
+    assert!(mutex.try_lock().unwrap().is_none());
+    drop(guard);
+    assert_eq!(mutex.unlock().unwrap_err().kind(), ErrorKind::NotOwner);
+    std::thread::scope(|scope| {
+        scope.spawn(|| std::mem::forget(mutex.lock().unwrap()));
+    });
+    // The thread's end is seen by scope before its destructors have run, so this may wait.
+    match mutex.lock() {
+        Err(LockError::OwnerDied(guard)) => guard.recover(),
+        other => panic!("{other:?}"),
+    }
+    drop(mutex.lock().unwrap());
+}
+
+#[test]
+fn objects_show_their_state() {
+    let segment = segment();
+    segment.semaphore("s", 4).unwrap();
+    let mutex = segment.mutex("m").unwrap();
+    let _guard = mutex.lock().unwrap();
+    let objects = segment.objects().unwrap();
+    assert_eq!(objects[0].state, ObjectState::Semaphore { value: 4 });
+    assert!(matches!(objects[1].state, ObjectState::Mutex { holder: Some((1, _)), owner_died: false }));
+    assert_eq!(objects[1].attached, [std::process::id()]);
+    assert!(objects[0].attached.is_empty());
+}
+
+#[test]
+fn a_truncated_or_overwritten_segment_is_refused() {
+    let name = Name::new("bad");
+    drop(Segment::create(&name.0, 1 << 20).unwrap());
+    let file = std::fs::OpenOptions::new().write(true).open(memory::path_of(&name.0)).unwrap();
+    file.set_len(1 << 19).unwrap();
+    let error = Segment::open(&name.0).unwrap_err();
+    assert!(error.kind() == ErrorKind::Corrupt && error.to_string().contains("truncated"), "{error}");
+    file.set_len(0).unwrap();
+    assert_eq!(Segment::open(&name.0).unwrap_err().kind(), ErrorKind::Corrupt);
+    std::fs::write(memory::path_of(&name.0), vec![0x5A; 1 << 20]).unwrap();
+    let error = Segment::open(&name.0).unwrap_err();
+    assert!(error.kind() == ErrorKind::Corrupt && error.to_string().contains("no segment"), "{error}");
+}
