@@ -1,1 +1,40 @@
-//! The Python extension of triveni.
+//! The Python extension of triveni: a list of names.
+
+mod buffer;
+mod channel;
+mod command;
+mod error;
+mod segment;
+mod sync;
+mod wait;
+
+/// The compiled half of the package `triveni`.
+#[pyo3::pymodule(gil_used = false)]
+mod _triveni {
+    #[pymodule_export]
+    use crate::channel::mailbox::{Loan, Mailbox};
+    #[pymodule_export]
+    use crate::channel::ring::{Consumer, Producer, ReadGrant, Ring, WriteGrant};
+    #[pymodule_export]
+    use crate::command::run_command;
+    #[pymodule_export]
+    use crate::segment::info::{Holder, ObjectInfo, ParticipantInfo};
+    #[pymodule_export]
+    use crate::segment::{Segment, reopen};
+    #[pymodule_export]
+    use crate::sync::mutex::{Mutex, MutexGuard};
+    #[pymodule_export]
+    use crate::sync::semaphore::Semaphore;
+
+    use pyo3::prelude::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        module.add("NAME_MAX", triveni::NAME_MAX)?;
+        module.add("DEFAULT_SIZE", triveni::Segment::DEFAULT_SIZE)?;
+        crate::error::register(module)?;
+        crate::wait::count_forks();
+        Ok(())
+    }
+}

@@ -1,0 +1,4 @@
+//! Objects through which processes hand data to each other.
+
+pub(crate) mod mailbox;
+pub(crate) mod ring;

@@ -1,0 +1,447 @@
+//! A segment: one piece of shared memory with named objects in it.
+
+pub(crate) mod info;
+
+use crate::channel::{mailbox::Mailbox, ring::Ring};
+use crate::error::{call, detached, invalid, to_py, whole};
+use crate::sync::{mutex::Mutex, semaphore::Semaphore};
+use info::{ObjectInfo, ParticipantInfo};
+use pyo3::prelude::*;
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::{PoisonError, RwLock};
+use triveni::{Error, ErrorKind, Stale};
+
+/// One piece of shared memory with named objects in it, shared with Rust and C processes.
+///
+/// Make one with ``Segment.create("lab")``, find it with ``Segment.open("lab")``, or do either with
+/// ``Segment.open_or_create("lab")``. ``seg.mailbox("m")``, ``seg.ring("r")``, ``seg.mutex("l")`` and
+/// ``seg.semaphore("s")`` find or create the objects in it.
+///
+/// ``with`` closes; closing twice is fine. Closing lets go of this handle only: objects taken from it go on
+/// working, and the name stays until ``Segment.unlink(name)``.
+///
+/// Threads: any number may use one segment at once. fork: the child goes on using it, as a participant of
+/// its own. pickle: by name, for ``multiprocessing``; an anonymous or unlinked segment refuses.
+#[pyclass(frozen, module = "triveni")]
+pub(crate) struct Segment {
+    open: RwLock<Option<Open>>,
+    name: Option<String>,
+}
+
+struct Open {
+    segment: triveni::Segment,
+    /// What `fileno` answers, made when it is first asked for.
+    descriptor: Option<OwnedFd>,
+}
+
+impl Segment {
+    fn new(segment: triveni::Segment) -> Segment {
+        let name = segment.name().map(str::to_string);
+        Segment { open: RwLock::new(Some(Open { segment, descriptor: None })), name }
+    }
+
+    fn segment(&self, py: Python<'_>) -> PyResult<triveni::Segment> {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        open.as_ref().map(|open| open.segment.clone()).ok_or_else(|| closed(py, self.name.as_deref()))
+    }
+}
+
+#[cold]
+fn closed(py: Python<'_>, name: Option<&str>) -> PyErr {
+    let again = name.map_or(String::new(), |name| format!("; Segment.open({name:?}) opens it again"));
+    invalid(py, format!("the segment is closed{again}"))
+}
+
+/// An object's address, for people: `'lab/TEMP_MONITOR'`.
+pub(crate) fn address(segment: &triveni::Segment, object: &str) -> String {
+    format!("'{}/{object}'", segment.name().unwrap_or("(anonymous)"))
+}
+
+/// What pickle stores of an object: `_reopen`, and its arguments: kind, segment's name, object's name.
+pub(crate) type Reduced = (Py<PyAny>, (&'static str, String, String));
+
+pub(crate) fn reduce(py: Python<'_>, segment: &triveni::Segment, kind: &'static str, object: &str) -> PyResult<Reduced> {
+    let name = name_for_pickle(py, segment)?;
+    let reopen = py.import("triveni._triveni")?.getattr("_reopen")?;
+    Ok((reopen.unbind(), (kind, name, object.to_string())))
+}
+
+fn name_for_pickle(py: Python<'_>, segment: &triveni::Segment) -> PyResult<String> {
+    match segment.name() {
+        None => Err(invalid(py, "an anonymous segment has no name to pickle it by; pass fd() over a Unix socket, or fork")),
+        Some(name) if segment.is_unlinked() => {
+            Err(invalid(py, format!("segment {name:?} was unlinked: nobody could open it by that name; pickle before unlink")))
+        }
+        Some(name) => Ok(name.to_string()),
+    }
+}
+
+/// Opens an object by its names: what an unpickled object is made with.
+#[pyfunction]
+#[pyo3(name = "_reopen")]
+pub(crate) fn reopen(py: Python<'_>, kind: &str, segment: &str, object: &str) -> PyResult<Py<PyAny>> {
+    let segment = detached(py, || triveni::Segment::open(segment))?;
+    match kind {
+        "semaphore" => {
+            let found = detached(py, || segment.open_semaphore(object))?;
+            Ok(Bound::new(py, Semaphore::new(segment, found))?.into_any().unbind())
+        }
+        "mutex" => {
+            let found = detached(py, || segment.open_mutex(object))?;
+            Ok(Bound::new(py, Mutex::new(segment, found))?.into_any().unbind())
+        }
+        "mailbox" => {
+            let found = detached(py, || segment.open_mailbox(object))?;
+            Ok(Bound::new(py, Mailbox::new(segment, found))?.into_any().unbind())
+        }
+        "ring" => {
+            let found = detached(py, || segment.open_ring(object))?;
+            Ok(Bound::new(py, Ring::new(segment, found))?.into_any().unbind())
+        }
+        other => Err(invalid(py, format!("no kind of object is called {other:?}; this pickle is of another version"))),
+    }
+}
+
+/// How often find-or-create starts over when others remove what was found, or create what was not.
+const ROUNDS: usize = 64;
+
+/// Opens the object, or creates it if there is none; others may do and undo the same meanwhile.
+fn find_or_create<T>(
+    open: impl Fn() -> triveni::Result<T>,
+    create: impl Fn() -> triveni::Result<T>,
+) -> triveni::Result<T> {
+    let mut last = Error::from(ErrorKind::NotFound);
+    for _ in 0..ROUNDS {
+        match open() {
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            found => return found,
+        }
+        match create() {
+            Err(e) if e.kind() == ErrorKind::Exists => last = e,
+            made => return made,
+        }
+    }
+    Err(last)
+}
+
+fn size_or_default(size: Option<&Bound<'_, PyAny>>) -> PyResult<usize> {
+    size.map_or(Ok(triveni::Segment::DEFAULT_SIZE), |size| whole("size", size))
+}
+
+fn mode_or_default(mode: Option<&Bound<'_, PyAny>>) -> PyResult<u32> {
+    let Some(mode) = mode else { return Ok(0o600) };
+    match u32::try_from(whole("mode", mode)?) {
+        Ok(bits) if bits <= 0o777 => Ok(bits),
+        _ => Err(invalid(mode.py(), format!("mode {mode} is no access mode; give one from 0o600 to 0o777"))),
+    }
+}
+
+fn stale_or_default(py: Python<'_>, stale: &str) -> PyResult<Stale> {
+    match stale {
+        "recover" => Ok(Stale::Recover),
+        "recreate" => Ok(Stale::Recreate),
+        "fail" => Ok(Stale::Fail),
+        other => Err(invalid(py, format!("stale {other:?} is no policy; give \"recover\", \"recreate\" or \"fail\""))),
+    }
+}
+
+#[pymethods]
+impl Segment {
+    /// Makes a new segment of ``size`` bytes (64 MiB unless given; only what objects use is ever committed).
+    ///
+    /// ``mode`` is the access mode of the file ``/dev/shm/triveni.NAME``; ``max_participants`` and ``max_objects``
+    /// bound its tables. ``FileExistsError`` if the name is taken.
+    #[staticmethod]
+    #[pyo3(signature = (name, size=None, mode=None, *, max_participants=None, max_objects=None),
+           text_signature = "(name, size=67108864, mode=384, *, max_participants=64, max_objects=256)")]
+    fn create(
+        py: Python<'_>,
+        name: &str,
+        size: Option<&Bound<'_, PyAny>>,
+        mode: Option<&Bound<'_, PyAny>>,
+        max_participants: Option<&Bound<'_, PyAny>>,
+        max_objects: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Segment> {
+        let size = size_or_default(size)?;
+        let options = limits(max_participants, max_objects)?.mode(mode_or_default(mode)?);
+        detached(py, || options.create(name, size)).map(Segment::new)
+    }
+
+    /// Opens an existing segment. ``FileNotFoundError`` if there is none.
+    ///
+    /// If everybody in it is dead, ``stale`` decides: ``"recover"`` puts right what they left and keeps the
+    /// data, ``"recreate"`` reports it as not found, ``"fail"`` raises ``Busy``.
+    #[staticmethod]
+    #[pyo3(signature = (name, *, stale="recover"))]
+    fn open(py: Python<'_>, name: &str, stale: &str) -> PyResult<Segment> {
+        let options = triveni::Segment::options().stale(stale_or_default(py, stale)?);
+        detached(py, || options.open(name)).map(Segment::new)
+    }
+
+    /// Opens the segment, or makes it. ``size`` and ``mode`` count only if it is made.
+    ///
+    /// If everybody in it is dead, ``stale`` decides: ``"recover"`` puts right what they left and keeps the
+    /// data, ``"recreate"`` unlinks it and makes a new one, ``"fail"`` raises ``Busy``.
+    #[staticmethod]
+    #[pyo3(signature = (name, size=None, mode=None, *, stale="recover", max_participants=None, max_objects=None),
+           text_signature = "(name, size=67108864, mode=384, *, stale='recover', max_participants=64, max_objects=256)")]
+    fn open_or_create(
+        py: Python<'_>,
+        name: &str,
+        size: Option<&Bound<'_, PyAny>>,
+        mode: Option<&Bound<'_, PyAny>>,
+        stale: &str,
+        max_participants: Option<&Bound<'_, PyAny>>,
+        max_objects: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Segment> {
+        let size = size_or_default(size)?;
+        let mut options = limits(max_participants, max_objects)?.stale(stale_or_default(py, stale)?);
+        if mode.is_some() {
+            options = options.mode(mode_or_default(mode)?);
+        }
+        detached(py, || options.open_or_create(name, size)).map(Segment::new)
+    }
+
+    /// A segment without a name: sealed memory, inherited over ``fork`` or passed on by ``fd()``.
+    #[staticmethod]
+    #[pyo3(signature = (size=None, *, max_participants=None, max_objects=None),
+           text_signature = "(size=67108864, *, max_participants=64, max_objects=256)")]
+    fn anonymous(
+        py: Python<'_>,
+        size: Option<&Bound<'_, PyAny>>,
+        max_participants: Option<&Bound<'_, PyAny>>,
+        max_objects: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Segment> {
+        let size = size_or_default(size)?;
+        let options = limits(max_participants, max_objects)?;
+        detached(py, || options.anonymous(size)).map(Segment::new)
+    }
+
+    /// A segment that somebody sent as a descriptor: a number, or anything with ``fileno()``.
+    ///
+    /// It is opened anew; the descriptor stays the caller's.
+    #[staticmethod]
+    fn from_fd(py: Python<'_>, fd: &Bound<'_, PyAny>) -> PyResult<Segment> {
+        let number = match fd.getattr_opt("fileno")? {
+            Some(fileno) => fileno.call0()?,
+            None => fd.clone(),
+        };
+        let number = RawFd::try_from(whole("fd", &number)?)
+            .map_err(|_| invalid(py, format!("fd {number} is no file descriptor; give one that Segment.fd() made")))?;
+        // SAFETY: `number` is not negative. It is used during this call only. If it is not open, or not a segment's,
+        // opening it anew reports that; nothing is read or closed through it.
+        let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+        detached(py, || triveni::Segment::from_fd(borrowed)).map(Segment::new)
+    }
+
+    /// Removes the name. Who has the segment open goes on; the memory goes with the last one.
+    #[staticmethod]
+    fn unlink(py: Python<'_>, name: &str) -> PyResult<()> {
+        detached(py, || triveni::Segment::unlink(name))
+    }
+
+    /// The names of all segments on this machine that this user may see.
+    #[staticmethod]
+    fn list(py: Python<'_>) -> PyResult<Vec<String>> {
+        detached(py, triveni::Segment::list)
+    }
+
+    /// Finds or creates a semaphore. ``initial`` permits count only if it is created.
+    #[pyo3(signature = (name, initial=None), text_signature = "($self, name, initial=0)")]
+    fn semaphore(&self, py: Python<'_>, name: &str, initial: Option<&Bound<'_, PyAny>>) -> PyResult<Semaphore> {
+        let segment = self.segment(py)?;
+        let initial = initial.map_or(Ok(0), |initial| whole("initial", initial))?;
+        let initial = u32::try_from(initial).ok().filter(|n| *n <= triveni::Semaphore::MAX).ok_or_else(|| {
+            let most = triveni::Semaphore::MAX;
+            invalid(py, format!("semaphore {name:?}: initial {initial} is more than a semaphore holds; give at most {most}"))
+        })?;
+        let found = detached(py, || segment.semaphore(name, initial))?;
+        Ok(Semaphore::new(segment, found))
+    }
+
+    /// Finds or creates a mutex.
+    fn mutex(&self, py: Python<'_>, name: &str) -> PyResult<Mutex> {
+        let segment = self.segment(py)?;
+        let found = detached(py, || segment.mutex(name))?;
+        Ok(Mutex::new(segment, found))
+    }
+
+    /// Finds or creates a mailbox for up to ``capacity`` messages of up to ``message_size`` bytes.
+    ///
+    /// What is given must agree with a mailbox that exists already, else ``Incompatible``; what is not given
+    /// is taken as it is there, and has these defaults where the mailbox is made.
+    #[pyo3(signature = (name, capacity=None, message_size=None), text_signature = "($self, name, capacity=10, message_size=256)")]
+    fn mailbox(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        capacity: Option<&Bound<'_, PyAny>>,
+        message_size: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Mailbox> {
+        let segment = self.segment(py)?;
+        let capacity = capacity.map(|capacity| whole("capacity", capacity)).transpose()?;
+        let message_size = message_size.map(|size| whole("message_size", size)).transpose()?;
+        let found = detached(py, || match (capacity, message_size) {
+            (Some(capacity), Some(size)) => segment.mailbox(name, capacity, size),
+            _ => find_or_create(
+                || agreeing(&segment, segment.open_mailbox(name)?, capacity, message_size),
+                || segment.create_mailbox(name, capacity.unwrap_or(10), message_size.unwrap_or(256)),
+            ),
+        })?;
+        Ok(Mailbox::new(segment, found))
+    }
+
+    /// Finds or creates a ring of ``size`` bytes, rounded up to a power of two.
+    ///
+    /// A size that is given must agree with a ring that exists already, else ``Incompatible``.
+    #[pyo3(signature = (name, size=None), text_signature = "($self, name, size=65536)")]
+    fn ring(&self, py: Python<'_>, name: &str, size: Option<&Bound<'_, PyAny>>) -> PyResult<Ring> {
+        let segment = self.segment(py)?;
+        let size = size.map(|size| whole("size", size)).transpose()?;
+        let found = detached(py, || match size {
+            Some(size) => segment.ring(name, size),
+            None => find_or_create(|| segment.open_ring(name), || segment.create_ring(name, 65536)),
+        })?;
+        Ok(Ring::new(segment, found))
+    }
+
+    /// All objects in it, with what is to be seen of each at this moment.
+    fn objects(&self, py: Python<'_>) -> PyResult<Vec<ObjectInfo>> {
+        let segment = self.segment(py)?;
+        let objects = detached(py, || segment.objects())?;
+        objects.into_iter().map(|object| ObjectInfo::new(py, object)).collect()
+    }
+
+    /// All processes that take part, also the dead that nobody has swept yet.
+    fn participants(&self, py: Python<'_>) -> PyResult<Vec<ParticipantInfo>> {
+        let segment = self.segment(py)?;
+        let participants = detached(py, || segment.participants())?;
+        Ok(participants.into_iter().map(ParticipantInfo::from).collect())
+    }
+
+    /// Removes an object's name. Who waits on the object gets ``Removed``.
+    fn remove(&self, py: Python<'_>, name: &str) -> PyResult<()> {
+        let segment = self.segment(py)?;
+        detached(py, || segment.remove(name))
+    }
+
+    /// Puts right what dead processes left, now; returns how many were swept. Nobody needs to call this.
+    fn sweep(&self, py: Python<'_>) -> PyResult<usize> {
+        let segment = self.segment(py)?;
+        detached(py, || segment.sweep())
+    }
+
+    /// A new descriptor, fit for sending to another process, which calls ``Segment.from_fd``. The caller closes it.
+    fn fd(&self, py: Python<'_>) -> PyResult<RawFd> {
+        let segment = self.segment(py)?;
+        Ok(call(py, || segment.fd())?.into_raw_fd())
+    }
+
+    /// A descriptor as from ``fd()`` that the segment keeps, and closes with itself.
+    fn fileno(&self, py: Python<'_>) -> PyResult<RawFd> {
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        let made = match open.as_mut() {
+            None => None,
+            Some(Open { descriptor: Some(descriptor), .. }) => Some(Ok(descriptor.as_raw_fd())),
+            Some(Open { segment, descriptor }) => Some(segment.fd().map(|fd| descriptor.insert(fd).as_raw_fd())),
+        };
+        drop(open);
+        match made {
+            None => Err(closed(py, self.name.as_deref())),
+            Some(made) => made.map_err(|error| to_py(py, error)),
+        }
+    }
+
+    /// Lets go of it. Objects taken from it go on working; closing twice is fine.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let open = self.open.write().unwrap_or_else(PoisonError::into_inner).take();
+        detached(py, || {
+            drop(open); // the last handle leaves the segment, which may take a moment
+            Ok(())
+        })
+    }
+
+    /// Its name; ``None`` for an anonymous one.
+    #[getter]
+    fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Its size in bytes.
+    #[getter]
+    fn size(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(self.segment(py)?.size())
+    }
+
+    /// Was ``close`` called?
+    #[getter]
+    fn closed(&self) -> bool {
+        self.open.read().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
+    /// Has its name been removed, or given to another segment?
+    fn is_unlinked(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.segment(py)?.is_unlinked())
+    }
+
+    fn __enter__(slf: Py<Self>, py: Python<'_>) -> PyResult<Py<Self>> {
+        slf.get().segment(py)?;
+        Ok(slf)
+    }
+
+    #[pyo3(signature = (*_exception))]
+    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, pyo3::types::PyTuple>) -> PyResult<()> {
+        self.close(py)
+    }
+
+    fn __reduce__(&self, py: Python<'_>) -> PyResult<(Py<PyAny>, (String,))> {
+        let name = name_for_pickle(py, &self.segment(py)?)?;
+        Ok((py.get_type::<Segment>().getattr("open")?.unbind(), (name,)))
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        let name = self.name.as_ref().map_or("(anonymous)".to_string(), |name| format!("'{name}'"));
+        let Ok(segment) = self.segment(py) else { return format!("<triveni.Segment {name} closed>") };
+        let size = segment.size();
+        match py.detach(|| segment.snapshot()) {
+            Ok(seen) => {
+                let (used, objects) = (seen.used, seen.objects.len());
+                let alive = seen.participants.iter().filter(|p| p.alive).count();
+                format!("<triveni.Segment {name} {used} of {size} bytes used, {objects} objects, {alive} participants>")
+            }
+            Err(error) => format!("<triveni.Segment {name} {size} bytes, unreadable: {error}>"),
+        }
+    }
+}
+
+fn limits(participants: Option<&Bound<'_, PyAny>>, objects: Option<&Bound<'_, PyAny>>) -> PyResult<triveni::SegmentOptions> {
+    let mut options = triveni::Segment::options();
+    if let Some(n) = participants {
+        options = options.max_participants(whole("max_participants", n)?);
+    }
+    if let Some(n) = objects {
+        options = options.max_objects(whole("max_objects", n)?);
+    }
+    Ok(options)
+}
+
+/// The mailbox, if it has the geometry that was asked for, as far as one was.
+fn agreeing(
+    segment: &triveni::Segment,
+    mailbox: triveni::Mailbox,
+    capacity: Option<usize>,
+    message_size: Option<usize>,
+) -> triveni::Result<triveni::Mailbox> {
+    let there = (mailbox.capacity(), mailbox.message_size());
+    let asked = (capacity.unwrap_or(there.0), message_size.unwrap_or(there.1));
+    if asked == there {
+        return Ok(mailbox);
+    }
+    Err(Error::new(
+        ErrorKind::Incompatible,
+        format!(
+            "mailbox {}: it has capacity {} and message_size {}, asked for were {} and {}; ask for what is there, or remove it first",
+            address(segment, mailbox.name()), there.0, there.1, asked.0, asked.1
+        ),
+    ))
+}

@@ -1,0 +1,101 @@
+//! The one waiting loop: interpreter released, signals served, deadline kept.
+//!
+//! Every call that may wait is one closure, an *attempt*: without a deadline it tries once, with one it waits.
+//! The first attempt runs with the interpreter held, because most calls need not wait and handing the
+//! interpreter over costs more than they do. No attempt takes the interpreter while it holds anything.
+
+use crate::error::{call, contained, invalid, to_py};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
+use triveni::{Deadline, Error, ErrorKind, Result};
+
+/// The longest sleep of the main thread. A signal that lands between the check and the sleep, or on another
+/// thread, is served this late.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// Until when: from `timeout` in seconds, or `None` for ever.
+pub(crate) fn deadline(py: Python<'_>, timeout: Option<f64>) -> PyResult<Deadline> {
+    match timeout {
+        None => Ok(Deadline::never()),
+        Some(seconds) if seconds.is_nan() || seconds < 0.0 => {
+            Err(invalid(py, format!("timeout {seconds} is no time to wait; give seconds from 0 on, or None for ever")))
+        }
+        // What is too long for a Duration is for ever.
+        Some(seconds) => Ok(Duration::try_from_secs_f64(seconds).map_or(Deadline::never(), Deadline::after)),
+    }
+}
+
+/// Tries once and answers.
+#[inline]
+pub(crate) fn trying<T>(py: Python<'_>, attempt: impl FnOnce(Option<Deadline>) -> Result<Option<T>>) -> PyResult<Option<T>> {
+    call(py, || attempt(None))
+}
+
+/// Tries once, then waits the way Python's own locks do.
+#[inline]
+pub(crate) fn waiting<T: Send>(
+    py: Python<'_>,
+    until: Deadline,
+    mut attempt: impl FnMut(Option<Deadline>) -> Result<Option<T>> + Send,
+) -> PyResult<T> {
+    match call(py, || attempt(None))? {
+        Some(done) => Ok(done),
+        None => sleeping(py, until, attempt),
+    }
+}
+
+#[cold]
+fn sleeping<T: Send>(
+    py: Python<'_>,
+    until: Deadline,
+    mut attempt: impl FnMut(Option<Deadline>) -> Result<Option<T>> + Send,
+) -> PyResult<T> {
+    // Only the main thread runs signal handlers; the others sleep in one piece, through any signal.
+    let slices = is_main_thread(py)?;
+    loop {
+        let end = if slices { until.sooner(SLICE).interruptible() } else { until };
+        let done = py.detach(|| contained(|| attempt(Some(end))?.ok_or_else(|| Error::from(ErrorKind::Timeout))));
+        match done {
+            Err(e) if slices && (e.kind() == ErrorKind::Interrupted || (e.kind() == ErrorKind::Timeout && !until.passed())) => {
+                py.check_signals()?;
+            }
+            done => return done.map_err(|error| to_py(py, error)),
+        }
+    }
+}
+
+fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
+    static THREADING: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    let threading = THREADING.get_or_try_init(py, || py.import("threading").map(Bound::unbind))?.bind(py);
+    let main = threading.call_method0("main_thread")?.getattr("ident")?;
+    main.eq(threading.call_method0("get_ident")?)
+}
+
+/// How often this process is a child of a fork since the module was loaded. What was taken under another
+/// number belongs to a parent.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+/// The present number.
+#[inline]
+pub(crate) fn forks() -> u32 {
+    FORKS.load(Relaxed) // written in a child that has one thread yet
+}
+
+/// Starts counting; called once, when the module is loaded.
+pub(crate) fn count_forks() {
+    extern "C" fn in_child() {
+        FORKS.fetch_add(1, Relaxed);
+    }
+    // SAFETY: `in_child` is a function of this library, which Python never unloads; it changes one atomic and
+    // is thus fit to run in the child of a process with several threads. Out of memory (the only failure) leaves
+    // the count at 0: then core finds stale roles by its own count.
+    unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+}
+
+/// The error for a role or guard that belongs to the parent.
+#[cold]
+pub(crate) fn forked(what: &str, remedy: &str) -> Error {
+    Error::new(ErrorKind::Forked, format!("{what} was taken before fork and belongs to the parent process; {remedy}"))
+}
