@@ -1,0 +1,500 @@
+//! The ring's cells: where a record begins, how long it is, and whether it is there yet.
+//!
+//! # State
+//!
+//! N cells of 64 bytes, N a power of two. Positions count cells and never wrap; position p lies in cell
+//! p mod N. A record of L bytes takes ceil((8 + L) / 64) consecutive cells: a header word, then the bytes.
+//! Up to 56 bytes header and record are one cache line, and one line is all that moves.
+//!
+//! The header of the record at position p: the high half is the *tag* of p, (2p + 1) mod 2^32, which is never
+//! 0 and differs for all positions of one cell that could be confused; the low half is the length (28 bits)
+//! or, with the bit PAD, how many cells are skipped to the end of the ring. The three bits above are reserved.
+//!
+//! | header of cell p mod N | meaning for a consumer at position p                          |
+//! |------------------------|---------------------------------------------------------------|
+//! | another tag, or 0      | nothing yet                                                   |
+//! | tag(p), length         | a record                                                      |
+//! | tag(p), PAD, N - index | the record is at index 0, behind this pad                     |
+//! | tag(p), anything else  | garbage                                                       |
+//!
+//! # What the next header's cell may hold
+//!
+//! A record longer than one cell leaves payload where a later lap has a header, and payload can look like
+//! anything, also like a valid header. So before the producer publishes a record it stores 0 to the cell
+//! behind it, where the consumer will look next. That store is needed only where something other than a
+//! header can have been left: below `dirty_until`, which every reservation of more than one cell (a pad comes
+//! only with such) raises to one lap behind its end. It is also not needed when the ring is full to the last cell: then
+//! that cell holds the header of the oldest record, whose tag is another one. Streams of records of up to 56
+//! bytes never pay for it.
+//!
+//! # Orderings
+//!
+//! Edge `record`: the producer releases the first header, the consumer acquires it: it sees the bytes, the
+//! header behind a pad, and the 0 in the next header's cell.
+//! Edge `room`: the consumer releases its position, the producer acquires it before it writes where the
+//! consumer has read.
+//! The producer's position is shared for successors and observers only; edge `role` orders it for the former.
+//!
+//! # When a peer dies
+//!
+//! The producer, before the store that publishes: the record never was. Nothing is torn, as nothing else is
+//! looked at. The successor starts behind the last published record, and takes all cells of one lap for dirty.
+//! The producer, between that store and its position: the record is there; the successor walks over it.
+//! The producer, before it rings: the consumer looks again when its slice ends.
+//! The consumer, before its position: its successor reads the record in hand again. After: it is consumed.
+
+use super::role::Role;
+use crate::prim::{AtomicU32, AtomicU64, Ordering::{Acquire, Relaxed, Release}};
+use crate::wait::ParkWord;
+
+/// Bytes of a cell: one cache line.
+pub const CELL: u64 = 64;
+/// The least number of cells.
+pub const CELLS_MIN: u64 = 4;
+/// The greatest number of cells: what a pad can count, far below what a tag can tell apart.
+pub const CELLS_MAX: u64 = 1 << 28;
+
+const LEN: u64 = (1 << 28) - 1;
+pub const PAD: u64 = 1 << 28;
+const LOW: u64 = 0xFFFF_FFFF;
+
+/// No honest ring ever gets there; so sums of positions and sizes below it do not overflow.
+const LAST_POSITION: u64 = 1 << 62;
+
+/// The largest record of a ring of `cells` cells: with its header, half of them.
+pub const fn max_record(cells: u64) -> u64 {
+    let half = cells / 2 * CELL - 8;
+    if half < LEN { half } else { LEN }
+}
+
+/// Cells of a record of `len` bytes.
+const fn cells_for(len: u64) -> u64 {
+    (8 + len).div_ceil(CELL)
+}
+
+/// The high half of the header at `position`.
+pub const fn tag(position: u64) -> u64 {
+    (2 * position + 1) << 32
+}
+
+/// Is this the header of `position`, and not something left from elsewhere?
+pub const fn is_header_of(header: u64, position: u64) -> bool {
+    (header ^ tag(position)) & !LOW == 0
+}
+
+/// One end's words, written by that end only: who has it, and how far it is.
+#[repr(C)]
+#[derive(Debug)]
+pub struct End {
+    /// Who has this end.
+    pub role: Role,
+    _zero: AtomicU32,
+    /// Producer: behind its last record. Consumer: behind the last one it released.
+    pub position: AtomicU64,
+}
+
+impl End {
+    /// A fresh one; in a segment, zeroed memory is one.
+    #[cfg(any(test, loom))]
+    pub fn new() -> End {
+        End { role: Role::new(), _zero: AtomicU32::new(0), position: AtomicU64::new(0) }
+    }
+}
+
+/// Where a ring's words lie: in a segment, or for models and tests on the heap.
+pub trait Memory {
+    /// How many cells: a power of two from [`CELLS_MIN`] to [`CELLS_MAX`], the same at every call.
+    fn cells(&self) -> u64;
+    /// The first word of the cell that `position` lies in.
+    fn header(&self, position: u64) -> &AtomicU64;
+    /// The producer's end.
+    fn producer(&self) -> &End;
+    /// The consumer's end.
+    fn consumer(&self) -> &End;
+    /// Where the consumer sleeps until there is a record.
+    fn filled(&self) -> &ParkWord;
+    /// Where the producer sleeps until there is room.
+    fn freed(&self) -> &ParkWord;
+}
+
+/// Why there is neither an answer nor a reason to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// More bytes than a record, or than the reservation, holds.
+    TooLarge {
+        /// How many were asked for.
+        asked: u64,
+        /// How many it can be.
+        most: u64,
+    },
+    /// Some process wrote garbage: what was read, and its value.
+    Garbage(&'static str, u64),
+}
+
+/// Reserved cells. Nothing shared says so: they are what lies ahead of the producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Position of the record; its bytes begin 8 bytes into that cell. Ahead of the writer by the pad.
+    pub start: u64,
+    /// Bytes that were asked for.
+    pub size: u64,
+}
+
+/// The producer's side.
+#[derive(Debug)]
+pub struct Writer {
+    /// Where the next record, or its pad, begins.
+    at: u64,
+    /// The consumer's position as last seen; it only grows. `at - N <= freed <= at`.
+    freed: u64,
+    /// Positions below it may lie in cells that hold something other than a header.
+    dirty_until: u64,
+}
+
+impl Writer {
+    /// Starts where the predecessor stopped. The caller has the producer's role.
+    pub fn take(memory: &impl Memory) -> Result<Writer, Fault> {
+        let cells = memory.cells();
+        // Relaxed: edge `role` has ordered the predecessor's stores before this.
+        let written = memory.producer().position.load(Relaxed);
+        // ORDER room: Acquire; pairs with the Release in `release`.
+        let freed = memory.consumer().position.load(Acquire);
+        if written > LAST_POSITION || freed > LAST_POSITION {
+            return Err(Fault::Garbage("position", written.max(freed)));
+        }
+        // The consumer may be further than a producer that died before it stored its position.
+        let mut scan = Reader { at: written.max(freed) };
+        // Each step advances by a cell at least, and the ring's end ends the walk: at most N steps.
+        loop {
+            if scan.at - freed > cells {
+                return Err(Fault::Garbage("distance between producer and consumer", scan.at - freed));
+            }
+            match scan.peek(memory)? {
+                Some(record) => scan.at = record.end(),
+                None => break,
+            }
+        }
+        let at = scan.at;
+        // Relaxed: read by successors, whom edge `role` orders, and by observers, who want no more than a number.
+        memory.producer().position.store(at, Relaxed);
+        Ok(Writer { at, freed, dirty_until: at + cells + 1 })
+    }
+
+    /// Finds room for a record of up to `size` bytes. `None`: the ring is too full. Stores nothing shared.
+    #[inline]
+    pub fn reserve(&mut self, memory: &impl Memory, size: u64) -> Result<Option<Room>, Fault> {
+        let cells = memory.cells();
+        if size > max_record(cells) {
+            return Err(Fault::TooLarge { asked: size, most: max_record(cells) });
+        }
+        let k = cells_for(size);
+        let index = self.at & (cells - 1);
+        let pad = if index + k > cells { cells - index } else { 0 };
+        let start = self.at + pad;
+        if start + k - self.freed > cells {
+            // ORDER room: Acquire; pairs with the Release in `release`.
+            let freed = memory.consumer().position.load(Acquire);
+            if !(self.freed..=self.at).contains(&freed) {
+                return Err(Fault::Garbage("consumer's position", freed));
+            }
+            self.freed = freed;
+            if start + k - freed > cells {
+                return Ok(None);
+            }
+        }
+        if k > 1 {
+            self.dirty_until = self.dirty_until.max(start + k + cells);
+        }
+        Ok(Some(Room { start, size }))
+    }
+
+    /// Publishes the first `len` bytes of `room`, the last reservation.
+    #[inline]
+    pub fn commit(&mut self, memory: &impl Memory, room: Room, len: u64) -> Result<(), Fault> {
+        if len > room.size {
+            return Err(Fault::TooLarge { asked: len, most: room.size });
+        }
+        let end = room.start + cells_for(len);
+        if end < self.dirty_until && end - self.freed < memory.cells() {
+            // Relaxed: the Release below orders it, and nobody looks there before.
+            memory.header(end).store(0, Relaxed);
+        }
+        let record = tag(room.start) | len;
+        let pad = room.start - self.at;
+        if pad > 0 {
+            // Relaxed: the consumer comes here only by way of the pad.
+            memory.header(room.start).store(record, Relaxed);
+            // ORDER record: Release; pairs with the Acquire in `peek`.
+            memory.header(self.at).store(tag(self.at) | PAD | pad, Release);
+        } else {
+            // ORDER record: Release; pairs with the Acquire in `peek`.
+            memory.header(self.at).store(record, Release);
+        }
+        self.at = end;
+        // Release: a successor that sees this position finds the headers before it stored, whoever reads it how.
+        memory.producer().position.store(end, Release);
+        memory.filled().unpark();
+        Ok(())
+    }
+}
+
+/// A record that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its position; its bytes begin 8 bytes into that cell.
+    pub start: u64,
+    /// Its length in bytes, checked: it ends before the ring does.
+    pub len: u64,
+}
+
+impl Record {
+    /// The position behind it.
+    #[inline]
+    pub fn end(&self) -> u64 {
+        self.start + cells_for(self.len)
+    }
+}
+
+/// The consumer's side.
+#[derive(Debug)]
+pub struct Reader {
+    /// Where the next record, or its pad, begins.
+    at: u64,
+}
+
+impl Reader {
+    /// Starts where the predecessor stopped. The caller has the consumer's role.
+    pub fn take(memory: &impl Memory) -> Result<Reader, Fault> {
+        // Relaxed: edge `role` has ordered the predecessor's stores before this.
+        let at = memory.consumer().position.load(Relaxed);
+        let written = memory.producer().position.load(Relaxed);
+        if at > LAST_POSITION || written.saturating_sub(at) > memory.cells() {
+            return Err(Fault::Garbage("consumer's position", at));
+        }
+        Ok(Reader { at })
+    }
+
+    /// The oldest record. `None`: there is none yet. Stores nothing.
+    #[inline]
+    pub fn peek(&self, memory: &impl Memory) -> Result<Option<Record>, Fault> {
+        let cells = memory.cells();
+        let mut start = self.at;
+        // ORDER record: Acquire; pairs with the Release in `commit`.
+        let mut header = memory.header(start).load(Acquire);
+        if !is_header_of(header, start) {
+            return Ok(None);
+        }
+        if header & PAD != 0 {
+            let index = start & (cells - 1);
+            if index == 0 || header & LOW != PAD | (cells - index) {
+                return Err(Fault::Garbage("pad", header));
+            }
+            start += cells - index;
+            // Relaxed: stored before the pad was released.
+            header = memory.header(start).load(Relaxed);
+            if !is_header_of(header, start) {
+                return Err(Fault::Garbage("header behind a pad", header));
+            }
+        }
+        // A second pad, or a reserved bit, makes a length that no ring has.
+        let len = header & LOW;
+        if len > max_record(cells) || (start & (cells - 1)) + cells_for(len) > cells {
+            return Err(Fault::Garbage("record's header", header));
+        }
+        Ok(Some(Record { start, len }))
+    }
+
+    /// Gives the cells of `record`, the last one peeked at, and of the pad before it, back to the producer.
+    #[inline]
+    pub fn release(&mut self, memory: &impl Memory, record: Record) {
+        self.at = record.end();
+        // ORDER room: Release; pairs with the Acquire in `reserve`.
+        memory.consumer().position.store(self.at, Release);
+        memory.freed().unpark();
+    }
+}
+
+/// Bytes in cells that are occupied, for observers: a moment's truth. `None` if the positions are garbage.
+pub fn used(memory: &impl Memory) -> Option<u64> {
+    let cells = memory.cells();
+    // The consumer first: then the producer can only be too far ahead, by what went through in between.
+    let mut ahead = u64::MAX;
+    for _ in 0..3 {
+        let freed = memory.consumer().position.load(Acquire);
+        let written = memory.producer().position.load(Acquire);
+        // A consumer may be one record ahead of what a producer has stored of its position.
+        ahead = if freed.wrapping_sub(written) <= cells { 0 } else { written.wrapping_sub(freed) };
+        if ahead <= cells {
+            return Some(ahead * CELL);
+        }
+    }
+    // Still more than fits: garbage, or a stream so fast that three looks missed it.
+    (ahead <= LAST_POSITION).then_some(cells * CELL)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::super::heap::{Heap, Mortal};
+    use super::*;
+
+    fn start(cells: u64) -> (Heap, Writer, Reader) {
+        let heap = Heap::new(cells);
+        let (writer, reader) = (Writer::take(&heap).unwrap(), Reader::take(&heap).unwrap());
+        (heap, writer, reader)
+    }
+
+    fn write(heap: &Heap, writer: &mut Writer, len: u64) -> Option<Room> {
+        let room = writer.reserve(heap, len).unwrap()?;
+        writer.commit(heap, room, len).unwrap();
+        Some(room)
+    }
+
+    fn read(heap: &Heap, reader: &mut Reader) -> Option<Record> {
+        let record = reader.peek(heap).unwrap()?;
+        reader.release(heap, record);
+        Some(record)
+    }
+
+    #[test]
+    fn a_record_of_56_bytes_is_one_cell_and_of_57_two() {
+        assert_eq!([0, 56, 57, 120, 121].map(cells_for), [1, 1, 2, 2, 3]);
+    }
+
+    #[test]
+    fn the_largest_record_is_half_the_ring_less_its_header() {
+        assert_eq!(max_record(4), 120);
+        assert_eq!(max_record(1024), 32 * 1024 - 8);
+        assert_eq!(max_record(CELLS_MAX), LEN, "what a header can say");
+        for cells in [4, 8, 1024] {
+            assert_eq!(cells_for(max_record(cells)), cells / 2);
+        }
+    }
+
+    #[test]
+    fn no_tag_is_zero_and_none_is_another_ones_in_the_same_cell() {
+        for position in [0, 1, (1 << 31) - 1, 1 << 31, LAST_POSITION] {
+            assert_ne!(tag(position), 0);
+            for lap in [1, 2, 3] {
+                assert!(!is_header_of(tag(position + lap * CELLS_MAX), position));
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_ring_has_nothing_and_a_full_one_no_room() {
+        let (heap, mut writer, mut reader) = start(4);
+        assert_eq!(reader.peek(&heap), Ok(None));
+        for i in 0..4 {
+            assert_eq!(write(&heap, &mut writer, i).map(|room| room.start), Some(i));
+        }
+        assert_eq!(writer.reserve(&heap, 0), Ok(None));
+        assert_eq!(used(&heap), Some(256));
+        assert_eq!(read(&heap, &mut reader), Some(Record { start: 0, len: 0 }));
+        assert_eq!(write(&heap, &mut writer, 9).map(|room| room.start), Some(4), "the first cell again");
+        for len in [1, 2, 3, 9] {
+            assert_eq!(read(&heap, &mut reader).map(|record| record.len), Some(len));
+        }
+        assert_eq!(reader.peek(&heap), Ok(None));
+        assert_eq!(used(&heap), Some(0));
+    }
+
+    #[test]
+    fn a_record_that_would_cross_the_end_starts_behind_a_pad() {
+        let (heap, mut writer, mut reader) = start(4);
+        for _ in 0..3 {
+            write(&heap, &mut writer, 1);
+            read(&heap, &mut reader);
+        }
+        assert_eq!(write(&heap, &mut writer, 100).map(|room| room.start), Some(4), "cell 3 is skipped");
+        assert_eq!(write(&heap, &mut writer, 1).map(|room| room.start), Some(6));
+        assert_eq!(writer.reserve(&heap, 1), Ok(None), "pad, two cells, one cell: full");
+        assert_eq!(read(&heap, &mut reader), Some(Record { start: 4, len: 100 }));
+        assert_eq!(read(&heap, &mut reader), Some(Record { start: 6, len: 1 }));
+        assert_eq!(reader.peek(&heap), Ok(None));
+    }
+
+    #[test]
+    fn a_commit_may_be_shorter_than_its_reservation_and_no_longer() {
+        let (heap, mut writer, mut reader) = start(8);
+        let room = writer.reserve(&heap, 200).unwrap().unwrap();
+        // The three cells behind the first hold what could be valid headers.
+        for c in 1..4 {
+            heap.header(c).store(tag(c) | 5, Relaxed);
+        }
+        assert_eq!(writer.commit(&heap, room, 201), Err(Fault::TooLarge { asked: 201, most: 200 }));
+        assert_eq!(reader.peek(&heap), Ok(None), "a refused commit publishes nothing");
+        writer.commit(&heap, room, 10).unwrap();
+        assert_eq!(read(&heap, &mut reader), Some(Record { start: 0, len: 10 }));
+        assert_eq!(reader.peek(&heap), Ok(None), "what the reservation left is no record");
+    }
+
+    #[test]
+    fn a_reservation_that_is_not_committed_leaves_nothing() {
+        let (heap, mut writer, reader) = start(8);
+        writer.reserve(&heap, 200).unwrap().unwrap();
+        assert_eq!(reader.peek(&heap), Ok(None));
+        assert_eq!(write(&heap, &mut writer, 3).map(|room| room.start), Some(0));
+        assert_eq!(reader.peek(&heap), Ok(Some(Record { start: 0, len: 3 })));
+    }
+
+    #[test]
+    fn a_record_larger_than_half_the_ring_is_refused() {
+        let (heap, mut writer, _) = start(4);
+        for asked in [121, u64::MAX] {
+            assert_eq!(writer.reserve(&heap, asked), Err(Fault::TooLarge { asked, most: 120 }));
+        }
+        assert!(writer.reserve(&heap, 120).unwrap().is_some());
+    }
+
+    #[test]
+    fn small_records_store_to_no_cell_but_their_own() {
+        let (heap, mut writer, mut reader) = start(4);
+        // The first lap after a take counts as dirty: whoever died before may have left anything.
+        for _ in 0..6 {
+            write(&heap, &mut writer, 56);
+            read(&heap, &mut reader);
+        }
+        for _ in 0..20 {
+            let counted = Mortal::new(&heap, u32::MAX);
+            let room = writer.reserve(&counted, 56).unwrap().unwrap();
+            writer.commit(&counted, room, 56).unwrap();
+            assert_eq!(counted.headers(), 1);
+            read(&heap, &mut reader);
+        }
+    }
+
+    #[test]
+    fn each_header_that_cannot_be_is_garbage() {
+        let (heap, _, reader) = start(4);
+        for low in [PAD | 4, PAD, PAD | 1, 1 << 29, 1 << 31, 121, LEN] {
+            heap.header(0).store(tag(0) | low, Relaxed);
+            assert!(matches!(reader.peek(&heap), Err(Fault::Garbage(..))), "{low:#x}");
+        }
+        heap.header(3).store(tag(3) | PAD | 1, Relaxed);
+        assert!(matches!(Reader { at: 3 }.peek(&heap), Err(Fault::Garbage("header behind a pad", _))));
+        heap.header(4).store(tag(4) | PAD | 1, Relaxed);
+        assert!(matches!(Reader { at: 3 }.peek(&heap), Err(Fault::Garbage("record's header", _))));
+        heap.header(3).store(tag(3) | 57, Relaxed);
+        assert!(matches!(Reader { at: 3 }.peek(&heap), Err(Fault::Garbage(..))), "crosses the end");
+
+    }
+
+    #[test]
+    fn a_position_that_cannot_be_is_garbage() {
+        let (heap, mut writer, _) = start(4);
+        while write(&heap, &mut writer, 1).is_some() {}
+        for freed in [5, u64::MAX, u64::MAX - 1, 1 << 63] {
+            heap.consumer().position.store(freed, Relaxed);
+            assert!(matches!(writer.reserve(&heap, 1), Err(Fault::Garbage(..))), "{freed:#x}");
+        }
+        assert!(matches!(Writer::take(&heap), Err(Fault::Garbage(..))));
+        assert!(matches!(Reader::take(&heap), Err(Fault::Garbage(..))));
+        heap.consumer().position.store(0, Relaxed);
+        heap.producer().position.store(5, Relaxed);
+        assert!(matches!(Writer::take(&heap), Err(Fault::Garbage(..))));
+        assert!(matches!(Reader::take(&heap), Err(Fault::Garbage(..))));
+        assert_eq!(used(&heap), Some(256), "no more than there is");
+        heap.producer().position.store(1 << 63, Relaxed);
+        assert_eq!(used(&heap), None);
+    }
+}
