@@ -79,6 +79,29 @@ fn a_sender_keeps_its_order() {
 }
 
 #[test]
+fn a_head_that_lags_by_laps_catches_up() {
+    explore(|| {
+        let mailbox = Arc::new(Model::new(2));
+        for _ in 0..9 {
+            mailbox.cancel(mailbox.reserve(1).unwrap());
+        }
+        let sender = {
+            let mailbox = mailbox.clone();
+            thread::spawn(move || mailbox.cancel(mailbox.reserve(1).unwrap()))
+        };
+        let receiver = {
+            let mailbox = mailbox.clone();
+            thread::spawn(move || mailbox.receive(3))
+        };
+        assert!(mailbox.send(2, 10));
+        let mut received: Vec<u32> = receiver.join().unwrap().into_iter().collect();
+        sender.join().unwrap();
+        mailbox.drain(&mut received, 10);
+        same(received, vec![10]);
+    });
+}
+
+#[test]
 fn a_place_is_used_again_only_when_it_was_read() {
     explore(|| {
         let mailbox = Arc::new(Model::new(1));

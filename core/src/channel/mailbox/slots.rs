@@ -141,6 +141,13 @@ impl Control {
             tally: Line(Tally { voided: AtomicU64::new(0), redelivered: AtomicU64::new(0) }),
         }
     }
+
+    /// Any positions, good or bad.
+    #[cfg(not(loom))]
+    pub fn set(&self, tail: u64, head: u64) {
+        self.tail.0.store(tail, Relaxed);
+        self.head.0.store(head, Relaxed);
+    }
 }
 
 #[cfg(any(test, loom))]
@@ -148,6 +155,18 @@ impl Head {
     /// A fresh one; in a segment, zeroed memory is one.
     pub fn new() -> Head {
         Head { word: AtomicU64::new(0), len: AtomicU32::new(0), deliveries: AtomicU32::new(0) }
+    }
+
+    /// The word as it is.
+    #[cfg(not(loom))]
+    pub fn word_now(&self) -> u64 {
+        self.word.load(Relaxed)
+    }
+
+    /// Any word, good or bad.
+    #[cfg(not(loom))]
+    pub fn set_word(&self, word: u64) {
+        self.word.store(word, Relaxed);
     }
 
     /// The turn of a free slot; `None` if it is not free.
@@ -280,11 +299,11 @@ macro_rules! step {
 }
 
 impl<H: Heads> Slots<'_, H> {
-    /// How often one call looks before it answers `Nothing`: a hint lags by at most the number of slots,
+    /// How often one call looks before it answers `Nothing`: `head` catches up within two laps (see `past`),
     /// and each look beyond that means that somebody else got something done, or writes garbage.
     #[inline]
     fn looks(&self) -> u32 {
-        if cfg!(loom) { 6 } else { 2 * self.capacity + 1024 }
+        if cfg!(loom) { 8 } else { 3 * self.capacity + 1024 }
     }
 
     /// Claims the next place for a message of participant `me`.
@@ -387,7 +406,7 @@ impl<H: Heads> Slots<'_, H> {
                 // Somebody has it or had it: it is no longer the oldest.
                 (1, _) | (0, State::Reading(_)) => {
                     step!();
-                    self.help_head(head);
+                    self.help_head(head, seen);
                 }
                 (0, State::Free) => return Ok(Oldest::Nothing),
                 (0, State::Writing(_)) => return Ok(Oldest::Barred(at)),
@@ -414,7 +433,7 @@ impl<H: Heads> Slots<'_, H> {
             // ORDER message: Acquire; pairs with the Release in `publish`.
             if self.heads.head(at.index).word.compare_exchange(at.word, reading, Acquire, Relaxed).is_ok() {
                 step!();
-                self.help_head(head);
+                self.help_head(head, reading);
                 step!();
                 return Ok(Attempt::Claimed(Claim { index: at.index, word: reading }));
             }
@@ -469,7 +488,7 @@ impl<H: Heads> Slots<'_, H> {
         // Relaxed, here and below: numbers to be shown.
         let mut at = self.control.head.0.load(Relaxed);
         let mut len = 0;
-        for _ in 0..self.capacity {
+        for _ in 0..self.looks() {
             let index = self.index(at)?;
             let seen = self.heads.head(index).word.load(Relaxed);
             if seen == word(FULL, 0, lap(at)) {
@@ -477,9 +496,9 @@ impl<H: Heads> Slots<'_, H> {
             } else if seen == word(FREE, 0, lap(at)) || ahead(turn(seen), lap(at)) < 0 {
                 break; // the tail is here, whether or not it lags
             }
-            at = self.after_head(at);
+            at = self.past(at, seen);
         }
-        Ok(len)
+        Ok(len.min(self.capacity))
     }
 
     /// Leaves no word that names participant `dead`. The caller holds its repair byte and knows that it is
@@ -593,21 +612,27 @@ impl<H: Heads> Slots<'_, H> {
         let _ = self.control.tail.0.compare_exchange(tail, next, Relaxed, Relaxed);
     }
 
-    /// Moves `head` on from a place that is taken; keeps the epoch.
+    /// Moves `head` on from a place that is taken, on the evidence of its word; keeps the epoch.
     #[inline]
-    fn help_head(&self, head: u64) {
-        let next = self.after_head(head);
+    fn help_head(&self, head: u64, seen: u64) {
         // Relaxed: a hint; a failure means that somebody else did it, or that repair has moved it back. Being a
         // read-modify-write it hands the edge `rewind` on.
-        let _ = self.control.head.0.compare_exchange(head, next, Relaxed, Relaxed);
+        let _ = self.control.head.0.compare_exchange(head, self.past(head, seen), Relaxed, Relaxed);
     }
 
+    /// The head after `head`, whose slot says `seen`.
+    ///
+    /// Cancelled and void places move the tail and nobody moves the head, so it can lag by many laps. A slot
+    /// in turn t was claimed in turn t - 1, thus every other slot in turn t - 2 at least, if it lies behind
+    /// this one; all before that is done with, and skipped at once.
     #[inline]
-    fn after_head(&self, head: u64) -> u64 {
+    fn past(&self, head: u64, seen: u64) -> u64 {
+        let far = ahead(turn(seen), lap(head)) > 2;
+        let lap = if far { turn(seen).wrapping_sub(2) } else { lap(head) };
         if (head & INDEX) + 1 < u64::from(self.capacity) {
-            head + 1
+            (head & EPOCH) | u64::from(lap) << INDEX_BITS | ((head & INDEX) + 1)
         } else {
-            (head & EPOCH) | u64::from(lap(head).wrapping_add(1)) << INDEX_BITS
+            (head & EPOCH) | u64::from(lap.wrapping_add(1)) << INDEX_BITS
         }
     }
 
