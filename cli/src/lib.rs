@@ -28,7 +28,9 @@ enum Command {
     Demo(demo::Demo),
     /// A sensor or the monitor of the demo.
     #[command(hide = true)]
-    Temperature { args: Vec<String> },
+    Temperature {
+        args: Vec<String>,
+    },
 }
 
 /// Why a subcommand failed.

@@ -167,8 +167,7 @@ fn table<const N: usize>(out: &mut impl Write, rows: &[[String; N]]) -> io::Resu
         }
     }
     for row in rows {
-        let line: Vec<String> =
-            row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let line: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         writeln!(out, "  {}", line.join("  ").trim_end())?;
     }
     Ok(())
@@ -284,7 +283,8 @@ mod tests {
             alive,
             since: 0.0,
         };
-        let object = |name: &str, state| ObjectInfo { name: name.to_string(), size: 256, attached: vec![71, 72], state };
+        let object =
+            |name: &str, state| ObjectInfo { name: name.to_string(), size: 256, attached: vec![71, 72], state };
         Snapshot {
             name: Some("lab".to_string()),
             size: 64 << 20,

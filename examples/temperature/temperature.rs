@@ -126,9 +126,7 @@ impl Source {
     fn find(id: i32) -> Source {
         let turn = id.unsigned_abs() as usize;
         let mut files = Vec::new();
-        for (folder, start, end) in
-            [("/sys/class/hwmon", "temp", "_input"), ("/sys/class/thermal", "temp", "temp")]
-        {
+        for (folder, start, end) in [("/sys/class/hwmon", "temp", "_input"), ("/sys/class/thermal", "temp", "temp")] {
             for device in std::fs::read_dir(folder).into_iter().flatten().flatten() {
                 for file in std::fs::read_dir(device.path()).into_iter().flatten().flatten() {
                     let name = file.file_name().to_string_lossy().into_owned();

@@ -114,7 +114,8 @@ impl Account {
     pub fn verdict(&self, voided_by_mailbox: u64) -> Vec<String> {
         let mut wrong = self.wrong.clone();
         for (id, s) in &self.sensors {
-            let lost: Vec<_> = s.sent.iter().filter(|time| !self.received.contains_key(&(*id, time.to_string()))).collect();
+            let lost: Vec<_> =
+                s.sent.iter().filter(|time| !self.received.contains_key(&(*id, time.to_string()))).collect();
             if let Some(first) = lost.first() {
                 wrong.push(format!("lost: {} readings of sensor {id}, the first of {first}", lost.len()));
             }

@@ -134,7 +134,9 @@ impl Demo {
             there.participants.iter().filter(|p| p.alive).map(|p| format!("pid {} ({})", p.pid, p.name)).collect();
         if !alive.is_empty() {
             let who = alive.join(", ");
-            return Err(format!("segment {name:?} is in use by {who}; end that, or choose another with --segment").into());
+            return Err(
+                format!("segment {name:?} is in use by {who}; end that, or choose another with --segment").into()
+            );
         }
         if there.objects.iter().any(|object| object.name != MAILBOX) {
             return Err(format!(

@@ -162,9 +162,12 @@ fn kit() -> Result<(PathBuf, PathBuf), String> {
     }
     let me = env::current_exe().and_then(fs::canonicalize).unwrap_or_default();
     if is_python(&me) {
-        places.extend(pythons().iter().filter_map(|python| package(python)).map(|package| {
-            (package.join("kit/include"), package.join("kit/lib"))
-        }));
+        places.extend(
+            pythons()
+                .iter()
+                .filter_map(|python| package(python))
+                .map(|package| (package.join("kit/include"), package.join("kit/lib"))),
+        );
     } else if let [_, Some(bin), Some(prefix), tree] = [0, 1, 2, 3].map(|n| me.ancestors().nth(n)) {
         places.push((prefix.join("include"), prefix.join("lib"))); // PREFIX/bin, PREFIX/include, PREFIX/lib
         places.extend(tree.map(|tree| (tree.join("include"), bin.to_path_buf()))); // target/release, include

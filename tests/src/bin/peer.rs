@@ -1,0 +1,587 @@
+//! The other process, in Rust: `peer ROLE SEGMENT OBJECT N [EXTRA]`, one role per run.
+//!
+//! The first table is the same in peer.c and peer.py. Each of these says `ready` once the object is open.
+//!
+//! | role                | does                                                                                  |
+//! |---------------------|---------------------------------------------------------------------------------------|
+//! | `send`, `receive`   | N messages through a mailbox; the receiver checks order and bytes and says `ok N`      |
+//! | `write`, `read`     | the same through a ring, copying                                                      |
+//! | `reserve`, `peek`   | the same through a ring, in place                                                     |
+//! | `post`, `wait`      | N times on a semaphore                                                                |
+//! | `lock`              | N times: lock, add one to the 8-byte number in the file EXTRA, unlock                 |
+//! | `hold`              | locks the mutex, says `holding`, stays                                                |
+//! | `claim`             | claims room in the mailbox, says `holding`, stays                                     |
+//! | `lock-once`         | locks with 10 s to wait, says `ok` or `owner_died` (and recovers), unlocks            |
+//!
+//! The roles below these are this peer's alone; each says at its function what it does.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
+use triveni::{Deadline, Error, ErrorKind, LockError, Mutex, Result, Segment};
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let Err(error) = run(&args.iter().map(String::as_str).collect::<Vec<_>>()) {
+        eprintln!("peer {}: {error}", args.join(" "));
+        std::process::exit(1);
+    }
+}
+
+fn run(args: &[&str]) -> Result<()> {
+    let (role, segment, object, n, extra) = match *args {
+        ["attack", ref names @ ..] => return attack(names),
+        [role, segment, object, n] => (role, segment, object, n, ""),
+        [role, segment, object, n, extra] => (role, segment, object, n, extra),
+        _ => return Err(wrong("usage: peer ROLE SEGMENT OBJECT N [EXTRA]")),
+    };
+    let n: u64 = n.parse().map_err(|_| wrong("N is no number"))?;
+    if role == "create-segment" {
+        return create_segment(segment);
+    }
+    let segment = Segment::open(segment)?;
+    match role {
+        "send" => send(&segment, object, n),
+        "receive" => receive(&segment, object, n),
+        "write" | "reserve" => produce(&segment, object, n, role == "reserve"),
+        "read" | "peek" => consume(&segment, object, n, role == "peek"),
+        "post" | "wait" => semaphore(&segment, object, n, role == "post"),
+        "lock" => lock(&segment, object, n, extra),
+        "hold" => hold(&segment, object),
+        "claim" => claim(&segment, object),
+        "lock-once" => lock_once(&segment, object),
+        "create-object" => create_object(&segment, object),
+        "log-send" => log_send(&segment, object, n, extra),
+        "log-receive" => log_receive(&segment, object),
+        "log-produce" => log_produce(&segment, object, n),
+        "log-consume" => log_consume(&segment, object, n),
+        "interrupted" => interrupted(&segment, object, n, extra),
+        "fork" => fork(&segment, object),
+        "uncontended" => uncontended(&segment, object, n),
+        "everything" => everything(&segment),
+        _ => Err(wrong(&format!("there is no role {role:?}"))),
+    }
+}
+
+fn wrong(sentence: &str) -> Error {
+    Error::new(ErrorKind::Invalid, sentence)
+}
+
+fn ready() {
+    println!("ready");
+}
+
+fn stay() -> ! {
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Message number `seq`, as every peer makes it: the number, then up to 39 bytes that depend on it.
+fn message(seq: u64) -> Vec<u8> {
+    let mut bytes = seq.to_le_bytes().to_vec();
+    bytes.extend((0..seq % 40).map(|i| (seq.wrapping_mul(7).wrapping_add(i) & 0xff) as u8));
+    bytes
+}
+
+/// The largest of them.
+const MESSAGE: usize = 8 + 39;
+
+fn check(seq: u64, bytes: &[u8]) -> Result<()> {
+    if bytes == message(seq) {
+        return Ok(());
+    }
+    Err(wrong(&format!("message {seq} should be {:?} and is {bytes:?}", message(seq))))
+}
+
+fn send(segment: &Segment, object: &str, n: u64) -> Result<()> {
+    let mailbox = segment.open_mailbox(object)?;
+    ready();
+    (0..n).try_for_each(|seq| mailbox.send(&message(seq)))
+}
+
+fn receive(segment: &Segment, object: &str, n: u64) -> Result<()> {
+    let mailbox = segment.open_mailbox(object)?;
+    let mut buffer = vec![0; mailbox.message_size()];
+    ready();
+    for seq in 0..n {
+        let received = mailbox.receive(&mut buffer)?;
+        check(seq, &buffer[..received.size])?;
+    }
+    println!("ok {n}");
+    Ok(())
+}
+
+fn produce(segment: &Segment, object: &str, n: u64, in_place: bool) -> Result<()> {
+    let mut producer = segment.open_ring(object)?.producer()?;
+    ready();
+    for seq in 0..n {
+        let message = message(seq);
+        if in_place {
+            let mut room = producer.reserve(message.len() + 8)?;
+            room.write(0, &message)?;
+            room.commit(message.len())?;
+        } else {
+            producer.write(&message)?;
+        }
+    }
+    Ok(())
+}
+
+fn consume(segment: &Segment, object: &str, n: u64, in_place: bool) -> Result<()> {
+    let mut consumer = segment.open_ring(object)?.consumer()?;
+    let mut buffer = [0; MESSAGE];
+    ready();
+    for seq in 0..n {
+        let size = if in_place {
+            let record = consumer.peek()?;
+            let size = record.size();
+            record.read(0, &mut buffer);
+            record.release()?;
+            size
+        } else {
+            consumer.read(&mut buffer)?
+        };
+        check(seq, buffer.get(..size).unwrap_or(&[]))?;
+    }
+    println!("ok {n}");
+    Ok(())
+}
+
+fn semaphore(segment: &Segment, object: &str, n: u64, post: bool) -> Result<()> {
+    let semaphore = segment.open_semaphore(object)?;
+    ready();
+    for _ in 0..n {
+        if post { semaphore.post()? } else { semaphore.wait()? }
+    }
+    println!("ok {n}");
+    Ok(())
+}
+
+fn lock(segment: &Segment, object: &str, n: u64, file: &str) -> Result<()> {
+    let mutex = segment.open_mutex(object)?;
+    let broken = |error: std::io::Error| wrong(&format!("{file}: {error}"));
+    let file = File::options().read(true).write(true).open(file).map_err(broken)?;
+    ready();
+    for _ in 0..n {
+        let guard = mutex.lock()?;
+        let mut count = [0; 8];
+        file.read_exact_at(&mut count, 0).map_err(broken)?;
+        file.write_all_at(&(u64::from_le_bytes(count) + 1).to_le_bytes(), 0).map_err(broken)?;
+        drop(guard);
+    }
+    println!("ok {n}");
+    Ok(())
+}
+
+fn hold(segment: &Segment, object: &str) -> Result<()> {
+    let mutex = segment.open_mutex(object)?;
+    ready();
+    let guard = match mutex.lock() {
+        Ok(guard) | Err(LockError::OwnerDied(guard)) => guard,
+        Err(failed) => return Err(failed.into()),
+    };
+    println!("holding");
+    let _guard = guard;
+    stay()
+}
+
+fn claim(segment: &Segment, object: &str) -> Result<()> {
+    let mailbox = segment.open_mailbox(object)?;
+    ready();
+    let _loan = mailbox.reserve(1)?;
+    println!("holding");
+    stay()
+}
+
+fn lock_once(segment: &Segment, object: &str) -> Result<()> {
+    let mutex = segment.open_mutex(object)?;
+    ready();
+    match mutex.lock_until(Deadline::after(Duration::from_secs(10))) {
+        Ok(_guard) => println!("ok"),
+        Err(LockError::OwnerDied(guard)) => {
+            println!("owner_died");
+            guard.recover();
+        }
+        Err(failed) => return Err(failed.into()),
+    }
+    Ok(())
+}
+
+/// Waits at the gate (end of stdin).
+fn at_the_gate() {
+    ready();
+    let _ = std::io::stdin().read_to_end(&mut Vec::new()); // open is open, however it happened
+}
+
+/// At the gate with many others: creates the segment. Says `created` or `exists`.
+fn create_segment(segment: &str) -> Result<()> {
+    at_the_gate();
+    match Segment::create(segment, 1 << 20) {
+        Ok(_segment) => {
+            println!("created");
+            stay()
+        }
+        Err(error) if error.kind() == ErrorKind::Exists => println!("exists"),
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+/// At the gate with many others: creates the mailbox OBJECT, says `created` or `exists`; then finds or creates
+/// the semaphore `arrivals`, and posts it.
+fn create_object(segment: &Segment, object: &str) -> Result<()> {
+    at_the_gate();
+    match segment.create_mailbox(object, 4, 64) {
+        Ok(_mailbox) => println!("created"),
+        Err(error) if error.kind() == ErrorKind::Exists => println!("exists"),
+        Err(error) => return Err(error),
+    }
+    segment.semaphore("arrivals", 0)?.post()
+}
+
+/// A message of the kill tests: who sent it, its number, and bytes that follow from the two.
+fn signed(sender: u64, seq: u64) -> Vec<u8> {
+    let mut bytes = sender.to_le_bytes().to_vec();
+    bytes.extend(seq.to_le_bytes());
+    bytes.extend((0..(sender * 31 + seq * 17) % 300).map(|i| (sender * 13 + seq * 7 + i) as u8));
+    bytes
+}
+
+/// `SENDER SEQ`, or why these bytes are no message that anybody sent.
+fn signature(bytes: &[u8]) -> Result<String> {
+    let number = |at: usize| bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes);
+    match (number(0), number(8)) {
+        (Some(sender), Some(seq)) if sender < 1 << 20 && seq < 1 << 40 && bytes == signed(sender, seq) => {
+            Ok(format!("{sender} {seq}"))
+        }
+        _ => Err(wrong(&format!("torn: {bytes:?}"))),
+    }
+}
+
+/// Sends for ever as sender N, alternating copy and loan: `i SEQ` before, `c SEQ` after.
+/// EXTRA is the number of messages after which to end, 0 for never.
+fn log_send(segment: &Segment, object: &str, sender: u64, last: &str) -> Result<()> {
+    let mailbox = segment.open_mailbox(object)?;
+    let last: u64 = last.parse().unwrap_or(0);
+    ready();
+    for seq in 0.. {
+        if last > 0 && seq == last {
+            break;
+        }
+        let message = signed(sender, seq);
+        println!("i {seq}");
+        if seq % 2 == 0 {
+            mailbox.send(&message)?;
+        } else {
+            let mut room = mailbox.reserve(message.len())?;
+            room.write(0, &message)?;
+            room.commit(message.len())?;
+        }
+        println!("c {seq}");
+    }
+    Ok(())
+}
+
+/// Receives for ever: `want` before, `r SENDER SEQ REDELIVERED` after.
+fn log_receive(segment: &Segment, object: &str) -> Result<()> {
+    let mailbox = segment.open_mailbox(object)?;
+    let mut buffer = vec![0; mailbox.message_size()];
+    ready();
+    loop {
+        println!("want");
+        let received = mailbox.receive(&mut buffer)?;
+        println!("r {} {}", signature(&buffer[..received.size])?, received.redelivered);
+    }
+}
+
+/// Retries a call on a ring whose other end is dead: its successor is on its way.
+fn despite_death<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == ErrorKind::PeerDead => std::thread::yield_now(),
+            answer => return answer,
+        }
+    }
+}
+
+/// Writes records N, N+1, … for ever, alternating copy and grant: `i SEQ` before, `c SEQ` after.
+fn log_produce(segment: &Segment, object: &str, first: u64) -> Result<()> {
+    let mut producer = segment.open_ring(object)?.producer()?;
+    ready();
+    for seq in first.. {
+        let record = signed(1, seq);
+        println!("i {seq}");
+        if seq % 2 == 0 {
+            despite_death(|| producer.write(&record))?;
+        } else {
+            despite_death(|| {
+                let mut room = producer.reserve(record.len())?;
+                room.write(0, &record)?;
+                room.commit(record.len())
+            })?;
+        }
+        println!("c {seq}");
+    }
+    Ok(())
+}
+
+/// Peeks, says `r SENDER SEQ`, then releases; for ever, or N times.
+fn log_consume(segment: &Segment, object: &str, n: u64) -> Result<()> {
+    let mut consumer = segment.open_ring(object)?.consumer()?;
+    let mut buffer = vec![0; 4096];
+    ready();
+    for _ in 0..if n == 0 { u64::MAX } else { n } {
+        despite_death(|| {
+            let record = consumer.peek()?;
+            let size = record.size();
+            record.read(0, &mut buffer);
+            println!("r {}", signature(buffer.get(..size).unwrap_or(&[]))?);
+            record.release()
+        })?;
+    }
+    Ok(())
+}
+
+extern "C" fn nothing(_signal: i32) {}
+
+/// Waits for the semaphore N milliseconds with a handler for SIGUSR1, EXTRA `yes` as an interruptible wait.
+/// Says `KIND MILLISECONDS`.
+fn interrupted(segment: &Segment, object: &str, n: u64, interruptible: &str) -> Result<()> {
+    let semaphore = segment.open_semaphore(object)?;
+    // SAFETY: `handler` is a valid sigaction with an empty mask and no flags (so nothing is restarted), and
+    // `nothing` does nothing at all.
+    unsafe {
+        let mut handler: libc::sigaction = std::mem::zeroed();
+        handler.sa_sigaction = nothing as *const () as usize;
+        libc::sigaction(libc::SIGUSR1, &handler, std::ptr::null_mut());
+    }
+    ready();
+    let begin = Instant::now();
+    let mut deadline = Deadline::after(Duration::from_millis(n));
+    if interruptible == "yes" {
+        deadline = deadline.interruptible();
+    }
+    let kind = semaphore.wait_until(deadline).map_or_else(|error| format!("{:?}", error.kind()), |()| "Ok".to_string());
+    println!("{kind} {}", begin.elapsed().as_millis());
+    Ok(())
+}
+
+/// Uses every kind of object before and after a fork, in parent and child: objects go on, guards and roles are
+/// `Forked` in the child. The child says `child ok`, the parent `parent ok`.
+fn fork(segment: &Segment, object: &str) -> Result<()> {
+    let semaphore = segment.semaphore("s", 0)?;
+    let mutex = segment.mutex("m")?;
+    let mailbox = segment.open_mailbox(object)?;
+    let ring = segment.ring("r", 4096)?;
+    let mut producer = ring.producer()?;
+    producer.write(&message(0))?;
+    let guard = mutex.lock()?;
+    ready();
+    std::io::stdout().flush().map_err(|error| wrong(&error.to_string()))?;
+    // SAFETY: this process has one thread, so the child may do all that the parent may.
+    match unsafe { libc::fork() } {
+        -1 => Err(wrong("fork failed")),
+        0 => {
+            let failed = |what: &str| Err(wrong(&format!("in the child: {what}")));
+            match producer.try_write(b"no") {
+                Err(error) if error.kind() == ErrorKind::Forked => {}
+                other => return failed(&format!("the parent's role is no error but {other:?}")),
+            }
+            std::mem::forget(producer);
+            match mutex.unlock() {
+                Err(_) => {}
+                Ok(()) => return failed("the parent's lock could be unlocked"),
+            }
+            std::mem::forget(guard);
+            if !matches!(mutex.try_lock(), Ok(None)) {
+                return failed("the parent's lock could be taken");
+            }
+            semaphore.post()?; // the parent may release the mutex now
+            let guard = mutex.lock()?; // waits for the parent
+            drop(guard);
+            mailbox.send(&message(1))?;
+            let mut consumer = ring.consumer()?;
+            let mut buffer = [0; MESSAGE];
+            let size = consumer.read(&mut buffer)?;
+            check(0, &buffer[..size])?;
+            println!("child ok");
+            Ok(())
+        }
+        child => {
+            semaphore.wait()?;
+            drop(guard);
+            let mut buffer = vec![0; mailbox.message_size()];
+            let received = mailbox.receive(&mut buffer)?;
+            check(1, &buffer[..received.size])?;
+            let mut status = 0;
+            // SAFETY: `status` is a valid int, and the pid is our child's.
+            if unsafe { libc::waitpid(child, &mut status, 0) } != child || status != 0 {
+                return Err(wrong(&format!("the child ended with status {status}")));
+            }
+            producer.write(&message(2))?; // still ours
+            println!("parent ok");
+            Ok(())
+        }
+    }
+}
+
+/// N times lock and unlock, wait and post, between two calls of getppid that whoever counts can see.
+fn uncontended(segment: &Segment, object: &str, n: u64) -> Result<()> {
+    let mutex = segment.open_mutex(object)?;
+    let semaphore = segment.semaphore("permits", 1)?;
+    let round = |mutex: &Mutex| -> Result<()> {
+        drop(mutex.lock()?);
+        semaphore.wait()?;
+        semaphore.post()
+    };
+    round(&mutex)?; // whatever happens once happens here
+    // SAFETY: getppid has no memory obligations and cannot fail.
+    let mark = || unsafe { libc::syscall(libc::SYS_getppid) };
+    mark();
+    for _ in 0..n {
+        round(&mutex)?;
+    }
+    mark();
+    println!("ok {n}");
+    Ok(())
+}
+
+/// Fills a segment with one of everything, in use: a held mutex, a claim, a peeked record. Says `holding`.
+fn everything(segment: &Segment) -> Result<()> {
+    segment.semaphore("semaphore", 3)?;
+    let mutex = segment.mutex("mutex")?;
+    let _guard = mutex.lock()?;
+    let free = segment.mutex("free")?;
+    drop(free.lock()?);
+    let mailbox = segment.mailbox("mailbox", 8, 64)?;
+    for seq in 0..5 {
+        mailbox.send(&message(seq))?;
+    }
+    mailbox.receive(&mut [0; 64])?;
+    let _loan = mailbox.reserve(10)?;
+    let ring = segment.ring("ring", 4096)?;
+    let (mut producer, mut consumer) = (ring.producer()?, ring.consumer()?);
+    for seq in 0..20 {
+        producer.write(&message(seq))?;
+    }
+    let _room = producer.reserve(30)?;
+    let _record = consumer.peek()?;
+    segment.mailbox("removed", 2, 8)?;
+    segment.remove("removed")?;
+    println!("holding");
+    stay()
+}
+
+/// Does everything there is to do with each of these segments, which may hold any bytes. Each call has a second
+/// of CPU time, and ten of waiting; then the kernel ends the process. Says `NAME CALLS ERRORS`, and with
+/// `TRIVENI_VERBOSE` every call before it is made.
+fn attack(names: &[&str]) -> Result<()> {
+    let verbose = std::env::var_os("TRIVENI_VERBOSE").is_some();
+    for name in names {
+        println!("at {name}");
+        let mut tried = Tried { calls: 0, errors: 0, verbose };
+        tried.segment(name);
+        println!("{name} {} {}", tried.calls, tried.errors);
+    }
+    Ok(())
+}
+
+struct Tried {
+    calls: u64,
+    errors: u64,
+    verbose: bool,
+}
+
+impl Tried {
+    fn call<T>(&mut self, name: &'static str, call: impl FnOnce() -> Result<T>) -> Option<T> {
+        if self.verbose {
+            println!("call {name}");
+        }
+        let second = libc::timeval { tv_sec: 1, tv_usec: 0 };
+        let zero = libc::timeval { tv_sec: 0, tv_usec: 0 };
+        let timer = libc::itimerval { it_interval: zero, it_value: second };
+        // SAFETY: `timer` is a valid itimerval; both calls touch nothing else. SIGPROF and SIGALRM end the process.
+        unsafe {
+            libc::setitimer(libc::ITIMER_PROF, &timer, std::ptr::null_mut());
+            libc::alarm(10);
+        }
+        self.calls += 1;
+        call()
+            .inspect_err(|error| {
+                self.errors += 1;
+                assert!(!error.to_string().is_empty());
+            })
+            .ok()
+    }
+
+    fn segment(&mut self, name: &str) {
+        let soon = || Deadline::after(Duration::from_millis(2));
+        self.call("inspect", || Segment::inspect(name));
+        let Some(segment) = self.call("open", || Segment::open(name)) else { return };
+        self.call("participants", || segment.participants());
+        self.call("snapshot", || segment.snapshot());
+        let objects = self.call("objects", || segment.objects()).unwrap_or_default();
+        let names = objects.iter().map(|object| object.name.as_str());
+        for object in names.chain(["semaphore", "mutex", "free", "mailbox", "ring", "removed"]).collect::<Vec<_>>() {
+            if let Some(semaphore) = self.call("open_semaphore", || segment.open_semaphore(object)) {
+                self.call("value", || Ok(semaphore.value()));
+                self.call("post", || semaphore.post());
+                self.call("wait", || semaphore.wait_until(soon()));
+                self.call("wait", || semaphore.wait_until(soon()));
+            }
+            if let Some(mutex) = self.call("open_mutex", || segment.open_mutex(object)) {
+                self.call("holder", || Ok(mutex.holder()));
+                self.call("try_lock", || mutex.try_lock().map_err(Error::from));
+                self.call("lock", || match mutex.lock_until(soon()) {
+                    Ok(_guard) => Ok(()),
+                    Err(LockError::OwnerDied(guard)) => {
+                        guard.recover();
+                        Ok(())
+                    }
+                    Err(failed) => Err(failed.into()),
+                });
+                self.call("unlock", || mutex.unlock());
+            }
+            if let Some(mailbox) = self.call("open_mailbox", || segment.open_mailbox(object)) {
+                let size = mailbox.message_size().min(1 << 20);
+                let mut buffer = vec![0; size];
+                self.call("len", || Ok((mailbox.len(), mailbox.voided(), mailbox.capacity())));
+                for _ in 0..3 {
+                    self.call("peek", || mailbox.peek_until(&mut buffer, soon()));
+                    self.call("receive", || mailbox.receive_until(&mut buffer, soon()));
+                    self.call("send", || mailbox.send_until(&buffer[..size.min(9)], soon()));
+                    self.call("reserve", || mailbox.reserve_until(size.min(9), soon())?.commit(size.min(3)));
+                }
+            }
+            if let Some(ring) = self.call("open_ring", || segment.open_ring(object)) {
+                if let Some(mut producer) = self.call("producer", || ring.producer()) {
+                    self.call("write", || producer.write_until(&[7; 60], soon()));
+                    self.call("reserve", || producer.reserve_until(100, soon())?.commit(50));
+                    self.call("write", || producer.write_until(&[7; 600], soon()));
+                }
+                if let Some(mut consumer) = self.call("consumer", || ring.consumer()) {
+                    for _ in 0..30 {
+                        let mut buffer = [0; 4096];
+                        self.call("read", || consumer.read_until(&mut buffer, soon()));
+                        self.call("peek", || {
+                            let record = consumer.peek_until(soon())?;
+                            record.read(0, &mut buffer);
+                            record.release()
+                        });
+                    }
+                }
+            }
+        }
+        self.call("create", || segment.semaphore("fresh", 1)?.wait_until(soon()));
+        self.call("create", || segment.mailbox("fresh-mailbox", 3, 100)?.send_until(b"hello", soon()));
+        self.call("remove", || segment.remove("mailbox"));
+        self.call("sweep", || segment.sweep());
+        self.call("close", || {
+            drop(segment);
+            Ok(())
+        });
+        self.call("unlink", || Segment::unlink(name));
+    }
+}
