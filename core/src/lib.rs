@@ -22,3 +22,7 @@ pub use error::{Error, ErrorKind, ErrorRow, Result};
 pub use name::NAME_MAX;
 pub use segment::{ObjectInfo, ObjectKind, ObjectState, ParticipantInfo, Segment, SegmentOptions, Snapshot, Stale};
 pub use sync::{Holder, LockError, Mutex, MutexGuard, Semaphore};
+
+#[cfg(loom)]
+#[doc(hidden)]
+pub use channel::{mailbox::model as mailbox_model, ring::model as ring_model};

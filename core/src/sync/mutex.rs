@@ -558,7 +558,7 @@ impl fmt::Debug for MutexGuard<'_> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

@@ -224,7 +224,7 @@ impl fmt::Debug for Semaphore {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

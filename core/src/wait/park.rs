@@ -75,3 +75,38 @@ impl Bell for ParkWord {
         self.0.store(0, Relaxed);
     }
 }
+
+#[cfg(all(test, loom))]
+mod model {
+    use super::*;
+    use loom::sync::Arc;
+    use std::sync::atomic::Ordering::Acquire;
+
+    /// With a full barrier in the publisher, so that sequential consistency holds and no slice is needed.
+    #[test]
+    fn a_parked_waiter_is_woken_by_a_publisher_that_fences_and_by_its_successor() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(|| {
+            let shared = Arc::new((ParkWord::new(), AtomicU32::new(0)));
+            let theirs = shared.clone();
+            let waiter = loom::thread::spawn(move || {
+                let (park, items) = &*theirs;
+                for wanted in 1..=2 {
+                    while items.load(Acquire) < wanted {
+                        let key = park.prepare();
+                        if items.load(Acquire) < wanted {
+                            park.sleep(key, u64::MAX);
+                        }
+                        park.done();
+                    }
+                }
+            });
+            for _ in 0..2 {
+                shared.1.add_full(1);
+                shared.0.unpark();
+            }
+            waiter.join().unwrap();
+        });
+    }
+}
