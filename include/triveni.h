@@ -4,8 +4,8 @@
  *
  * RETURN VALUES  0, a count or a size is success; a negative number is a failure: -EAGAIN and so on from
  * <errno.h>, our own from -1000 down. tvn_strerror() has a sentence for each number, tvn_last_error()
- * the whole story of this thread's last failure. errno itself is left alone. Outputs are written on
- * success only.
+ * the whole story of this thread's last failure. errno says nothing about these calls. Outputs are written
+ * on success only.
  *
  * WORDS  A function that *lends* lets go of the pointer when it returns. One that *gives* makes the caller
  * the owner of what it stored. One that *takes* ends the handle: nobody may use it afterwards; NULL is fine.
@@ -581,17 +581,17 @@ int tvn_ring_consumer(const tvn_ring_t *ring, tvn_consumer_t **out);
  * Writes a copy of `size` bytes at `record` (NULL will do for 0); blocks while the ring is full, or until
  * `timeout_ms` has passed. Lends `producer` and `record`. A producer that dies here wrote the whole record or
  * none. One thread at a time, in the process that took the role.
- * @return 0; -EMSGSIZE if the record is larger than the ring takes; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR
- * if this thread is interruptible; -ECONNRESET if it is full and the consumer is dead; -EIDRM if the ring was
- * removed; -TVN_EFORKED in a forked child.
+ * @return 0; -EMSGSIZE if the record is larger than the ring takes; -EBUSY while a reservation is pending;
+ * -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -ECONNRESET if it is full and the
+ * consumer is dead; -EIDRM if the ring was removed; -TVN_EFORKED in a forked child.
  */
 int tvn_producer_write(tvn_producer_t *producer, const void *record, size_t size, int timeout_ms);
 
 /**
  * Borrows room for a record of up to `size` bytes, to be written in place at `*room`, aligned to 8; blocks
  * while the ring is full, or until `timeout_ms` has passed. Lends `producer`, writes `*room`: the room is lent
- * until tvn_producer_commit() or tvn_producer_cancel(); a second reserve begins anew. If this process dies
- * first, nothing was written. One thread at a time, in the process that took the role.
+ * until tvn_producer_commit() or tvn_producer_cancel(). If this process dies first, nothing was written. One
+ * thread at a time, in the process that took the role.
  * @return as tvn_producer_write().
  */
 int tvn_producer_reserve(tvn_producer_t *producer,
@@ -603,9 +603,11 @@ int tvn_producer_reserve(tvn_producer_t *producer,
  * Publishes the first `size` bytes of the room last reserved. Lends `producer`; the room is over. Never
  * blocks. A producer that dies here published the whole record or none. One thread at a time, in the process
  * that took the role.
- * @return 0; -EMSGSIZE if the room is smaller; -EINVAL if none is reserved; -TVN_EFORKED in a forked child.
+ * @return 0; -EMSGSIZE if the room is smaller: it stays reserved; -EINVAL if none is reserved; -TVN_EFORKED in
+ * a forked child.
  */
-int tvn_producer_commit(tvn_producer_t *producer, size_t size);
+int tvn_producer_commit(tvn_producer_t *producer,
+                        size_t size);
 
 /**
  * Gives the room last reserved back, if there is one. Lends `producer`. Never blocks. One thread at a time,
@@ -633,11 +635,13 @@ int64_t tvn_consumer_read(tvn_consumer_t *consumer, void *record, size_t size, i
 /**
  * Borrows the oldest record, to be read in place at `*record`, aligned to 8; blocks while the ring is empty,
  * or until `timeout_ms` has passed. Lends `consumer`, writes `*record`: the record is lent until
- * tvn_consumer_release(); a second peek sees it again. A peer that breaks the rules can write there, so copy
- * what you check. One thread at a time, in the process that took the role.
+ * tvn_consumer_release() or tvn_consumer_keep(); a second peek sees it again. A peer that breaks the rules can
+ * write there, so copy what you check. One thread at a time, in the process that took the role.
  * @return the size of the record, from 0 on; otherwise as tvn_consumer_read(), without -EMSGSIZE.
  */
-int64_t tvn_consumer_peek(tvn_consumer_t *consumer, int timeout_ms, const void **record);
+int64_t tvn_consumer_peek(tvn_consumer_t *consumer,
+                          int timeout_ms,
+                          const void **record);
 
 /**
  * Releases the record last peeked at; its room is free for the producer. Lends `consumer`; the record is
@@ -645,6 +649,13 @@ int64_t tvn_consumer_peek(tvn_consumer_t *consumer, int timeout_ms, const void *
  * @return 0; -EINVAL if none was peeked at; -TVN_EFORKED in a forked child.
  */
 int tvn_consumer_release(tvn_consumer_t *consumer);
+
+/**
+ * Keeps the record last peeked at in the ring: the next peek or read sees it again. Lends `consumer`; the loan
+ * is over. Never blocks. One thread at a time, in the process that took the role.
+ * @return 0, also if none was peeked at.
+ */
+int tvn_consumer_keep(tvn_consumer_t *consumer);
 
 /**
  * Gives the role back; the next one may take it and reads what is not released. Takes `consumer`; NULL is
@@ -685,7 +696,7 @@ int tvn_segment_anonymous(size_t size, tvn_segment_t **out);
 /**
  * Opens the segment that somebody sent as a descriptor. Lends `fd`: it stays the caller's, to close. Gives
  * `*out`. Does not wait for other users. Any thread.
- * @return 0; -EINVAL if `fd` is negative; -EBADF if it is not open; otherwise as tvn_segment_open().
+ * @return 0; -EINVAL if `fd` is negative or no segment's; otherwise as tvn_segment_open().
  */
 int tvn_segment_from_fd(int fd, tvn_segment_t **out);
 

@@ -6,7 +6,7 @@ use crate::deadline::{TVN_TRY, deadline, tried};
 use crate::handle::{give, lend, take};
 use crate::segment::tvn_segment_t;
 use std::ffi::{c_char, c_int, c_void};
-use triveni::{Loan, Mailbox, RawLoan, Received, Result};
+use triveni::{Error, ErrorKind, Loan, Mailbox, RawLoan, Received, Result};
 
 /// A mailbox, a bounded queue of messages for any number of senders and receivers: a handle on one that lies
 /// in a segment.
@@ -31,7 +31,13 @@ pub struct tvn_loan_t {
 /// @return 0; -EINVAL for a bad name, capacity or size; -TVN_EINCOMPATIBLE if the name belongs to an object of
 /// another kind or geometry; -ENOSPC if the segment has no room.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tvn_mailbox(segment: *const tvn_segment_t, name: *const c_char, capacity: usize, message_size: usize, out: *mut *mut tvn_mailbox_t) -> c_int {
+pub unsafe extern "C" fn tvn_mailbox(
+    segment: *const tvn_segment_t,
+    name: *const c_char,
+    capacity: usize,
+    message_size: usize,
+    out: *mut *mut tvn_mailbox_t,
+) -> c_int {
     call("tvn_mailbox", || {
         // SAFETY: the C contract: NULL or a segment's handle, NULL or a string, NULL or a place for a handle.
         unsafe { give(out, || lend(segment)?.0.mailbox(text(name)?, capacity, message_size).map(tvn_mailbox_t)) }
@@ -43,7 +49,13 @@ pub unsafe extern "C" fn tvn_mailbox(segment: *const tvn_segment_t, name: *const
 /// @return 0; -EEXIST if the name is taken; -EINVAL for a bad name, capacity or size; -ENOSPC if the segment
 /// has no room.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tvn_mailbox_create(segment: *const tvn_segment_t, name: *const c_char, capacity: usize, message_size: usize, out: *mut *mut tvn_mailbox_t) -> c_int {
+pub unsafe extern "C" fn tvn_mailbox_create(
+    segment: *const tvn_segment_t,
+    name: *const c_char,
+    capacity: usize,
+    message_size: usize,
+    out: *mut *mut tvn_mailbox_t,
+) -> c_int {
     call("tvn_mailbox_create", || {
         // SAFETY: the C contract: NULL or a segment's handle, NULL or a string, NULL or a place for a handle.
         unsafe { give(out, || lend(segment)?.0.create_mailbox(text(name)?, capacity, message_size).map(tvn_mailbox_t)) }
@@ -56,7 +68,11 @@ pub unsafe extern "C" fn tvn_mailbox_create(segment: *const tvn_segment_t, name:
 /// @return 0; -ENOENT if there is none; -EINVAL for a bad name; -TVN_EINCOMPATIBLE if the name belongs to an
 /// object of another kind.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tvn_mailbox_open(segment: *const tvn_segment_t, name: *const c_char, out: *mut *mut tvn_mailbox_t) -> c_int {
+pub unsafe extern "C" fn tvn_mailbox_open(
+    segment: *const tvn_segment_t,
+    name: *const c_char,
+    out: *mut *mut tvn_mailbox_t,
+) -> c_int {
     call("tvn_mailbox_open", || {
         // SAFETY: the C contract: NULL or a segment's handle, NULL or a string, NULL or a place for a handle.
         unsafe { give(out, || lend(segment)?.0.open_mailbox(text(name)?).map(tvn_mailbox_t)) }
@@ -77,7 +93,12 @@ pub unsafe extern "C" fn tvn_mailbox_close(mailbox: *mut tvn_mailbox_t) {
 /// @return 0; -EMSGSIZE if the message is larger than the mailbox takes; -EAGAIN with TVN_TRY; -ETIMEDOUT;
 /// -EINTR if this thread is interruptible; -EIDRM if the mailbox was removed.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tvn_mailbox_send(mailbox: *const tvn_mailbox_t, message: *const c_void, size: usize, timeout_ms: c_int) -> c_int {
+pub unsafe extern "C" fn tvn_mailbox_send(
+    mailbox: *const tvn_mailbox_t,
+    message: *const c_void,
+    size: usize,
+    timeout_ms: c_int,
+) -> c_int {
     call("tvn_mailbox_send", || {
         // SAFETY: the C contract: NULL or a mailbox' handle, not closed during this call; `size` bytes to read.
         let (mailbox, message) = unsafe { (&lend(mailbox)?.0, bytes(message.cast(), size)?) };
@@ -95,7 +116,12 @@ pub unsafe extern "C" fn tvn_mailbox_send(mailbox: *const tvn_mailbox_t, message
 /// @return the size of the message, from 0 on; -EMSGSIZE if `size` is too small; -EAGAIN with TVN_TRY;
 /// -ETIMEDOUT; -EINTR if this thread is interruptible; -EIDRM if the mailbox was removed.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tvn_mailbox_receive(mailbox: *const tvn_mailbox_t, message: *mut c_void, size: usize, timeout_ms: c_int) -> i64 {
+pub unsafe extern "C" fn tvn_mailbox_receive(
+    mailbox: *const tvn_mailbox_t,
+    message: *mut c_void,
+    size: usize,
+    timeout_ms: c_int,
+) -> i64 {
     call("tvn_mailbox_receive", || {
         // SAFETY: the C contract: NULL or a mailbox' handle, not closed during this call; `size` bytes to write.
         let (mailbox, message) = unsafe { (&lend(mailbox)?.0, buffer(message.cast(), size)?) };
@@ -107,11 +133,18 @@ pub unsafe extern "C" fn tvn_mailbox_receive(mailbox: *const tvn_mailbox_t, mess
 /// 0 for one that is delivered the first time. Lends `mailbox` and `message`. Any thread; a forked child too.
 /// @return as tvn_mailbox_receive().
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tvn_mailbox_receive_counted(mailbox: *const tvn_mailbox_t, message: *mut c_void, size: usize, timeout_ms: c_int, redelivered: *mut u32) -> i64 {
+pub unsafe extern "C" fn tvn_mailbox_receive_counted(
+    mailbox: *const tvn_mailbox_t,
+    message: *mut c_void,
+    size: usize,
+    timeout_ms: c_int,
+    redelivered: *mut u32,
+) -> i64 {
     call("tvn_mailbox_receive_counted", || {
         // SAFETY: the C contract: NULL or a mailbox' handle, not closed during this call; `size` bytes to write;
         // NULL or a place for the count, apart from them.
-        let (mailbox, message, count) = unsafe { (&lend(mailbox)?.0, buffer(message.cast(), size)?, output(redelivered)?) };
+        let (mailbox, message, count) =
+            unsafe { (&lend(mailbox)?.0, buffer(message.cast(), size)?, output(redelivered)?) };
         let received = receive(mailbox, message, timeout_ms)?;
         count.write(received.redelivered.into());
         Ok(received.size)
@@ -130,7 +163,12 @@ fn receive(mailbox: &Mailbox, message: &mut [u8], timeout_ms: c_int) -> Result<R
 /// that tvn_mailbox_receive() needs. Any thread; a forked child too.
 /// @return as tvn_mailbox_receive().
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tvn_mailbox_peek(mailbox: *const tvn_mailbox_t, message: *mut c_void, size: usize, timeout_ms: c_int) -> i64 {
+pub unsafe extern "C" fn tvn_mailbox_peek(
+    mailbox: *const tvn_mailbox_t,
+    message: *mut c_void,
+    size: usize,
+    timeout_ms: c_int,
+) -> i64 {
     call("tvn_mailbox_peek", || {
         // SAFETY: the C contract: NULL or a mailbox' handle, not closed during this call; `size` bytes to write.
         let (mailbox, message) = unsafe { (&lend(mailbox)?.0, buffer(message.cast(), size)?) };
@@ -148,7 +186,12 @@ pub unsafe extern "C" fn tvn_mailbox_peek(mailbox: *const tvn_mailbox_t, message
 /// @return 0; -EMSGSIZE if the mailbox takes no message that large; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR
 /// if this thread is interruptible; -EIDRM if the mailbox was removed.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tvn_mailbox_reserve(mailbox: *const tvn_mailbox_t, size: usize, timeout_ms: c_int, loan: *mut tvn_loan_t) -> c_int {
+pub unsafe extern "C" fn tvn_mailbox_reserve(
+    mailbox: *const tvn_mailbox_t,
+    size: usize,
+    timeout_ms: c_int,
+    loan: *mut tvn_loan_t,
+) -> c_int {
     call("tvn_mailbox_reserve", || {
         // SAFETY: the C contract: NULL or a mailbox' handle, not closed during this call; NULL or a place for a loan.
         let (mailbox, loan) = unsafe { (&lend(mailbox)?.0, output(loan)?) };
@@ -179,10 +222,20 @@ unsafe fn resume<'a>(mailbox: *const tvn_mailbox_t, loan: *const tvn_loan_t) -> 
 /// @return 0; -EMSGSIZE if the loan is smaller than `size`: it stays; -EPERM if this process does not hold
 /// this loan (any more).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tvn_mailbox_commit(mailbox: *const tvn_mailbox_t, loan: *const tvn_loan_t, size: usize) -> c_int {
+pub unsafe extern "C" fn tvn_mailbox_commit(
+    mailbox: *const tvn_mailbox_t,
+    loan: *const tvn_loan_t,
+    size: usize,
+) -> c_int {
     call("tvn_mailbox_commit", || {
         // SAFETY: the C contract: NULL or a mailbox' handle, not closed during this call; NULL or a loan.
-        unsafe { resume(mailbox, loan) }?.commit(size)
+        let loan = unsafe { resume(mailbox, loan) }?;
+        if size > loan.size() {
+            let error = format!("commit of {size} bytes to a loan of {}; reserve as much as you send", loan.size());
+            loan.into_raw(); // it stays
+            return Err(Error::new(ErrorKind::TooLarge, error));
+        }
+        loan.commit(size)
     })
 }
 

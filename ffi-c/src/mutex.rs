@@ -28,7 +28,11 @@ pub struct tvn_holder_t {
 /// @return 0; -EINVAL for a bad name; -TVN_EINCOMPATIBLE if the name belongs to an object of another kind;
 /// -ENOSPC if the segment has no room.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tvn_mutex(segment: *const tvn_segment_t, name: *const c_char, out: *mut *mut tvn_mutex_t) -> c_int {
+pub unsafe extern "C" fn tvn_mutex(
+    segment: *const tvn_segment_t,
+    name: *const c_char,
+    out: *mut *mut tvn_mutex_t,
+) -> c_int {
     call("tvn_mutex", || {
         // SAFETY: the C contract: NULL or a segment's handle, NULL or a string, NULL or a place for a handle.
         unsafe { give(out, || lend(segment)?.0.mutex(text(name)?).map(tvn_mutex_t)) }
@@ -39,7 +43,11 @@ pub unsafe extern "C" fn tvn_mutex(segment: *const tvn_segment_t, name: *const c
 /// users. Any thread; a forked child too.
 /// @return 0; -EEXIST if the name is taken; -EINVAL for a bad name; -ENOSPC if the segment has no room.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tvn_mutex_create(segment: *const tvn_segment_t, name: *const c_char, out: *mut *mut tvn_mutex_t) -> c_int {
+pub unsafe extern "C" fn tvn_mutex_create(
+    segment: *const tvn_segment_t,
+    name: *const c_char,
+    out: *mut *mut tvn_mutex_t,
+) -> c_int {
     call("tvn_mutex_create", || {
         // SAFETY: the C contract: NULL or a segment's handle, NULL or a string, NULL or a place for a handle.
         unsafe { give(out, || lend(segment)?.0.create_mutex(text(name)?).map(tvn_mutex_t)) }
@@ -51,7 +59,11 @@ pub unsafe extern "C" fn tvn_mutex_create(segment: *const tvn_segment_t, name: *
 /// @return 0; -ENOENT if there is none; -EINVAL for a bad name; -TVN_EINCOMPATIBLE if the name belongs to an
 /// object of another kind.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tvn_mutex_open(segment: *const tvn_segment_t, name: *const c_char, out: *mut *mut tvn_mutex_t) -> c_int {
+pub unsafe extern "C" fn tvn_mutex_open(
+    segment: *const tvn_segment_t,
+    name: *const c_char,
+    out: *mut *mut tvn_mutex_t,
+) -> c_int {
     call("tvn_mutex_open", || {
         // SAFETY: the C contract: NULL or a segment's handle, NULL or a string, NULL or a place for a handle.
         unsafe { give(out, || lend(segment)?.0.open_mutex(text(name)?).map(tvn_mutex_t)) }
@@ -128,6 +140,8 @@ pub unsafe extern "C" fn tvn_mutex_holder(mutex: *const tvn_mutex_t, out: *mut t
         // SAFETY: the C contract: NULL or a mutex' handle, not closed during this call; NULL or a place for the answer.
         let (mutex, out) = unsafe { (&lend(mutex)?.0, output(out)?) };
         let holder = mutex.holder();
-        Ok(holder.map(|h| out.write(tvn_holder_t { slot: h.slot, pid: h.pid.unwrap_or(0), thread: h.thread })).is_some())
+        Ok(holder
+            .map(|h| out.write(tvn_holder_t { slot: h.slot, pid: h.pid.unwrap_or(0), thread: h.thread }))
+            .is_some())
     })
 }

@@ -24,7 +24,12 @@ pub struct tvn_consumer_t(Consumer);
 /// @return 0; -EINVAL for a bad name or size; -TVN_EINCOMPATIBLE if the name belongs to an object of another
 /// kind or geometry; -ENOSPC if the segment has no room.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tvn_ring(segment: *const tvn_segment_t, name: *const c_char, size: usize, out: *mut *mut tvn_ring_t) -> c_int {
+pub unsafe extern "C" fn tvn_ring(
+    segment: *const tvn_segment_t,
+    name: *const c_char,
+    size: usize,
+    out: *mut *mut tvn_ring_t,
+) -> c_int {
     call("tvn_ring", || {
         // SAFETY: the C contract: NULL or a segment's handle, NULL or a string, NULL or a place for a handle.
         unsafe { give(out, || lend(segment)?.0.ring(text(name)?, size).map(tvn_ring_t)) }
@@ -35,7 +40,12 @@ pub unsafe extern "C" fn tvn_ring(segment: *const tvn_segment_t, name: *const c_
 /// `*out`. Does not wait for other users. Any thread; a forked child too.
 /// @return 0; -EEXIST if the name is taken; -EINVAL for a bad name or size; -ENOSPC if the segment has no room.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tvn_ring_create(segment: *const tvn_segment_t, name: *const c_char, size: usize, out: *mut *mut tvn_ring_t) -> c_int {
+pub unsafe extern "C" fn tvn_ring_create(
+    segment: *const tvn_segment_t,
+    name: *const c_char,
+    size: usize,
+    out: *mut *mut tvn_ring_t,
+) -> c_int {
     call("tvn_ring_create", || {
         // SAFETY: the C contract: NULL or a segment's handle, NULL or a string, NULL or a place for a handle.
         unsafe { give(out, || lend(segment)?.0.create_ring(text(name)?, size).map(tvn_ring_t)) }
@@ -47,7 +57,11 @@ pub unsafe extern "C" fn tvn_ring_create(segment: *const tvn_segment_t, name: *c
 /// @return 0; -ENOENT if there is none; -EINVAL for a bad name; -TVN_EINCOMPATIBLE if the name belongs to an
 /// object of another kind.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tvn_ring_open(segment: *const tvn_segment_t, name: *const c_char, out: *mut *mut tvn_ring_t) -> c_int {
+pub unsafe extern "C" fn tvn_ring_open(
+    segment: *const tvn_segment_t,
+    name: *const c_char,
+    out: *mut *mut tvn_ring_t,
+) -> c_int {
     call("tvn_ring_open", || {
         // SAFETY: the C contract: NULL or a segment's handle, NULL or a string, NULL or a place for a handle.
         unsafe { give(out, || lend(segment)?.0.open_ring(text(name)?).map(tvn_ring_t)) }
@@ -108,11 +122,16 @@ pub unsafe extern "C" fn tvn_ring_consumer(ring: *const tvn_ring_t, out: *mut *m
 /// Writes a copy of `size` bytes at `record` (NULL will do for 0); blocks while the ring is full, or until
 /// `timeout_ms` has passed. Lends `producer` and `record`. A producer that dies here wrote the whole record or
 /// none. One thread at a time, in the process that took the role.
-/// @return 0; -EMSGSIZE if the record is larger than the ring takes; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR
-/// if this thread is interruptible; -ECONNRESET if it is full and the consumer is dead; -EIDRM if the ring was
-/// removed; -TVN_EFORKED in a forked child.
+/// @return 0; -EMSGSIZE if the record is larger than the ring takes; -EBUSY while a reservation is pending;
+/// -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -ECONNRESET if it is full and the
+/// consumer is dead; -EIDRM if the ring was removed; -TVN_EFORKED in a forked child.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tvn_producer_write(producer: *mut tvn_producer_t, record: *const c_void, size: usize, timeout_ms: c_int) -> c_int {
+pub unsafe extern "C" fn tvn_producer_write(
+    producer: *mut tvn_producer_t,
+    record: *const c_void,
+    size: usize,
+    timeout_ms: c_int,
+) -> c_int {
     call("tvn_producer_write", || {
         // SAFETY: the C contract: NULL or a producer that no other thread uses now; `size` bytes to read.
         let (producer, record) = unsafe { (&mut lend_mut(producer)?.0, bytes(record.cast(), size)?) };
@@ -125,11 +144,16 @@ pub unsafe extern "C" fn tvn_producer_write(producer: *mut tvn_producer_t, recor
 
 /// Borrows room for a record of up to `size` bytes, to be written in place at `*room`, aligned to 8; blocks
 /// while the ring is full, or until `timeout_ms` has passed. Lends `producer`, writes `*room`: the room is lent
-/// until tvn_producer_commit() or tvn_producer_cancel(); a second reserve begins anew. If this process dies
-/// first, nothing was written. One thread at a time, in the process that took the role.
+/// until tvn_producer_commit() or tvn_producer_cancel(). If this process dies first, nothing was written. One
+/// thread at a time, in the process that took the role.
 /// @return as tvn_producer_write().
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tvn_producer_reserve(producer: *mut tvn_producer_t, size: usize, timeout_ms: c_int, room: *mut *mut c_void) -> c_int {
+pub unsafe extern "C" fn tvn_producer_reserve(
+    producer: *mut tvn_producer_t,
+    size: usize,
+    timeout_ms: c_int,
+    room: *mut *mut c_void,
+) -> c_int {
     call("tvn_producer_reserve", || {
         // SAFETY: the C contract: NULL or a producer that no other thread uses now; NULL or a place for the pointer.
         let (producer, room) = unsafe { (&mut lend_mut(producer)?.0, output(room)?) };
@@ -146,7 +170,8 @@ pub unsafe extern "C" fn tvn_producer_reserve(producer: *mut tvn_producer_t, siz
 /// Publishes the first `size` bytes of the room last reserved. Lends `producer`; the room is over. Never
 /// blocks. A producer that dies here published the whole record or none. One thread at a time, in the process
 /// that took the role.
-/// @return 0; -EMSGSIZE if the room is smaller; -EINVAL if none is reserved; -TVN_EFORKED in a forked child.
+/// @return 0; -EMSGSIZE if the room is smaller: it stays reserved; -EINVAL if none is reserved; -TVN_EFORKED in
+/// a forked child.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_producer_commit(producer: *mut tvn_producer_t, size: usize) -> c_int {
     call("tvn_producer_commit", || {
@@ -182,7 +207,12 @@ pub unsafe extern "C" fn tvn_producer_close(producer: *mut tvn_producer_t) {
 /// TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -ECONNRESET if it is empty and the producer is
 /// dead; -EIDRM if the ring was removed; -TVN_EFORKED in a forked child.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tvn_consumer_read(consumer: *mut tvn_consumer_t, record: *mut c_void, size: usize, timeout_ms: c_int) -> i64 {
+pub unsafe extern "C" fn tvn_consumer_read(
+    consumer: *mut tvn_consumer_t,
+    record: *mut c_void,
+    size: usize,
+    timeout_ms: c_int,
+) -> i64 {
     call("tvn_consumer_read", || {
         // SAFETY: the C contract: NULL or a consumer that no other thread uses now; `size` bytes to write.
         let (consumer, record) = unsafe { (&mut lend_mut(consumer)?.0, buffer(record.cast(), size)?) };
@@ -195,11 +225,15 @@ pub unsafe extern "C" fn tvn_consumer_read(consumer: *mut tvn_consumer_t, record
 
 /// Borrows the oldest record, to be read in place at `*record`, aligned to 8; blocks while the ring is empty,
 /// or until `timeout_ms` has passed. Lends `consumer`, writes `*record`: the record is lent until
-/// tvn_consumer_release(); a second peek sees it again. A peer that breaks the rules can write there, so copy
-/// what you check. One thread at a time, in the process that took the role.
+/// tvn_consumer_release() or tvn_consumer_keep(); a second peek sees it again. A peer that breaks the rules can
+/// write there, so copy what you check. One thread at a time, in the process that took the role.
 /// @return the size of the record, from 0 on; otherwise as tvn_consumer_read(), without -EMSGSIZE.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tvn_consumer_peek(consumer: *mut tvn_consumer_t, timeout_ms: c_int, record: *mut *const c_void) -> i64 {
+pub unsafe extern "C" fn tvn_consumer_peek(
+    consumer: *mut tvn_consumer_t,
+    timeout_ms: c_int,
+    record: *mut *const c_void,
+) -> i64 {
     call("tvn_consumer_peek", || {
         // SAFETY: the C contract: NULL or a consumer that no other thread uses now; NULL or a place for the pointer.
         let (consumer, record) = unsafe { (&mut lend_mut(consumer)?.0, output(record)?) };
@@ -207,8 +241,10 @@ pub unsafe extern "C" fn tvn_consumer_peek(consumer: *mut tvn_consumer_t, timeou
             TVN_TRY => tried(consumer.try_peek()?)?,
             ms => consumer.peek_until(deadline(ms))?,
         };
+        let size = grant.size();
         record.write(grant.as_ptr().cast());
-        Ok(grant.size())
+        forget(grant); // lent until release or keep
+        Ok(size)
     })
 }
 
@@ -220,6 +256,18 @@ pub unsafe extern "C" fn tvn_consumer_release(consumer: *mut tvn_consumer_t) -> 
     call("tvn_consumer_release", || {
         // SAFETY: the C contract: NULL, or a consumer that no other thread uses now.
         unsafe { lend_mut(consumer) }?.0.release()
+    })
+}
+
+/// Keeps the record last peeked at in the ring: the next peek or read sees it again. Lends `consumer`; the loan
+/// is over. Never blocks. One thread at a time, in the process that took the role.
+/// @return 0, also if none was peeked at.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_consumer_keep(consumer: *mut tvn_consumer_t) -> c_int {
+    call("tvn_consumer_keep", || {
+        // SAFETY: the C contract: NULL, or a consumer that no other thread uses now.
+        unsafe { lend_mut(consumer) }?.0.keep();
+        Ok(())
     })
 }
 

@@ -92,7 +92,12 @@ pub struct tvn_participant_info_t {
 /// user alone). Lends `name`, gives `*out`. Does not wait. Any thread.
 /// @return 0; -EEXIST if the name is taken; -EINVAL for a bad name or size; -ENOSPC without memory; -EACCES.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tvn_segment_create(name: *const c_char, size: usize, mode: u32, out: *mut *mut tvn_segment_t) -> c_int {
+pub unsafe extern "C" fn tvn_segment_create(
+    name: *const c_char,
+    size: usize,
+    mode: u32,
+    out: *mut *mut tvn_segment_t,
+) -> c_int {
     call("tvn_segment_create", || {
         // SAFETY: the C contract: NULL or a string, NULL or a place for a handle.
         unsafe { give(out, || Segment::options().mode(mode).create(text(name)?, size).map(tvn_segment_t)) }
@@ -116,7 +121,12 @@ pub unsafe extern "C" fn tvn_segment_open(name: *const c_char, out: *mut *mut tv
 /// other users. Any thread.
 /// @return 0; otherwise as tvn_segment_create() and tvn_segment_open(), without -EEXIST and -ENOENT.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tvn_segment_open_or_create(name: *const c_char, size: usize, mode: u32, out: *mut *mut tvn_segment_t) -> c_int {
+pub unsafe extern "C" fn tvn_segment_open_or_create(
+    name: *const c_char,
+    size: usize,
+    mode: u32,
+    out: *mut *mut tvn_segment_t,
+) -> c_int {
     call("tvn_segment_open_or_create", || {
         // SAFETY: the C contract: NULL or a string, NULL or a place for a handle.
         unsafe { give(out, || Segment::options().mode(mode).open_or_create(text(name)?, size).map(tvn_segment_t)) }
@@ -136,7 +146,7 @@ pub unsafe extern "C" fn tvn_segment_anonymous(size: usize, out: *mut *mut tvn_s
 
 /// Opens the segment that somebody sent as a descriptor. Lends `fd`: it stays the caller's, to close. Gives
 /// `*out`. Does not wait for other users. Any thread.
-/// @return 0; -EINVAL if `fd` is negative; -EBADF if it is not open; otherwise as tvn_segment_open().
+/// @return 0; -EINVAL if `fd` is negative or no segment's; otherwise as tvn_segment_open().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_segment_from_fd(fd: c_int, out: *mut *mut tvn_segment_t) -> c_int {
     call("tvn_segment_from_fd", || {
@@ -227,7 +237,11 @@ pub unsafe extern "C" fn tvn_segment_sweep(segment: *const tvn_segment_t) -> i64
 /// `segment` and `array` (NULL will do with 0). Does not wait for other users. Any thread; a forked child too.
 /// @return how many objects there are, which may be more than `count`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tvn_segment_objects(segment: *const tvn_segment_t, array: *mut tvn_object_info_t, count: usize) -> i64 {
+pub unsafe extern "C" fn tvn_segment_objects(
+    segment: *const tvn_segment_t,
+    array: *mut tvn_object_info_t,
+    count: usize,
+) -> i64 {
     call("tvn_segment_objects", || {
         // SAFETY: the C contract: NULL or a segment's handle, not closed during this call; `count` items to write.
         let (segment, array) = unsafe { (&lend(segment)?.0, self::array(array, count)?) };
@@ -240,7 +254,11 @@ pub unsafe extern "C" fn tvn_segment_objects(segment: *const tvn_segment_t, arra
 /// Any thread; a forked child too.
 /// @return how many processes there are, which may be more than `count`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tvn_segment_participants(segment: *const tvn_segment_t, array: *mut tvn_participant_info_t, count: usize) -> i64 {
+pub unsafe extern "C" fn tvn_segment_participants(
+    segment: *const tvn_segment_t,
+    array: *mut tvn_participant_info_t,
+    count: usize,
+) -> i64 {
     call("tvn_segment_participants", || {
         // SAFETY: the C contract: NULL or a segment's handle, not closed during this call; `count` items to write.
         let (segment, array) = unsafe { (&lend(segment)?.0, self::array(array, count)?) };

@@ -20,7 +20,12 @@ const _: () = assert!(TVN_SEMAPHORE_MAX == Semaphore::MAX);
 /// @return 0; -EINVAL for a bad name or an `initial` above TVN_SEMAPHORE_MAX; -TVN_EINCOMPATIBLE if the name
 /// belongs to an object of another kind; -ENOSPC if the segment has no room.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tvn_semaphore(segment: *const tvn_segment_t, name: *const c_char, initial: u32, out: *mut *mut tvn_semaphore_t) -> c_int {
+pub unsafe extern "C" fn tvn_semaphore(
+    segment: *const tvn_segment_t,
+    name: *const c_char,
+    initial: u32,
+    out: *mut *mut tvn_semaphore_t,
+) -> c_int {
     call("tvn_semaphore", || {
         // SAFETY: the C contract: NULL or a segment's handle, NULL or a string, NULL or a place for a handle.
         unsafe { give(out, || lend(segment)?.0.semaphore(text(name)?, initial).map(tvn_semaphore_t)) }
@@ -32,7 +37,12 @@ pub unsafe extern "C" fn tvn_semaphore(segment: *const tvn_segment_t, name: *con
 /// @return 0; -EEXIST if the name is taken; -EINVAL for a bad name or an `initial` above TVN_SEMAPHORE_MAX;
 /// -ENOSPC if the segment has no room.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tvn_semaphore_create(segment: *const tvn_segment_t, name: *const c_char, initial: u32, out: *mut *mut tvn_semaphore_t) -> c_int {
+pub unsafe extern "C" fn tvn_semaphore_create(
+    segment: *const tvn_segment_t,
+    name: *const c_char,
+    initial: u32,
+    out: *mut *mut tvn_semaphore_t,
+) -> c_int {
     call("tvn_semaphore_create", || {
         // SAFETY: the C contract: NULL or a segment's handle, NULL or a string, NULL or a place for a handle.
         unsafe { give(out, || lend(segment)?.0.create_semaphore(text(name)?, initial).map(tvn_semaphore_t)) }
@@ -44,7 +54,11 @@ pub unsafe extern "C" fn tvn_semaphore_create(segment: *const tvn_segment_t, nam
 /// @return 0; -ENOENT if there is none; -EINVAL for a bad name; -TVN_EINCOMPATIBLE if the name belongs to an
 /// object of another kind.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tvn_semaphore_open(segment: *const tvn_segment_t, name: *const c_char, out: *mut *mut tvn_semaphore_t) -> c_int {
+pub unsafe extern "C" fn tvn_semaphore_open(
+    segment: *const tvn_segment_t,
+    name: *const c_char,
+    out: *mut *mut tvn_semaphore_t,
+) -> c_int {
     call("tvn_semaphore_open", || {
         // SAFETY: the C contract: NULL or a segment's handle, NULL or a string, NULL or a place for a handle.
         unsafe { give(out, || lend(segment)?.0.open_semaphore(text(name)?).map(tvn_semaphore_t)) }

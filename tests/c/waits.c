@@ -1,0 +1,185 @@
+/* Every call that waits: not at all, until a deadline, under signals, and with the object removed meanwhile. */
+#include "check.h"
+#include <pthread.h>
+
+enum { SHORT_MS = 50 };
+
+static struct all {
+    tvn_segment_t *segment;
+    tvn_semaphore_t *semaphore; /* empty */
+    tvn_mutex_t *mutex;         /* held by another thread */
+    tvn_mailbox_t *empty, *full;
+    tvn_producer_t *producer; /* of a full ring */
+    tvn_consumer_t *consumer; /* of an empty one */
+} all;
+
+static int locked[2], enough[2];
+
+static void *keep_locked(void *unused) {
+    is(tvn_mutex_lock(all.mutex, TVN_FOREVER), 0);
+    tell(locked);
+    await(enough);
+    is(tvn_mutex_unlock(all.mutex), 0);
+    return unused;
+}
+
+static pthread_t locker;
+
+static void make_all(void) {
+    tvn_ring_t *full, *empty;
+    all.segment = fresh_segment();
+    is(tvn_semaphore(all.segment, "s", 0, &all.semaphore), 0);
+    is(tvn_mutex(all.segment, "l", &all.mutex), 0);
+    is(tvn_mailbox(all.segment, "empty", 2, 16, &all.empty), 0);
+    is(tvn_mailbox(all.segment, "full", 2, 16, &all.full), 0);
+    is(tvn_ring(all.segment, "full ring", 256, &full), 0);
+    is(tvn_ring(all.segment, "empty ring", 256, &empty), 0);
+    is(tvn_ring_producer(full, &all.producer), 0);
+    is(tvn_ring_consumer(empty, &all.consumer), 0);
+    tvn_ring_close(full);
+    tvn_ring_close(empty);
+    while (tvn_mailbox_send(all.full, "x", 1, TVN_TRY) == 0) {}
+    while (tvn_producer_write(all.producer, "x", 1, TVN_TRY) == 0) {}
+    is(pipe(locked) | pipe(enough), 0);
+    is(pthread_create(&locker, NULL, keep_locked, NULL), 0);
+    await(locked);
+}
+
+static void end_all(void) {
+    tell(enough);
+    is(pthread_join(locker, NULL), 0);
+    tvn_producer_close(all.producer);
+    tvn_consumer_close(all.consumer);
+    tvn_mailbox_close(all.empty);
+    tvn_mailbox_close(all.full);
+    tvn_mutex_close(all.mutex);
+    tvn_semaphore_close(all.semaphore);
+    tvn_segment_close(all.segment);
+}
+
+/* Every call that waits, on an object that makes it wait. */
+static int64_t wait_on(int which, int timeout_ms) {
+    static char text[16];
+    tvn_loan_t loan;
+    void *room;
+    const void *record;
+    uint32_t count;
+    switch (which) {
+    case 0: return tvn_semaphore_wait(all.semaphore, timeout_ms);
+    case 1: return tvn_mutex_lock(all.mutex, timeout_ms);
+    case 2: return tvn_mailbox_send(all.full, "x", 1, timeout_ms);
+    case 3: return tvn_mailbox_receive(all.empty, text, sizeof text, timeout_ms);
+    case 4: return tvn_mailbox_peek(all.empty, text, sizeof text, timeout_ms);
+    case 5: return tvn_mailbox_reserve(all.full, 1, timeout_ms, &loan);
+    case 6: return tvn_producer_write(all.producer, "x", 1, timeout_ms);
+    case 7: return tvn_producer_reserve(all.producer, 1, timeout_ms, &room);
+    case 8: return tvn_consumer_read(all.consumer, text, sizeof text, timeout_ms);
+    case 9: return tvn_consumer_peek(all.consumer, timeout_ms, &record);
+    case 10: return tvn_mailbox_receive_counted(all.empty, text, sizeof text, timeout_ms, &count);
+    default: return -ENOSYS;
+    }
+}
+enum { WAITS = 11 };
+
+TEST(a_try_answers_at_once) {
+    make_all();
+    for (int i = 0; i < WAITS; i++) is(wait_on(i, TVN_TRY), -EAGAIN);
+    end_all();
+}
+
+TEST(a_deadline_ends_every_wait_and_not_before_its_time) {
+    make_all();
+    for (int i = 0; i < WAITS; i++) {
+        double start = seconds();
+        is(wait_on(i, SHORT_MS), -ETIMEDOUT);
+        holds(seconds() - start >= SHORT_MS / 1e3);
+    }
+    end_all();
+}
+
+static volatile sig_atomic_t signals;
+
+static void count_signal(int signal) {
+    (void)signal;
+    signals++;
+}
+
+/* A signal to this thread every 3 ms, until its watch is stopped. */
+static timer_t signal_often(void) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = count_signal;
+    is(sigaction(SIGUSR1, &action, NULL), 0);
+    struct sigevent event;
+    memset(&event, 0, sizeof event);
+    event.sigev_notify = SIGEV_THREAD_ID;
+    event.sigev_signo = SIGUSR1;
+#ifndef sigev_notify_thread_id
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
+    event.sigev_notify_thread_id = gettid();
+    timer_t timer;
+    struct itimerspec often = {{0, 3000000}, {0, 3000000}};
+    is(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
+    is(timer_settime(timer, 0, &often, NULL), 0);
+    return timer;
+}
+
+TEST(signals_do_not_end_a_wait_and_do_not_move_its_deadline) {
+    make_all();
+    timer_t timer = signal_often();
+    for (int i = 0; i < WAITS; i++) {
+        int before = signals;
+        double start = seconds();
+        is(wait_on(i, SHORT_MS), -ETIMEDOUT);
+        holds(seconds() - start >= SHORT_MS / 1e3);
+        holds(signals > before);
+    }
+    timer_delete(timer);
+    end_all();
+}
+
+TEST(an_interruptible_thread_gets_eintr_from_every_wait) {
+    make_all();
+    is(tvn_interruptible(true), 0);
+    timer_t timer = signal_often();
+    for (int i = 0; i < WAITS; i++) {
+        is(wait_on(i, TVN_FOREVER), -EINTR);
+        is(wait_on(i, 30000), -EINTR);
+    }
+    timer_delete(timer);
+    is(tvn_interruptible(false), 1);
+    end_all();
+}
+
+static void *post_twice(void *unused) {
+    is(tvn_semaphore_post(all.semaphore), 0);
+    is(tvn_semaphore_post(all.semaphore), 0);
+    return unused;
+}
+
+TEST(a_post_ends_a_wait) {
+    make_all();
+    pthread_t thread;
+    is(pthread_create(&thread, NULL, post_twice, NULL), 0);
+    is(tvn_semaphore_wait(all.semaphore, TVN_FOREVER), 0);
+    is(tvn_semaphore_wait(all.semaphore, 30000), 0);
+    is(pthread_join(thread, NULL), 0);
+    end_all();
+}
+
+static void *remove_objects(void *unused) {
+    const char *names[] = {"s", "empty", "full", "full ring", "empty ring"};
+    for (int i = 0; i < 5; i++) is(tvn_segment_remove(all.segment, names[i]), 0);
+    return unused;
+}
+
+TEST(a_removed_object_ends_every_wait) {
+    make_all();
+    pthread_t thread;
+    is(pthread_create(&thread, NULL, remove_objects, NULL), 0);
+    for (int i = 0; i < WAITS; i++)
+        if (i != 1) is(wait_on(i, TVN_FOREVER), -EIDRM);
+    is(pthread_join(thread, NULL), 0);
+    end_all();
+}
