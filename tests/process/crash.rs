@@ -174,7 +174,7 @@ fn a_segment_of_the_dead_is_opened_by_policy() {
     };
 
     let name = abandoned();
-    assert_eq!(Segment::options().stale(Stale::Fail).open(&name).err().unwrap().kind(), ErrorKind::Busy);
+    assert_eq!(Segment::options().stale(Stale::Fail).open(&name).err().unwrap().kind(), ErrorKind::PeerDead);
     let segment = Segment::options().stale(Stale::Recover).open(&name).unwrap();
     let mailbox = segment.open_mailbox("mailbox").unwrap();
     let mut buffer = [0; 64];

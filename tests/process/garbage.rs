@@ -74,7 +74,8 @@ fn the_pattern_itself_opens_and_works() {
     let planted = [(plant(&pattern()), "none".to_string())];
     let (calls, errors) = attack(&planted);
     println!("{calls} calls, {errors} errors");
-    assert!(calls > 60 && errors < calls / 2, "{errors} of {calls} calls fail on a good segment");
+    // Each object is also tried as each of the other kinds, and as each other name: those fail.
+    assert!(calls - errors >= 80, "{errors} of {calls} calls fail on a good segment");
 }
 
 #[test]

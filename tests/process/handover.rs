@@ -179,7 +179,7 @@ fn a_wrong_request_is_answered_with_a_sentence_that_names_the_value() {
         (ErrorKind::Invalid, &["a/b", "slash"], segment.mutex("a/b").err()),
         (ErrorKind::Invalid, &["64"], segment.mutex(&long).err()),
         (ErrorKind::Exists, &["box"], segment.create_mailbox("box", 3, 16).err()),
-        (ErrorKind::Exists, &[&name], Segment::create(&name, 1 << 20).err()),
+        (ErrorKind::Exists, &["test-wrong"], Segment::create(&name, 1 << 20).err()),
         (ErrorKind::Incompatible, &["box", "mailbox", "semaphore"], segment.semaphore("box", 0).err()),
         (ErrorKind::Incompatible, &["box", "3", "4"], segment.mailbox("box", 4, 16).err()),
         (ErrorKind::Incompatible, &["box", "16", "48"], segment.mailbox("box", 3, 48).err()),

@@ -87,14 +87,14 @@ impl Logged {
     }
 
     /// All that it said, torn messages excluded: those end a receiver by itself.
-    fn kill(mut self) -> Vec<String> {
+    fn kill(&mut self) -> Vec<String> {
         if self.peer.has_ended() {
-            let ended = self.peer.end();
+            let ended = self.peer.ended();
             panic!("a peer ended by itself: {} {}", ended.status, ended.stderr);
         }
         self.hear();
-        self.said.extend(self.peer.kill());
-        self.said
+        self.said.extend(self.peer.killed());
+        std::mem::take(&mut self.said)
     }
 }
 
@@ -124,10 +124,10 @@ fn two_hundred_kills_of_mailbox_users_lose_nothing_that_was_committed() {
         let victim = random.below(4) as usize;
         killed[victim / 2] += 1;
         if victim < 2 {
-            let (id, dead) = std::mem::replace(&mut senders[victim], new_sender());
+            let (id, mut dead) = std::mem::replace(&mut senders[victim], new_sender());
             sent.entry(id).or_default().book(&dead.kill());
         } else {
-            let dead = std::mem::replace(&mut receivers[victim - 2], new_receiver());
+            let mut dead = std::mem::replace(&mut receivers[victim - 2], new_receiver());
             got.book(&dead.kill());
         }
     }
@@ -146,11 +146,11 @@ fn two_hundred_kills_of_mailbox_users_lose_nothing_that_was_committed() {
             logged.said[before..].iter().any(|line| line.starts_with('r'))
         });
     }
-    for (id, logged) in senders {
+    for (id, mut logged) in senders {
         sent.entry(id).or_default().book(&logged.kill());
     }
     // One receiver at a time, so that the last ones empty the mailbox.
-    let [first, mut last] = receivers;
+    let [mut first, mut last] = receivers;
     got.book(&first.kill());
     let mut quiet = Instant::now();
     wait_for("the mailbox is empty", || {
@@ -203,7 +203,7 @@ fn kills_of_senders_alone_lose_nothing_at_all() {
     let mut committed = BTreeSet::new();
     let mut intents = BTreeSet::new();
     for id in 1..=kills {
-        let sender = Logged::start(&["log-send", &name, "box", &id.to_string(), "0"]);
+        let mut sender = Logged::start(&["log-send", &name, "box", &id.to_string(), "0"]);
         std::thread::sleep(Duration::from_micros(random.below(12_000)));
         receiver.hear();
         let mut sent = Sent::default();

@@ -67,7 +67,11 @@ fn row(index: usize) {
         let mut consumer = Peer::start(b, row.consumer, &name, &object, N, "");
         consumer.says("ready");
         let producer = Peer::start(a, row.producer, &name, &object, N, "");
-        producer.succeeds();
+        let sent = producer.end();
+        if !sent.status.success() {
+            consumer.signal(libc::SIGTERM); // if it still waits
+            panic!("{}: {a:?} to {b:?}: {}consumer: {}", row.object, sent.stderr, consumer.ended().stderr);
+        }
         let said = consumer.succeeds();
         assert_eq!(said.last().map(String::as_str), Some(format!("ok {N}").as_str()), "{}: {a:?} to {b:?}", row.object);
         (row.afterwards)(&segment, &object);

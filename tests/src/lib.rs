@@ -179,7 +179,7 @@ fn c_peer() -> &'static Path {
             std::fs::rename(draft(name), folder.join(name)).unwrap();
         }
         let compiled = Command::new(std::env::var_os("CC").unwrap_or("cc".into()))
-            .args(["-std=c11", "-D_GNU_SOURCE", "-O1", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Werror"])
+            .args(["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Werror"])
             .arg("-I")
             .arg(workspace().join("include"))
             .arg(workspace().join("tests/peers/peer.c"))
@@ -272,7 +272,7 @@ impl Peer {
                 panic!("{} says nothing for {PATIENCE:?}: {}", self.what, where_it_is(self.pid()))
             }
             Err(RecvTimeoutError::Disconnected) => {
-                let ended = self.wait();
+                let ended = self.ended();
                 panic!("{} ended ({}) and said no more: {}", self.what, ended.status, ended.stderr)
             }
         }
@@ -312,8 +312,13 @@ impl Peer {
 
     /// SIGKILL, and waits until it is gone; what it had said.
     pub fn kill(mut self) -> Vec<String> {
+        self.killed()
+    }
+
+    /// As [`Peer::kill`], for a peer that is kept.
+    pub fn killed(&mut self) -> Vec<String> {
         let _ = self.child.kill(); // it may have ended
-        self.wait().lines
+        self.ended().lines
     }
 
     /// Has it ended?
@@ -326,17 +331,18 @@ impl Peer {
 
     /// Waits until it has ended, in whatever way.
     pub fn end(mut self) -> Ended {
-        self.wait()
+        self.ended()
     }
 
     /// Waits until it has ended with exit code 0; returns what it said.
     pub fn succeeds(mut self) -> Vec<String> {
-        let ended = self.wait();
+        let ended = self.ended();
         assert!(ended.status.success(), "{} ended with {}: {}", self.what, ended.status, ended.stderr);
         ended.lines
     }
 
-    fn wait(&mut self) -> Ended {
+    /// As [`Peer::end`], for a peer that is kept.
+    pub fn ended(&mut self) -> Ended {
         let end = Instant::now() + PATIENCE;
         while !self.has_ended() {
             if Instant::now() > end {

@@ -135,7 +135,7 @@ fn c(folder: &Folder) -> Result<Vec<OsString>, String> {
     let mut rpath = OsString::from("-Wl,-rpath,");
     rpath.push(&folder.0);
     let compiled = Command::new(&compiler)
-        .args(["-std=c11", "-D_GNU_SOURCE", "-O2", "-o"])
+        .args(["-std=c11", "-O2", "-o"])
         .args([&program, &source])
         .arg("-I")
         .arg(&include)
