@@ -147,7 +147,11 @@ impl Error {
     #[cold]
     pub(crate) fn os(errno: i32, tried: impl fmt::Display) -> Error {
         let said = std::io::Error::from_raw_os_error(errno);
-        Error::new(ErrorKind::from_errno(errno), format!("{tried}: {said}"))
+        let kind = match errno {
+            libc::EPERM => ErrorKind::Permission, // Not our NotOwner, which shares POSIX's number.
+            errno => ErrorKind::from_errno(errno),
+        };
+        Error::new(kind, format!("{tried}: {said}"))
     }
 }
 

@@ -172,17 +172,17 @@ impl World for Participant {
     fn is_dead(&self, slot: u32) -> bool {
         Participant::is_dead(self, slot)
     }
+    fn is_seat(&self, slot: u32) -> bool {
+        self.region.seat(slot).is_some()
+    }
     fn tick(&self) {}
     #[cold]
     fn timed_out(&self) -> Error {
         let holder = mutex::owner_slot(self.region.header().directory.word());
-        let who = match self.region.seat(holder) {
-            Some(seat) => format!("process {} ({})", seat.pid(), seat.name()),
-            None => format!("slot {holder}, which no process can have,"),
-        };
+        let who = self.region.seat(holder).map_or_else(String::new, |seat| format!("process {} ({}), ", seat.pid(), seat.name()));
         Error::new(
             ErrorKind::Busy,
-            format!("the segment's directory is held by {who}, which is alive but does not go on; continue or kill it, or create the segment again"),
+            format!("the segment's directory is held by {who}which is alive but does not go on; continue or kill it, or create the segment again"),
         )
     }
 }

@@ -279,6 +279,10 @@ impl World for Object {
         self.0.participant.is_dead(slot)
     }
 
+    fn is_seat(&self, slot: u32) -> bool {
+        self.0.participant.region.seat(slot).is_some()
+    }
+
     fn tick(&self) {
         self.0.participant.tick();
     }

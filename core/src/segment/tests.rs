@@ -187,3 +187,12 @@ fn a_truncated_or_overwritten_segment_is_refused() {
     let error = Segment::open(&name.0).unwrap_err();
     assert!(error.kind() == ErrorKind::Corrupt && error.to_string().contains("no segment"), "{error}");
 }
+
+#[test]
+fn a_directory_held_by_an_impossible_slot_is_reported_at_once() {
+    let segment = segment();
+    let word = std::mem::offset_of!(layout::Header, directory) as u64;
+    std::os::unix::fs::FileExt::write_all_at(segment.participant.file(), &0x0000_0FFFu32.to_le_bytes(), word).unwrap();
+    let error = segment.mutex("m").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+}

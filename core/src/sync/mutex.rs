@@ -193,6 +193,12 @@ impl MutexLine {
             if owner == me && own == Own::Stale {
                 return Ok(self.steal(word, mine));
             }
+            if owner != 0 && !world.is_seat(owner) {
+                return Err(Error::new(
+                    ErrorKind::Corrupt,
+                    format!("a mutex is held by slot {owner}, which no process can have: the segment holds garbage; create it again"),
+                ));
+            }
             if owner != 0 && bed.look.take() && world.is_dead(owner) {
                 return Ok(world.repairing(owner, || self.steal(word, mine)).flatten());
             }

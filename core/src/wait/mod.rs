@@ -23,6 +23,10 @@ pub trait World {
     fn still_there(&self) -> Result<()>;
     /// Is the participant in `slot` dead? False when in doubt. One system call.
     fn is_dead(&self, slot: u32) -> bool;
+    /// Can a process sit in `slot` at all? A word that names another slot is garbage.
+    fn is_seat(&self, _slot: u32) -> bool {
+        true
+    }
     /// Looks after participants that died without anybody waiting for them. Cheap; limits its own rate.
     fn tick(&self);
     /// The error for a deadline that has passed; says what was waited for.
