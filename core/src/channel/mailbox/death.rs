@@ -3,11 +3,14 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 #[cfg(loom)]
-use loom::thread_local;
-
-thread_local! {
+loom::thread_local! {
     /// Steps left to live; 0: for ever.
     static LEFT: std::cell::Cell<u32> = std::cell::Cell::new(0);
+}
+#[cfg(not(loom))]
+std::thread_local! {
+    /// Steps left to live; 0: for ever.
+    static LEFT: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
 }
 
 struct Killed;

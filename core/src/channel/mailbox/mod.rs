@@ -34,6 +34,8 @@ mod death;
 #[cfg(loom)]
 pub mod model;
 #[cfg(all(test, not(loom)))]
+mod handle_tests;
+#[cfg(all(test, not(loom)))]
 mod tests;
 
 use crate::deadline::now_ns;

@@ -510,32 +510,36 @@ impl<H: Heads> Slots<'_, H> {
             // Acquire: as for the claims.
             let seen = slot.word.load(Acquire);
             match (Claim { index, word: seen }).state() {
-                Ok(State::Writing(who)) if who == dead => {
-                    step!();
-                    // ORDER room: AcqRel; the dead sender's stores ended with its life.
-                    if slot.word.compare_exchange(seen, freed(seen), AcqRel, Relaxed).is_ok() {
-                        // Relaxed: a number to be shown.
-                        self.control.tally.0.voided.fetch_add(1, Relaxed);
-                    }
-                }
-                Ok(State::Reading(who)) if who == dead => {
-                    // First the count, then the message: who receives it reads a count that is not too small.
-                    // Relaxed: the word orders it.
-                    let died = (slot.deliveries.load(Relaxed) & 0xFFFF).saturating_add(1).min(0xFFFF);
-                    slot.deliveries.store(died, Relaxed);
-                    step!();
-                    // ORDER message: AcqRel; hands on what `publish` released, and the dead receiver's reads are over.
-                    if slot.word.compare_exchange(seen, word(FULL, 0, turn(seen)), AcqRel, Relaxed).is_ok() {
-                        // Relaxed: a number to be shown.
-                        self.control.tally.0.redelivered.fetch_add(1, Relaxed);
-                    }
-                    step!();
-                }
+                Ok(State::Writing(who)) if who == dead => self.void_quietly(slot, seen),
+                Ok(State::Reading(who)) if who == dead => self.refill(slot, seen),
                 // Another's, nobody's, or garbage, which is for its users to report.
                 _ => {}
             }
         }
         self.rewind();
+    }
+
+    /// Frees the place of a dead sender.
+    fn void_quietly(&self, slot: &Head, writing: u64) {
+        step!();
+        // ORDER room: AcqRel; the dead sender's stores ended with its life.
+        let ours = slot.word.compare_exchange(writing, freed(writing), AcqRel, Relaxed).is_ok();
+        // Relaxed: a number to be shown.
+        self.control.tally.0.voided.fetch_add(u64::from(ours), Relaxed);
+    }
+
+    /// Makes the message that a dead receiver held receivable again.
+    fn refill(&self, slot: &Head, reading: u64) {
+        // First the count, then the message: who receives it reads a count that is not too small.
+        // Relaxed: the word orders it.
+        let died = (slot.deliveries.load(Relaxed) & 0xFFFF).saturating_add(1).min(0xFFFF);
+        slot.deliveries.store(died, Relaxed);
+        step!();
+        // ORDER message: AcqRel; hands on what `publish` released, and the dead receiver's reads are over.
+        let ours = slot.word.compare_exchange(reading, word(FULL, 0, turn(reading)), AcqRel, Relaxed).is_ok();
+        // Relaxed: a number to be shown.
+        self.control.tally.0.redelivered.fetch_add(u64::from(ours), Relaxed);
+        step!();
     }
 
     /// Moves `head` back to the earliest message behind it, if there is one. In any case afterwards nobody
