@@ -94,13 +94,13 @@ impl SegmentOptions {
     /// As [`Segment::open`].
     pub fn open(self, name: &str) -> Result<Segment> {
         name::check("segment", name)?;
-        Ok(Segment::named(backing::open(&self, name, None)?, name))
+        Segment::named(backing::open(&self, name, None)?, name).joined()
     }
 
     /// As [`Segment::open_or_create`].
     pub fn open_or_create(self, name: &str, size: usize) -> Result<Segment> {
         name::check("segment", name)?;
-        Ok(Segment::named(backing::open(&self, name, Some(size))?, name))
+        Segment::named(backing::open(&self, name, Some(size))?, name).joined()
     }
 
     /// As [`Segment::anonymous`].
@@ -110,7 +110,7 @@ impl SegmentOptions {
 
     /// As [`Segment::from_fd`].
     pub fn from_fd(self, fd: impl AsFd) -> Result<Segment> {
-        Ok(Segment { participant: backing::from_fd(&self, fd.as_fd())?, name: None })
+        Segment { participant: backing::from_fd(&self, fd.as_fd())?, name: None }.joined()
     }
 }
 
@@ -145,6 +145,12 @@ impl Segment {
 
     fn named(participant: Arc<Participant>, name: &str) -> Segment {
         Segment { participant, name: Some(name.into()) }
+    }
+
+    /// A forked child that opens what its parent had open becomes a participant here, not at its first operation.
+    fn joined(self) -> Result<Segment> {
+        self.participant.me()?;
+        Ok(self)
     }
 
     /// Options, to set more than name and size.
@@ -290,7 +296,13 @@ impl Segment {
     /// `NotFound`; `Busy` if a stopped process holds the directory.
     pub fn remove(&self, object: &str) -> Result<()> {
         name::check("object", object)?;
-        self.participant.with_directory(|directory| directory.remove(object))?
+        self.participant.with_directory(|directory| directory.remove(object)).and_then(|done| done).map_err(|e| self.blame(e))
+    }
+
+    /// The same error with the segment's name in front.
+    #[cold]
+    fn blame(&self, error: Error) -> Error {
+        Error::new(error.kind(), format!("segment {:?}: {error}", self.name().unwrap_or("(anonymous)")))
     }
 
     /// Puts right, now, what the dead left; returns how many were swept. Nobody needs to call this: whoever
@@ -305,8 +317,8 @@ impl Segment {
 
     fn object(&self, kind: ObjectKind, name: &str, want: Want, plan: Option<Plan<'_>>) -> Result<Object> {
         name::check(kind.name(), name)?;
-        let found = self.participant.with_directory(|directory| directory.obtain(name, kind, want, plan))??;
-        Object::attached(self.participant.clone(), self.name.clone(), name, found)
+        let found = self.participant.with_directory(|directory| directory.obtain(name, kind, want, plan)).and_then(|found| found);
+        Object::attached(self.participant.clone(), self.name.clone(), name, found.map_err(|e| self.blame(e))?)
     }
 
     /// Finds or creates a semaphore; a new one holds `initial` permits.

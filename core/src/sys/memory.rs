@@ -111,6 +111,10 @@ pub fn publish(file: &File, path: &Path) -> Result<()> {
 
 /// The same file behind a new open file description, whose locks conflict with those of the first.
 pub fn reopen(fd: BorrowedFd<'_>, writable: bool) -> Result<File> {
+    // SAFETY: F_GETFD takes no argument; a number that is no descriptor is EBADF.
+    if unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFD) } < 0 {
+        return Err(Error::last_os(format_args!("open descriptor {} anew", fd.as_raw_fd())));
+    }
     OpenOptions::new()
         .read(true)
         .write(writable)
