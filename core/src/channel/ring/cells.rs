@@ -44,7 +44,10 @@
 //! The consumer, before its position: its successor reads the record in hand again. After: it is consumed.
 
 use super::role::Role;
-use crate::prim::{AtomicU32, AtomicU64, Ordering::{Acquire, Relaxed, Release}};
+use crate::prim::{
+    AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use crate::wait::ParkWord;
 
 /// Bytes of a cell: one cache line.
@@ -476,7 +479,6 @@ mod tests {
         assert!(matches!(Reader { at: 3 }.peek(&heap), Err(Fault::Garbage("record's header", _))));
         heap.header(3).store(tag(3) | 57, Relaxed);
         assert!(matches!(Reader { at: 3 }.peek(&heap), Err(Fault::Garbage(..))), "crosses the end");
-
     }
 
     #[test]

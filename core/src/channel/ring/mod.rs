@@ -122,7 +122,7 @@ impl Ring {
 
     /// Becomes its producer. `Busy` if a live process is; takes over from a dead one.
     pub fn producer(&self) -> Result<Producer> {
-        let (mine, writer) = self.take("producer", self.place.producer(), |place| Writer::take(place))?;
+        let (mine, writer) = self.take("producer", self.place.producer(), Writer::take)?;
         Ok(Producer {
             fork: self.object.fork_number(),
             ring: self.clone(),
@@ -136,7 +136,7 @@ impl Ring {
 
     /// Becomes its consumer. `Busy` if a live process is; takes over from a dead one.
     pub fn consumer(&self) -> Result<Consumer> {
-        let (mine, reader) = self.take("consumer", self.place.consumer(), |place| Reader::take(place))?;
+        let (mine, reader) = self.take("consumer", self.place.consumer(), Reader::take)?;
         Ok(Consumer {
             fork: self.object.fork_number(),
             ring: self.clone(),
@@ -188,7 +188,9 @@ impl Ring {
         let name = self.object.address();
         Error::new(
             ErrorKind::Busy,
-            format!("become {what} of ring \"{name}\": {who} is; there is one at a time, so wait until it lets go or ends"),
+            format!(
+                "become {what} of ring \"{name}\": {who} is; there is one at a time, so wait until it lets go or ends"
+            ),
         )
     }
 
@@ -202,11 +204,15 @@ impl Ring {
         match fault {
             Fault::TooLarge { asked, most } => Error::new(
                 ErrorKind::TooLarge,
-                format!("write {asked} bytes to ring \"{name}\": there is room for {most}; ask for less, or make the ring larger"),
+                format!(
+                    "write {asked} bytes to ring \"{name}\": there is room for {most}; ask for less, or make the ring larger"
+                ),
             ),
             Fault::Garbage(what, found) => Error::new(
                 ErrorKind::Corrupt,
-                format!("ring \"{name}\": {what} is {found:#x}, which cannot be; some process wrote there. Remove the ring and create it anew"),
+                format!(
+                    "ring \"{name}\": {what} is {found:#x}, which cannot be; some process wrote there. Remove the ring and create it anew"
+                ),
             ),
         }
     }
@@ -221,7 +227,10 @@ impl Ring {
             Holder::Died => what.to_string(),
         };
         let name = self.object.address();
-        Err(Error::new(ErrorKind::PeerDead, format!("ring \"{name}\" is {because} and its {who} is dead; start a new {what}")))
+        Err(Error::new(
+            ErrorKind::PeerDead,
+            format!("ring \"{name}\" is {because} and its {who} is dead; start a new {what}"),
+        ))
     }
 
     #[cold]
@@ -416,7 +425,10 @@ impl Producer {
     #[cold]
     fn reserved(&self) -> Error {
         let name = self.ring.object.address();
-        Error::new(ErrorKind::Busy, format!("write to ring \"{name}\": a reservation is pending; commit or cancel it first"))
+        Error::new(
+            ErrorKind::Busy,
+            format!("write to ring \"{name}\": a reservation is pending; commit or cancel it first"),
+        )
     }
 
     #[cold]
@@ -603,7 +615,9 @@ impl Consumer {
         let name = self.ring.object.address();
         Error::new(
             ErrorKind::TooLarge,
-            format!("read from ring \"{name}\": the record has {size} bytes, the buffer {room}; it stays, read it with a larger one"),
+            format!(
+                "read from ring \"{name}\": the record has {size} bytes, the buffer {room}; it stays, read it with a larger one"
+            ),
         )
     }
 

@@ -80,7 +80,8 @@ impl Place {
             return Err(corrupt(format!("largest record {largest} and first cell {first} for {cells} cells")));
         }
         if element != 0 || flags != 0 {
-            let said = format!("element size {element} and flags {flags:#x}, which this library does not know; upgrade it");
+            let said =
+                format!("element size {element} and flags {flags:#x}, which this library does not know; upgrade it");
             return Err(Error::new(ErrorKind::Incompatible, said));
         }
         let needed = cells.checked_mul(CELL).and_then(|bytes| bytes.checked_add(CELLS as u64));
@@ -88,7 +89,7 @@ impl Place {
             return Err(corrupt(format!("{cells} cells in {} bytes", view.size())));
         }
         match NonNull::new(view.base()) {
-            Some(base) if base.as_ptr() as usize % 128 == 0 => Ok(Place { base, cells }),
+            Some(base) if base.as_ptr().addr().is_multiple_of(128) => Ok(Place { base, cells }),
             _ => Err(corrupt(format!("its first byte at {:p}, no multiple of 128", view.base()))),
         }
     }

@@ -94,7 +94,11 @@ impl Ring {
         }
         if life.is_none() {
             self.writer = Writer::take(&self.heap).unwrap();
-            assert_eq!(Self::position(self.heap.producer()), self.end, "the successor starts where the dead one stopped");
+            assert_eq!(
+                Self::position(self.heap.producer()),
+                self.end,
+                "the successor starts where the dead one stopped"
+            );
         }
     }
 

@@ -6,6 +6,11 @@ use crate::prim::{AtomicU32, Ordering::Relaxed};
 use crate::wait::ParkWord;
 use std::time::{Duration, Instant};
 
+/// Longer than anything here takes: a test that waits for it has failed.
+fn patience() -> Deadline {
+    Deadline::after(Duration::from_secs(60))
+}
+
 /// A ring in a segment of its own.
 fn ring(size: usize) -> Ring {
     Segment::anonymous(1 << 20).unwrap().ring("r", size).unwrap()
@@ -185,12 +190,12 @@ fn a_stream_through_a_small_ring_arrives_whole_and_in_order() {
     std::thread::scope(|scope| {
         scope.spawn(move || {
             for i in 0..RECORDS {
-                producer.write(&bytes(i, size(i))).unwrap();
+                producer.write_until(&bytes(i, size(i)), patience()).unwrap();
             }
         });
         let mut buffer = [0; 248];
         for i in 0..RECORDS {
-            let n = consumer.read(&mut buffer).unwrap();
+            let n = consumer.read_until(&mut buffer, patience()).unwrap();
             assert_eq!(buffer[..n], bytes(i, size(i)), "record {i}");
         }
         assert_eq!(consumer.try_read(&mut buffer).unwrap(), None);
@@ -205,8 +210,10 @@ fn a_sleeper_is_woken_by_a_record_and_by_room() {
         // Sleepers, not spinners: each side goes on only once the other one's park word says that it sleeps.
         let asleep = |park: &ParkWord| {
             let word = park as *const _ as *const AtomicU32;
+            let limit = patience();
             // SAFETY: a park word is one atomic u32, and the ring outlives the loop.
             while unsafe { &*word }.load(Relaxed) == 0 {
+                assert!(!limit.passed(), "nobody went to sleep");
                 std::thread::yield_now();
             }
         };
@@ -217,16 +224,16 @@ fn a_sleeper_is_woken_by_a_record_and_by_room() {
                 producer.write(&[i]).unwrap();
             }
             while producer.try_write(b"fill").unwrap() {}
-            producer.write(b"last").unwrap();
+            producer.write_until(b"last", patience()).unwrap();
         });
         let mut buffer = [0; 4];
         for i in 0..20 {
-            assert_eq!(consumer.read(&mut buffer).unwrap(), 1);
+            assert_eq!(consumer.read_until(&mut buffer, patience()).unwrap(), 1);
             assert_eq!(buffer[0], i);
         }
         asleep(place.freed());
         while &buffer != b"last" {
-            consumer.read(&mut buffer).unwrap();
+            consumer.read_until(&mut buffer, patience()).unwrap();
         }
     });
 }
