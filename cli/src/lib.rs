@@ -68,7 +68,6 @@ impl From<io::Error> for Failure {
 /// Runs the command with `args`, the program's own name first; returns its exit code:
 /// 0 done, 1 error, 2 wrong usage.
 pub fn run(args: Vec<OsString>) -> i32 {
-    let program = args.first().cloned().unwrap_or_default();
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(answer) => {
@@ -79,7 +78,7 @@ pub fn run(args: Vec<OsString>) -> i32 {
     let done = match cli.command {
         Command::Ls(ls) => ls.run(),
         Command::Rm(rm) => rm.run(),
-        Command::Demo(demo) => demo.run(&program),
+        Command::Demo(demo) => demo.run(),
         Command::Temperature { args } => {
             temperature::run(&args.iter().map(String::as_str).collect::<Vec<_>>()).map_err(Failure::from)
         }

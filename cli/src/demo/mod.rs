@@ -18,7 +18,6 @@ use crate::{Failure, ls};
 use account::Account;
 use cast::{BEAT, Cast, Line, in_words};
 use programs::{Folder, Language, Program};
-use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -75,18 +74,20 @@ impl Drop for Named {
 }
 
 impl Demo {
-    pub fn run(self, argv0: &OsStr) -> Result<(), Failure> {
+    pub fn run(self) -> Result<(), Failure> {
         for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
             // SAFETY: `stop` only stores to an atomic, which a signal handler may do.
             unsafe { libc::signal(signal, stop as *const () as libc::sighandler_t) };
         }
+        // SAFETY: ignoring needs no handler. A closed pipe shall be an error here, for there is a lot to tidy up.
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
         if let Some(source) = &self.source
             && let Err(error) = std::fs::File::open(source)
         {
             return Err(format!("source {}: {error}", source.display()).into());
         }
         let folder = Folder::new()?;
-        let (programs, missing) = programs::find(&folder, argv0);
+        let (programs, missing) = programs::find(&folder);
         let monitor = programs.iter().find(|program| program.language == self.monitor).ok_or_else(|| {
             let why = missing.iter().find(|sentence| sentence.starts_with(self.monitor.name()));
             format!("there is no monitor in {}: {}", self.monitor.name(), why.map_or("", |why| why))
@@ -117,6 +118,7 @@ impl Demo {
             sensors: Vec::new(),
             monitor: None,
             held: false,
+            loads: false,
             begin: Instant::now(),
         };
         show.play(&programs, monitor, &mailbox)
@@ -169,6 +171,8 @@ struct Show<'d, W: Write> {
     monitor: Option<usize>,
     /// The victim says that it holds its claim.
     held: bool,
+    /// Some sensor has told that its numbers are no temperatures.
+    loads: bool,
     begin: Instant,
 }
 
@@ -301,6 +305,10 @@ impl<W: Write> Show<'_, W> {
             ["source", id, ..] => {
                 let text = line.text.splitn(3, ' ').nth(2).unwrap_or("");
                 self.show(&format!("sensor {id:<3}| reads {text}"))?;
+                if text.contains("percent") && !self.loads {
+                    self.loads = true;
+                    self.say("what the monitor prints as °C, as the text has it, is percent of CPU load here")?;
+                }
             }
             _ => {
                 let id = self.sensors.iter().find(|s| s.who == line.who).map_or(0, |s| s.id);

@@ -1,7 +1,7 @@
 //! Where the demo's programs come from: Rust is this very command, C is compiled here and now against the
 //! library beside it, Python runs wherever `import triveni` works. Their sources travel inside the command.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CString, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -71,12 +71,12 @@ impl Drop for Folder {
 }
 
 /// The programs there are, and a sentence for each language that is missing.
-pub fn find(folder: &Folder, argv0: &OsStr) -> (Vec<Program>, Vec<String>) {
+pub fn find(folder: &Folder) -> (Vec<Program>, Vec<String>) {
     let mut programs = Vec::new();
     let mut missing = Vec::new();
     for language in Language::ALL {
         let words = match language {
-            Language::Rust => rust(argv0),
+            Language::Rust => rust(),
             Language::C => c(folder),
             Language::Python => python_script(folder),
         };
@@ -88,33 +88,32 @@ pub fn find(folder: &Folder, argv0: &OsStr) -> (Vec<Program>, Vec<String>) {
     (programs, missing)
 }
 
-/// This command again. In the Python package the running program is the interpreter, and the command a script.
-fn rust(argv0: &OsStr) -> Result<Vec<OsString>, String> {
-    let me = env::current_exe().map_err(|error| format!("this program cannot find itself: {error}"))?;
-    let mut words = vec![me.clone().into_os_string()];
-    if is_python(&me) {
-        match Path::new(argv0).file_name() {
-            Some(name) if name == "__main__.py" || argv0.as_bytes() == b"-m" => {
-                words.extend(["-m", "triveni"].map(OsString::from));
-            }
-            _ => words.push(on_path(argv0)?.into_os_string()),
+/// This command again. In the Python package the running program is the interpreter, and the command a module.
+fn rust() -> Result<Vec<OsString>, String> {
+    let mut words = match interpreter() {
+        Some(python) => vec![python.into_os_string(), "-m".into(), "triveni".into()],
+        None => {
+            let me = env::current_exe().map_err(|error| format!("this program cannot find itself: {error}"))?;
+            vec![me.into_os_string()]
         }
-    }
+    };
     words.push("temperature".into());
     Ok(words)
 }
 
-fn is_python(program: &Path) -> bool {
-    program.file_name().is_some_and(|name| name.as_bytes().starts_with(b"python"))
-}
-
-fn on_path(name: &OsStr) -> Result<PathBuf, String> {
+/// The Python interpreter this command runs in, if it does, by the name it was started with: a virtual
+/// environment is known by that name only.
+fn interpreter() -> Option<PathBuf> {
+    let me = env::current_exe().ok()?;
+    if !me.file_name()?.as_bytes().starts_with(b"python") {
+        return None;
+    }
+    let name = env::args_os().next()?;
     if name.as_bytes().contains(&b'/') {
-        return Ok(name.into());
+        return Some(name.into());
     }
     let path = env::var_os("PATH").unwrap_or_default();
-    let found = env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
-    found.ok_or_else(|| format!("{name:?} is not on the PATH"))
+    Some(env::split_paths(&path).map(|folder| folder.join(&name)).find(|file| file.is_file()).unwrap_or(me))
 }
 
 /// Compiles the embedded source against the kit.
@@ -161,40 +160,29 @@ fn kit() -> Result<(PathBuf, PathBuf), String> {
         places.push((kit.join("include"), kit.join("lib")));
     }
     let me = env::current_exe().and_then(fs::canonicalize).unwrap_or_default();
-    if is_python(&me) {
-        places.extend(
-            pythons()
-                .iter()
-                .filter_map(|python| package(python))
-                .map(|package| (package.join("kit/include"), package.join("kit/lib"))),
-        );
-    } else if let [_, Some(bin), Some(prefix), tree] = [0, 1, 2, 3].map(|n| me.ancestors().nth(n)) {
+    if let [_, Some(bin), Some(prefix), tree] = [0, 1, 2, 3].map(|n| me.ancestors().nth(n)) {
         places.push((prefix.join("include"), prefix.join("lib"))); // PREFIX/bin, PREFIX/include, PREFIX/lib
         places.extend(tree.map(|tree| (tree.join("include"), bin.to_path_buf()))); // target/release, include
     }
-    for (include, lib) in &places {
-        let library = lib.join("libtriveni.so");
-        if include.join("triveni.h").is_file() && library.is_file() {
-            return Ok((include.clone(), library));
-        }
-    }
-    Err(format!(
-        "triveni.h and libtriveni.so are not beside {}; run `make build`, or set TRIVENI_KIT to the folder \
-         that holds include/ and lib/",
-        me.display()
-    ))
+    let packages = pythons().into_iter().filter_map(|python| package(&python)).map(|package| package.join("kit"));
+    let kits = packages.map(|kit| (kit.join("include"), kit.join("lib"))); // the Python package brings one
+    let mut found = places.into_iter().chain(kits).map(|(include, lib)| (include, lib.join("libtriveni.so")));
+    found.find(|(include, library)| include.join("triveni.h").is_file() && library.is_file()).ok_or_else(|| {
+        format!(
+            "triveni.h and libtriveni.so are not beside {}; run `make build`, or set TRIVENI_KIT to the folder \
+             that holds include/ and lib/",
+            me.display()
+        )
+    })
 }
 
 /// Interpreters worth asking, the nearest first.
 fn pythons() -> Vec<PathBuf> {
     let mut pythons: Vec<PathBuf> = env::var_os("TRIVENI_PYTHON").map(PathBuf::from).into_iter().collect();
+    pythons.extend(interpreter());
     if let Ok(me) = env::current_exe() {
-        if is_python(&me) {
-            pythons.push(me);
-        } else {
-            let tree = me.ancestors().nth(3).map(|tree| tree.join(".venv/bin/python"));
-            pythons.extend(tree.filter(|python| python.is_file())); // target/release/triveni, .venv
-        }
+        let tree = me.ancestors().nth(3).map(|tree| tree.join(".venv/bin/python"));
+        pythons.extend(tree.filter(|python| python.is_file())); // target/release/triveni, .venv
     }
     let here = PathBuf::from(".venv/bin/python");
     if let Ok(here) = std::path::absolute(here)
