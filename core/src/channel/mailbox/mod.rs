@@ -31,10 +31,10 @@ mod slots;
 
 #[cfg(any(test, loom))]
 mod death;
-#[cfg(loom)]
-pub mod model;
 #[cfg(all(test, not(loom)))]
 mod handle_tests;
+#[cfg(loom)]
+pub mod model;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
@@ -125,8 +125,8 @@ fn extent(capacity: usize, message_size: usize) -> Option<(usize, usize)> {
 
 /// The handle on an object that is a mailbox by its header.
 pub(crate) fn attach(object: Object) -> Result<Mailbox> {
-    let memory = Memory::of(object.view())
-        .map_err(|e| Error::new(e.kind(), format!("mailbox {:?}: {e}", object.address())))?;
+    let memory =
+        Memory::of(object.view()).map_err(|e| Error::new(e.kind(), format!("mailbox {:?}: {e}", object.address())))?;
     Ok(Mailbox { object, memory, spin_rx: Spin::default(), spin_tx: Spin::default(), patience: Patience::from_now() })
 }
 
@@ -183,7 +183,13 @@ impl Memory {
     fn of(view: View<'_>) -> Result<Memory> {
         let g = view.geometry();
         let wrong = |why: &str| {
-            let why = format!("its header says {} messages of {} bytes, stride {}, in {} bytes: {why}", g[0], g[1], g[2], view.size());
+            let why = format!(
+                "its header says {} messages of {} bytes, stride {}, in {} bytes: {why}",
+                g[0],
+                g[1],
+                g[2],
+                view.size()
+            );
             Err(Error::new(ErrorKind::Corrupt, why))
         };
         let (Ok(capacity), Ok(message_size)) = (usize::try_from(g[0]), usize::try_from(g[1])) else {
@@ -377,10 +383,17 @@ impl Mailbox {
         self.check_buffer("peek", buffer.len())?;
         let control = self.memory.control();
         let (patience, suspect, tries) = (Patience::from_now(), Cell::new(None), Cell::new(0u32));
-        let seen = wait::until(&self.object, &control.rx.0, &self.spin_rx, deadline, || suspect.get(), || {
-            tries.set(tries.get().saturating_add(1));
-            self.look(buffer, &patience, &suspect)
-        })?;
+        let seen = wait::until(
+            &self.object,
+            &control.rx.0,
+            &self.spin_rx,
+            deadline,
+            || suspect.get(),
+            || {
+                tries.set(tries.get().saturating_add(1));
+                self.look(buffer, &patience, &suspect)
+            },
+        )?;
         if tries.get() > 1 {
             // The wake may have been meant for a receiver: the message is still there.
             control.rx.0.notify(1);
@@ -498,9 +511,14 @@ impl Mailbox {
     fn wait_for_room(&self, me: u32, deadline: Deadline) -> Result<Claim> {
         let control = self.memory.control();
         let (patience, suspect) = (Patience::from_now(), Cell::new(None));
-        let claim = wait::until(&self.object, &control.tx.0, &self.spin_tx, deadline, || suspect.get(), || {
-            self.claim(|slots| slots.claim_send(me), &patience, &suspect)
-        })?;
+        let claim = wait::until(
+            &self.object,
+            &control.tx.0,
+            &self.spin_tx,
+            deadline,
+            || suspect.get(),
+            || self.claim(|slots| slots.claim_send(me), &patience, &suspect),
+        )?;
         if self.memory.slots().has_room() {
             control.tx.0.notify(1); // its wake may have been spent while this place was barred
         }
@@ -521,9 +539,14 @@ impl Mailbox {
     fn wait_for_message(&self, me: u32, deadline: Deadline) -> Result<Claim> {
         let control = self.memory.control();
         let (patience, suspect) = (Patience::from_now(), Cell::new(None));
-        let claim = wait::until(&self.object, &control.rx.0, &self.spin_rx, deadline, || suspect.get(), || {
-            self.claim(|slots| slots.claim_receive(me), &patience, &suspect)
-        })?;
+        let claim = wait::until(
+            &self.object,
+            &control.rx.0,
+            &self.spin_rx,
+            deadline,
+            || suspect.get(),
+            || self.claim(|slots| slots.claim_receive(me), &patience, &suspect),
+        )?;
         if self.memory.slots().has_message() {
             control.rx.0.notify(1); // its wake may have been spent while this message was barred
         }

@@ -3,7 +3,10 @@
 
 use super::death;
 use super::slots::{Attempt, Claim, Control, Head, Heads, Oldest, Slots};
-use crate::prim::{AtomicU32, Ordering::{Acquire, Relaxed, Release}};
+use crate::prim::{
+    AtomicU32,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use crate::wait::Bell;
 use loom::cell::UnsafeCell;
 

@@ -52,7 +52,10 @@
 //! Two compare-and-swaps on the slot's line and one on `tail` or `head`, for each send and each receive.
 
 use crate::prim::{AtomicU32, AtomicU64, Full};
-use crate::prim::{Ordering::{AcqRel, Acquire, Relaxed, Release}, fence};
+use crate::prim::{
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
+    fence,
+};
 use crate::wait::EventCount;
 
 /// Bits of an index in a position: at most 2^20 slots.
@@ -599,7 +602,8 @@ impl<H: Heads> Slots<'_, H> {
         if (ahead(turn(at.word), lap(head)), at.index) >= (0, (head & INDEX) as u32) {
             return false;
         }
-        let back = (head & EPOCH).wrapping_add(ONE_EPOCH) | u64::from(turn(at.word)) << INDEX_BITS | u64::from(at.index);
+        let back =
+            (head & EPOCH).wrapping_add(ONE_EPOCH) | u64::from(turn(at.word)) << INDEX_BITS | u64::from(at.index);
         // ORDER rewind: Release; pairs with the Acquire in `oldest`. Full, for `notify`.
         self.control.head.0.cas_full(head, back).is_ok()
     }

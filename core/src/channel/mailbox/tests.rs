@@ -38,10 +38,7 @@ impl Heap {
         for head in &heap.heads.0 {
             head.set_word(u64::from(turn) << 32);
         }
-        heap.control.set(
-            (lap_high << 32 | u64::from(turn)) << 20,
-            epoch << 52 | u64::from(turn) << 20,
-        );
+        heap.control.set((lap_high << 32 | u64::from(turn)) << 20, epoch << 52 | u64::from(turn) << 20);
         heap
     }
 
@@ -484,7 +481,11 @@ fn bad_word() -> impl Strategy<Value = u64> {
 fn bad_position() -> impl Strategy<Value = u64> {
     prop_oneof![
         any::<u64>(),
-        (0..4u64, prop_oneof![0..4u64, u64::from(u32::MAX) - 3..=u64::from(u32::MAX)], prop_oneof![0..2u64, 4094..4096u64])
+        (
+            0..4u64,
+            prop_oneof![0..4u64, u64::from(u32::MAX) - 3..=u64::from(u32::MAX)],
+            prop_oneof![0..2u64, 4094..4096u64]
+        )
             .prop_map(|(index, lap, epoch)| index | lap << 20 | epoch << 52),
     ]
 }
