@@ -1,6 +1,6 @@
 import sys, triveni
 box = triveni.Segment.open_or_create("hello").mailbox("greetings")
 if sys.argv[1:] == ["send"]:
-    box.send("Hello from Python".encode())
+    box.send(b"hello from Python")
 else:
     print(box.receive().decode())

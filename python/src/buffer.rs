@@ -6,9 +6,9 @@
 use crate::error::{call, invalid};
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::PyBufferError;
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use pyo3::ffi;
 use std::borrow::Cow;
 use std::ffi::c_int;
 use std::slice;
@@ -185,7 +185,13 @@ impl Room {
     ///
     /// # Safety
     /// - `view` and `flags` are what Python passed to `owner`'s `bf_getbuffer`.
-    pub(crate) unsafe fn lend(&self, owner: &Bound<'_, PyAny>, view: *mut ffi::Py_buffer, flags: c_int, what: &str) -> PyResult<()> {
+    pub(crate) unsafe fn lend(
+        &self,
+        owner: &Bound<'_, PyAny>,
+        view: *mut ffi::Py_buffer,
+        flags: c_int,
+        what: &str,
+    ) -> PyResult<()> {
         if flags & ffi::PyBUF_WRITABLE != 0 && !self.writable {
             return Err(PyBufferError::new_err(format!("this {what} is to be read only")));
         }

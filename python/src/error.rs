@@ -3,7 +3,7 @@
 //! A row of [`ErrorKind::TABLE`] that names a built-in exception raises that one; every other row gets a class
 //! under `triveni.Error`, made here when the module is loaded. All of them carry the number as `errno`.
 
-use pyo3::exceptions::{PyConnectionResetError, PyException, PyOSError};
+use pyo3::exceptions::{PyConnectionResetError, PyException, PyOSError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
@@ -17,7 +17,8 @@ static CLASSES: PyOnceLock<Vec<(ErrorKind, Py<PyType>)>> = PyOnceLock::new();
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     let builtins = py.import("builtins")?;
-    let doc = "What triveni raises where Python has no exception of its own; `errno` is the number, the same in C and Rust.";
+    let doc =
+        "What triveni raises where Python has no exception of its own; `errno` is the number, the same in C and Rust.";
     let base = new_class(py, "Error", (py.get_type::<PyException>(),).into_pyobject(py)?, doc, None)?;
     module.add("Error", &base)?;
     let mut classes = Vec::with_capacity(ErrorKind::TABLE.len());
@@ -56,8 +57,10 @@ fn new_class<'py>(
     dict.set_item("__doc__", doc)?;
     match row {
         None => dict.set_item("errno", 0)?,
-        // A ConnectionResetError has its own `errno`, set when it is made.
-        Some(row) if row.kind == ErrorKind::PeerDead => {}
+        // A ConnectionResetError keeps the number it is made with.
+        Some(row) if row.kind == ErrorKind::PeerDead => {
+            dict.set_item("errno", py.get_type::<PyOSError>().getattr("errno")?)?;
+        }
         Some(row) => dict.set_item("errno", row.errno)?,
     }
     if row.is_some_and(|row| row.kind == ErrorKind::OwnerDied) {
@@ -110,15 +113,16 @@ pub(crate) fn contained<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
 
 /// A whole number from 0 on; `what` is the argument's name, for the sentence.
 pub(crate) fn whole(what: &str, number: &Bound<'_, PyAny>) -> PyResult<usize> {
-    let index = number.call_method0("__index__").map_err(|_| {
-        pyo3::exceptions::PyTypeError::new_err(format!("{what}: a whole number is needed, not {}", type_name(number)))
-    })?;
+    let index = number
+        .call_method0("__index__")
+        .map_err(|_| PyTypeError::new_err(format!("{what}: a whole number is needed, not {}", type_name(number))))?;
     index.extract::<usize>().map_err(|_| {
         let shown: String = index.to_string().chars().take(40).collect();
         invalid(number.py(), format!("{what} {shown} is out of range; give a whole number from 0 to 2**64 - 1"))
     })
 }
 
-fn type_name(value: &Bound<'_, PyAny>) -> String {
+/// What a value is, for the sentence that it should be something else.
+pub(crate) fn type_name(value: &Bound<'_, PyAny>) -> String {
     value.get_type().name().map_or_else(|_| "this".to_string(), |name| name.to_string())
 }

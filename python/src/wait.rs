@@ -4,7 +4,8 @@
 //! The first attempt runs with the interpreter held, because most calls need not wait and handing the
 //! interpreter over costs more than they do. No attempt takes the interpreter while it holds anything.
 
-use crate::error::{call, contained, invalid, to_py};
+use crate::error::{call, contained, invalid, to_py, type_name};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -16,20 +17,27 @@ use triveni::{Deadline, Error, ErrorKind, Result};
 const SLICE: Duration = Duration::from_millis(50);
 
 /// Until when: from `timeout` in seconds, or `None` for ever.
-pub(crate) fn deadline(py: Python<'_>, timeout: Option<f64>) -> PyResult<Deadline> {
-    match timeout {
-        None => Ok(Deadline::never()),
-        Some(seconds) if seconds.is_nan() || seconds < 0.0 => {
-            Err(invalid(py, format!("timeout {seconds} is no time to wait; give seconds from 0 on, or None for ever")))
-        }
-        // What is too long for a Duration is for ever.
-        Some(seconds) => Ok(Duration::try_from_secs_f64(seconds).map_or(Deadline::never(), Deadline::after)),
+pub(crate) fn deadline(py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Deadline> {
+    let Some(timeout) = timeout else { return Ok(Deadline::never()) };
+    let seconds: f64 = timeout.extract().map_err(|_| {
+        PyTypeError::new_err(format!("timeout: seconds are needed, or None for ever, not {}", type_name(timeout)))
+    })?;
+    if seconds.is_nan() || seconds < 0.0 {
+        return Err(invalid(
+            py,
+            format!("timeout {seconds} is no time to wait; give seconds from 0 on, or None for ever"),
+        ));
     }
+    // What is too long for a Duration is for ever.
+    Ok(Duration::try_from_secs_f64(seconds).map_or(Deadline::never(), Deadline::after))
 }
 
 /// Tries once and answers.
 #[inline]
-pub(crate) fn trying<T>(py: Python<'_>, attempt: impl FnOnce(Option<Deadline>) -> Result<Option<T>>) -> PyResult<Option<T>> {
+pub(crate) fn trying<T>(
+    py: Python<'_>,
+    attempt: impl FnOnce(Option<Deadline>) -> Result<Option<T>>,
+) -> PyResult<Option<T>> {
     call(py, || attempt(None))
 }
 
@@ -58,7 +66,10 @@ fn sleeping<T: Send>(
         let end = if slices { until.sooner(SLICE).interruptible() } else { until };
         let done = py.detach(|| contained(|| attempt(Some(end))?.ok_or_else(|| Error::from(ErrorKind::Timeout))));
         match done {
-            Err(e) if slices && (e.kind() == ErrorKind::Interrupted || (e.kind() == ErrorKind::Timeout && !until.passed())) => {
+            Err(e)
+                if slices
+                    && (e.kind() == ErrorKind::Interrupted || (e.kind() == ErrorKind::Timeout && !until.passed())) =>
+            {
                 py.check_signals()?;
             }
             done => return done.map_err(|error| to_py(py, error)),

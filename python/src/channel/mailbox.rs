@@ -74,20 +74,29 @@ impl Mailbox {
         })
     }
 
-    fn bytes<'py>(&self, py: Python<'py>, reading: Reading, until: Option<Deadline>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    fn bytes<'py>(
+        &self,
+        py: Python<'py>,
+        reading: Reading,
+        until: Option<Deadline>,
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
         self.read(py, reading, until, |message, _| Ok(PyBytes::new(py, message)))
     }
 
     fn info<'py>(&self, py: Python<'py>, until: Option<Deadline>) -> PyResult<Option<(Bound<'py, PyBytes>, u16)>> {
-        self.read(py, Reading::Receive, until, |message, received| Ok((PyBytes::new(py, message), received.redelivered)))
+        self.read(py, Reading::Receive, until, |message, received| {
+            Ok((PyBytes::new(py, message), received.redelivered))
+        })
     }
 
     fn into(&self, py: Python<'_>, buffer: &Bound<'_, PyAny>, until: Option<Deadline>) -> PyResult<Option<usize>> {
         let output = Output::of(buffer)?;
         let (size, most) = (output.size(), self.mailbox.message_size());
         if size < most {
-            let sentence = format!("mailbox {}: the buffer holds {size} bytes, a message up to {most}; give a larger one",
-                address(&self.segment, self.mailbox.name()));
+            let sentence = format!(
+                "mailbox {}: the buffer holds {size} bytes, a message up to {most}; give a larger one",
+                address(&self.segment, self.mailbox.name())
+            );
             return Err(to_py(py, Error::new(ErrorKind::TooLarge, sentence)));
         }
         self.read(py, Reading::Receive, until, |message, _| {
@@ -123,7 +132,7 @@ fn always<T>(py: Python<'_>, value: Option<T>) -> PyResult<T> {
 impl Mailbox {
     /// Sends a copy of ``message``; waits for room. ``TimeoutError`` once ``timeout`` seconds have passed.
     #[pyo3(signature = (message, timeout=None))]
-    fn send(&self, py: Python<'_>, message: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<()> {
+    fn send(&self, py: Python<'_>, message: &Bound<'_, PyAny>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let until = deadline(py, timeout)?;
         let input = Input::of(message)?;
         if trying(py, |_| self.attempt_send(input.bytes(py), None))?.is_some() {
@@ -141,7 +150,7 @@ impl Mailbox {
 
     /// Receives the oldest message; waits for one. ``TimeoutError`` once ``timeout`` seconds have passed.
     #[pyo3(signature = (timeout=None))]
-    fn receive<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyBytes>> {
+    fn receive<'py>(&self, py: Python<'py>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Bound<'py, PyBytes>> {
         let message = self.bytes(py, Reading::Receive, Some(deadline(py, timeout)?))?;
         always(py, message)
     }
@@ -153,7 +162,11 @@ impl Mailbox {
 
     /// As ``receive``, with the number of receivers that died with the message before: ``(message, redelivered)``.
     #[pyo3(signature = (timeout=None))]
-    fn receive_info<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<(Bound<'py, PyBytes>, u16)> {
+    fn receive_info<'py>(
+        &self,
+        py: Python<'py>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<(Bound<'py, PyBytes>, u16)> {
         let message = self.info(py, Some(deadline(py, timeout)?))?;
         always(py, message)
     }
@@ -165,7 +178,12 @@ impl Mailbox {
 
     /// Receives into ``buffer``, which holds at least ``message_size`` bytes; returns the message's size.
     #[pyo3(signature = (buffer, timeout=None))]
-    fn receive_into(&self, py: Python<'_>, buffer: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<usize> {
+    fn receive_into(
+        &self,
+        py: Python<'_>,
+        buffer: &Bound<'_, PyAny>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<usize> {
         let size = self.into(py, buffer, Some(deadline(py, timeout)?))?;
         always(py, size)
     }
@@ -177,7 +195,7 @@ impl Mailbox {
 
     /// Copies the oldest message without taking it; waits for one.
     #[pyo3(signature = (timeout=None))]
-    fn peek<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyBytes>> {
+    fn peek<'py>(&self, py: Python<'py>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Bound<'py, PyBytes>> {
         let message = self.bytes(py, Reading::Peek, Some(deadline(py, timeout)?))?;
         always(py, message)
     }
@@ -191,7 +209,7 @@ impl Mailbox {
     ///
     /// ``with mailbox.reserve(16) as loan:`` commits at the end, and cancels after an exception.
     #[pyo3(signature = (size, timeout=None))]
-    fn reserve(&self, py: Python<'_>, size: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<Loan> {
+    fn reserve(&self, py: Python<'_>, size: &Bound<'_, PyAny>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Loan> {
         let size = whole("size", size)?;
         waiting(py, deadline(py, timeout)?, |until| self.attempt_reserve(size, until))
     }

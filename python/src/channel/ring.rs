@@ -104,14 +104,19 @@ impl<R> Role<R> {
     fn state(&self) -> Result<MutexGuard<'_, State<R>>> {
         let Role { noun, address, .. } = self;
         if self.forks != forks() {
-            return Err(forked(&format!("this {noun} of ring {address}"), &format!("ring.{noun}() takes it once the parent lets go")));
+            return Err(forked(
+                &format!("this {noun} of ring {address}"),
+                &format!("ring.{noun}() takes it once the parent lets go"),
+            ));
         }
         match self.state.try_lock() {
             Ok(state) => Ok(state),
             Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => Err(Error::new(
                 ErrorKind::Busy,
-                format!("the {noun} of ring {address} is in use by another thread; one thread at a time, or a threading.Lock around it"),
+                format!(
+                    "the {noun} of ring {address} is in use by another thread; one thread at a time, or a threading.Lock around it"
+                ),
             )),
         }
     }
@@ -123,11 +128,16 @@ impl<R> Role<R> {
         let State { end, pending } = &mut *state;
         let (noun, address) = (self.noun, &self.address);
         if pending.is_some() {
-            let sentence = format!("the {noun} of ring {address} has a grant pending; end it first: commit(), cancel() or release()");
+            let sentence = format!(
+                "the {noun} of ring {address} has a grant pending; end it first: commit(), cancel() or release()"
+            );
             return Err(Error::new(ErrorKind::Busy, sentence));
         }
         let end = end.as_mut().ok_or_else(|| {
-            Error::new(ErrorKind::Invalid, format!("this {noun} of ring {address} is closed; ring.{noun}() takes the role again"))
+            Error::new(
+                ErrorKind::Invalid,
+                format!("this {noun} of ring {address} is closed; ring.{noun}() takes the role again"),
+            )
         })?;
         f(end, pending)
     }
@@ -233,7 +243,7 @@ impl Producer {
 impl Producer {
     /// Writes a copy of ``record``; waits for room. ``TimeoutError`` once ``timeout`` seconds have passed.
     #[pyo3(signature = (record, timeout=None))]
-    fn write(&self, py: Python<'_>, record: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<()> {
+    fn write(&self, py: Python<'_>, record: &Bound<'_, PyAny>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let until = deadline(py, timeout)?;
         let input = Input::of(record)?;
         if trying(py, |_| self.attempt_write(input.bytes(py), None))?.is_some() {
@@ -253,7 +263,12 @@ impl Producer {
     ///
     /// ``with producer.reserve(16) as grant:`` commits at the end, and cancels after an exception.
     #[pyo3(signature = (size, timeout=None))]
-    fn reserve(&self, py: Python<'_>, size: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<WriteGrant> {
+    fn reserve(
+        &self,
+        py: Python<'_>,
+        size: &Bound<'_, PyAny>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<WriteGrant> {
         let size = whole("size", size)?;
         waiting(py, deadline(py, timeout)?, |until| self.attempt_reserve(size, until))
     }
@@ -332,7 +347,10 @@ impl Consumer {
                 let Some(grant) = consumer.try_peek()? else { return Ok(None) };
                 let (size, room) = (grant.size(), output.size());
                 if size > room {
-                    let sentence = format!("ring {}: the record has {size} bytes, the buffer {room}; give a larger one", self.0.address);
+                    let sentence = format!(
+                        "ring {}: the record has {size} bytes, the buffer {room}; give a larger one",
+                        self.0.address
+                    );
                     return Err(Error::new(ErrorKind::TooLarge, sentence));
                 }
                 with_scratch(size, |scratch| {
@@ -369,7 +387,7 @@ impl Consumer {
 impl Consumer {
     /// Reads the oldest record; waits for one. ``TimeoutError`` once ``timeout`` seconds have passed.
     #[pyo3(signature = (timeout=None))]
-    fn read<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyBytes>> {
+    fn read<'py>(&self, py: Python<'py>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Bound<'py, PyBytes>> {
         let until = deadline(py, timeout)?;
         loop {
             if let Some(record) = self.take(py)? {
@@ -386,7 +404,12 @@ impl Consumer {
 
     /// Reads into ``buffer``; returns the record's size. ``TooLarge`` if it does not fit: the record stays.
     #[pyo3(signature = (buffer, timeout=None))]
-    fn read_into(&self, py: Python<'_>, buffer: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<usize> {
+    fn read_into(
+        &self,
+        py: Python<'_>,
+        buffer: &Bound<'_, PyAny>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<usize> {
         let until = deadline(py, timeout)?;
         let output = Output::of(buffer)?;
         loop {
@@ -406,7 +429,7 @@ impl Consumer {
     ///
     /// ``with consumer.peek() as grant:`` releases it at the end; after an exception the record stays.
     #[pyo3(signature = (timeout=None))]
-    fn peek(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<ReadGrant> {
+    fn peek(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<ReadGrant> {
         waiting(py, deadline(py, timeout)?, |until| self.attempt_peek(until))
     }
 

@@ -60,7 +60,12 @@ pub(crate) fn address(segment: &triveni::Segment, object: &str) -> String {
 /// What pickle stores of an object: `_reopen`, and its arguments: kind, segment's name, object's name.
 pub(crate) type Reduced = (Py<PyAny>, (&'static str, String, String));
 
-pub(crate) fn reduce(py: Python<'_>, segment: &triveni::Segment, kind: &'static str, object: &str) -> PyResult<Reduced> {
+pub(crate) fn reduce(
+    py: Python<'_>,
+    segment: &triveni::Segment,
+    kind: &'static str,
+    object: &str,
+) -> PyResult<Reduced> {
     let name = name_for_pickle(py, segment)?;
     let reopen = py.import("triveni._triveni")?.getattr("_reopen")?;
     Ok((reopen.unbind(), (kind, name, object.to_string())))
@@ -68,10 +73,13 @@ pub(crate) fn reduce(py: Python<'_>, segment: &triveni::Segment, kind: &'static 
 
 fn name_for_pickle(py: Python<'_>, segment: &triveni::Segment) -> PyResult<String> {
     match segment.name() {
-        None => Err(invalid(py, "an anonymous segment has no name to pickle it by; pass fd() over a Unix socket, or fork")),
-        Some(name) if segment.is_unlinked() => {
-            Err(invalid(py, format!("segment {name:?} was unlinked: nobody could open it by that name; pickle before unlink")))
+        None => {
+            Err(invalid(py, "an anonymous segment has no name to pickle it by; pass fd() over a Unix socket, or fork"))
         }
+        Some(name) if segment.is_unlinked() => Err(invalid(
+            py,
+            format!("segment {name:?} was unlinked: nobody could open it by that name; pickle before unlink"),
+        )),
         Some(name) => Ok(name.to_string()),
     }
 }
@@ -169,8 +177,8 @@ impl Segment {
 
     /// Opens an existing segment. ``FileNotFoundError`` if there is none.
     ///
-    /// If everybody in it is dead, ``stale`` decides: ``"recover"`` puts right what they left and keeps the
-    /// data, ``"recreate"`` reports it as not found, ``"fail"`` raises ``Busy``.
+    /// If everybody in it died, ``stale`` decides: ``"recover"`` puts right what they left and keeps the data,
+    /// ``"recreate"`` removes it and raises ``FileNotFoundError``, ``"fail"`` raises ``PeerDead``.
     #[staticmethod]
     #[pyo3(signature = (name, *, stale="recover"))]
     fn open(py: Python<'_>, name: &str, stale: &str) -> PyResult<Segment> {
@@ -180,8 +188,8 @@ impl Segment {
 
     /// Opens the segment, or makes it. ``size`` and ``mode`` count only if it is made.
     ///
-    /// If everybody in it is dead, ``stale`` decides: ``"recover"`` puts right what they left and keeps the
-    /// data, ``"recreate"`` unlinks it and makes a new one, ``"fail"`` raises ``Busy``.
+    /// If everybody in it died, ``stale`` decides: ``"recover"`` puts right what they left and keeps the data,
+    /// ``"recreate"`` removes it and makes a new one, ``"fail"`` raises ``PeerDead``.
     #[staticmethod]
     #[pyo3(signature = (name, size=None, mode=None, *, stale="recover", max_participants=None, max_objects=None),
            text_signature = "(name, size=67108864, mode=384, *, stale='recover', max_participants=64, max_objects=256)")]
@@ -253,7 +261,10 @@ impl Segment {
         let initial = initial.map_or(Ok(0), |initial| whole("initial", initial))?;
         let initial = u32::try_from(initial).ok().filter(|n| *n <= triveni::Semaphore::MAX).ok_or_else(|| {
             let most = triveni::Semaphore::MAX;
-            invalid(py, format!("semaphore {name:?}: initial {initial} is more than a semaphore holds; give at most {most}"))
+            invalid(
+                py,
+                format!("semaphore {name:?}: initial {initial} is more than a semaphore holds; give at most {most}"),
+            )
         })?;
         let found = detached(py, || segment.semaphore(name, initial))?;
         Ok(Semaphore::new(segment, found))
@@ -414,7 +425,10 @@ impl Segment {
     }
 }
 
-fn limits(participants: Option<&Bound<'_, PyAny>>, objects: Option<&Bound<'_, PyAny>>) -> PyResult<triveni::SegmentOptions> {
+fn limits(
+    participants: Option<&Bound<'_, PyAny>>,
+    objects: Option<&Bound<'_, PyAny>>,
+) -> PyResult<triveni::SegmentOptions> {
     let mut options = triveni::Segment::options();
     if let Some(n) = participants {
         options = options.max_participants(whole("max_participants", n)?);
@@ -441,7 +455,11 @@ fn agreeing(
         ErrorKind::Incompatible,
         format!(
             "mailbox {}: it has capacity {} and message_size {}, asked for were {} and {}; ask for what is there, or remove it first",
-            address(segment, mailbox.name()), there.0, there.1, asked.0, asked.1
+            address(segment, mailbox.name()),
+            there.0,
+            there.1,
+            asked.0,
+            asked.1
         ),
     ))
 }

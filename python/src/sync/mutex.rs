@@ -100,7 +100,7 @@ impl Mutex {
         }))
     }
 
-    fn until(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<MutexGuard> {
+    fn until(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<MutexGuard> {
         waiting(py, deadline(py, timeout)?, |until| self.attempt(until))
     }
 }
@@ -121,7 +121,7 @@ impl Mutex {
     /// Look at ``guard.owner_died``: if it is true, the last holder died with the lock. Unlock with
     /// ``guard.unlock()``, ``with guard:``, or ``mutex.unlock()``.
     #[pyo3(signature = (timeout=None))]
-    fn lock(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<MutexGuard> {
+    fn lock(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<MutexGuard> {
         self.until(py, timeout)
     }
 
@@ -213,7 +213,10 @@ impl MutexGuard {
         }
         if self.holds.load(Relaxed) != self.number {
             let name = self.mutex.name();
-            return Err(Error::new(ErrorKind::NotOwner, format!("mutex {name:?}: this guard's hold has ended; lock again")));
+            return Err(Error::new(
+                ErrorKind::NotOwner,
+                format!("mutex {name:?}: this guard's hold has ended; lock again"),
+            ));
         }
         Ok(())
     }

@@ -36,7 +36,7 @@ impl Semaphore {
 impl Semaphore {
     /// Takes a permit; waits for one. ``TimeoutError`` once ``timeout`` seconds have passed.
     #[pyo3(signature = (timeout=None))]
-    fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<()> {
+    fn wait(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         waiting(py, deadline(py, timeout)?, |until| self.attempt(until))
     }
 

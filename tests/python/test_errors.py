@@ -1,0 +1,151 @@
+"""One table in three languages, and a sentence for every bad input."""
+
+import builtins
+import errno
+import math
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+
+import triveni
+from triveni import Segment
+
+OURS = {
+    "OwnerDied", "PeerDead", "Removed", "Forked", "Deadlock", "NotOwner", "Busy", "NoSpace", "TooLarge", "Corrupt",
+    "Incompatible", "Unsupported", "Panic",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", triveni.ERRORS, ids=lambda row: row[1])
+def test_a_row_of_the_table_has_a_number_a_name_a_class_and_a_sentence(row):
+    number, c_name, cls, sentence = row
+    if c_name.startswith("TVN_"):
+        assert number >= 1000
+    else:
+        assert getattr(errno, c_name) == number
+    assert issubclass(cls, Exception) and sentence
+    if cls.__module__ == "triveni":
+        assert getattr(triveni, cls.__name__) is cls and issubclass(cls, triveni.Error)
+        assert cls.__doc__ == sentence and cls.__name__ in triveni.__all__
+    else:
+        assert getattr(builtins, cls.__name__) is cls
+
+
+def test_the_table_names_every_class_once():
+    assert len({row[0] for row in triveni.ERRORS}) == len({row[1] for row in triveni.ERRORS}) == len(triveni.ERRORS)
+    assert {row[2].__name__ for row in triveni.ERRORS if row[2].__module__ == "triveni"} == OURS
+
+
+def test_where_python_has_an_exception_it_is_that_one():
+    classes = {row[1]: row[2] for row in triveni.ERRORS}
+    assert classes["ETIMEDOUT"] is TimeoutError and classes["ENOENT"] is FileNotFoundError
+    assert classes["EEXIST"] is FileExistsError and classes["EACCES"] is PermissionError
+    assert classes["EINVAL"] is ValueError and classes["EOVERFLOW"] is OverflowError
+    assert issubclass(triveni.PeerDead, ConnectionResetError)
+
+
+def test_the_classes_carry_their_number():
+    for number, _, cls, _ in triveni.ERRORS:
+        if cls.__module__ == "triveni" and cls is not triveni.PeerDead:
+            assert cls.errno == number
+    assert triveni.PeerDead(errno.ECONNRESET, "x").errno == errno.ECONNRESET
+
+
+def test_an_error_survives_pickle():
+    for cls in (triveni.Removed, triveni.Corrupt):
+        again = pickle.loads(pickle.dumps(cls("what happened")))
+        assert type(again) is cls and str(again) == "what happened" and again.errno == cls.errno
+
+
+def timeout_of(value):
+    return lambda s: s.semaphore("s").wait(value)
+
+
+#: What is tried, what it raises, and what its sentence must show.
+BAD = {
+    "no name": (lambda s: s.mailbox(""), ValueError, "empty"),
+    "a slash in a name": (lambda s: s.mutex("a/b"), ValueError, "a/b"),
+    "a name too long": (lambda s: s.ring("x" * 64), ValueError, "64 bytes"),
+    "a control character": (lambda s: s.semaphore("a\0b"), ValueError, "control"),
+    "a segment's slash": (lambda s: Segment.create("a/b"), ValueError, "a/b"),
+    "a segment too long": (lambda s: Segment.open("x" * 64), ValueError, "64 bytes"),
+    "a segment that is not there": (lambda s: Segment.open("not-there"), FileNotFoundError, "not-there"),
+    "unlink of what is not there": (lambda s: Segment.unlink("not-there"), FileNotFoundError, "not-there"),
+    "remove of what is not there": (lambda s: s.remove("not-there"), FileNotFoundError, "not-there"),
+    "a negative timeout": (timeout_of(-1), ValueError, "-1"),
+    "a timeout that is no number": (timeout_of(math.nan), ValueError, "NaN"),
+    "a timeout that is text": (timeout_of("1"), TypeError, "timeout"),
+    "negative permits": (lambda s: s.semaphore("s", -1), ValueError, "initial -1"),
+    "too many permits": (lambda s: s.semaphore("s", 2**31), ValueError, str(2**31)),
+    "permits that are no number": (lambda s: s.semaphore("s", 1.5), TypeError, "initial"),
+    "a negative capacity": (lambda s: s.mailbox("b", -3), ValueError, "capacity -3"),
+    "an endless capacity": (lambda s: s.mailbox("b", 2**70), ValueError, "capacity"),
+    "no capacity": (lambda s: s.mailbox("b", 0), ValueError, "0"),
+    "too great a capacity": (lambda s: s.mailbox("b", 2**20 + 1), ValueError, str(2**20 + 1)),
+    "a message size too large": (lambda s: s.mailbox("b", 1, 2**40), (ValueError, triveni.NoSpace), str(2**40)),
+    "a ring too large": (lambda s: s.ring("r", 2**40), (ValueError, triveni.NoSpace), str(2**40)),
+    "a ring of negative size": (lambda s: s.ring("r", -1), ValueError, "size -1"),
+    "a mode that is none": (lambda s: Segment.create("m", mode=0o1777), ValueError, "mode"),
+    "a policy that is none": (lambda s: Segment.open("m", stale="maybe"), ValueError, "maybe"),
+    "a segment too small": (lambda s: Segment.create("tiny", size=1), (ValueError, triveni.NoSpace), "1"),
+    "another kind": (lambda s: (s.mutex("m"), s.mailbox("m")), triveni.Incompatible, "mutex"),
+    "too large a reservation": (lambda s: s.mailbox("b").reserve(257), triveni.TooLarge, "257"),
+    "a negative reservation": (lambda s: s.mailbox("b").reserve(-1), ValueError, "size -1"),
+    "a negative descriptor": (lambda s: Segment.from_fd(-1), ValueError, "-1"),
+    "a closed descriptor": (lambda s: Segment.from_fd(1 << 20), OSError, "descriptor"),
+}
+
+
+@pytest.mark.parametrize("bad", BAD.values(), ids=[name.replace(" ", "_") for name in BAD])
+def test_bad_input_gets_a_sentence_that_names_the_value(segment, bad):
+    attempt, expected, shown = bad
+    with pytest.raises(expected) as caught:
+        attempt(segment)
+    assert shown in str(caught.value)
+    if not isinstance(caught.value, TypeError):
+        assert caught.value.errno
+    segment.semaphore("afterwards", 1).wait()  # and nothing else broke
+
+
+def test_a_file_that_is_no_segment_is_refused(name):
+    file = Path("/dev/shm") / f"triveni.{name}"
+    for content in (b"", b"x", os.urandom(100_000)):
+        file.write_bytes(content)
+        file.chmod(0o600)
+        with pytest.raises((triveni.Corrupt, triveni.Incompatible)) as caught:
+            Segment.open(name)
+        assert name in str(caught.value)
+
+
+def test_a_segment_overwritten_with_random_bytes_raises_and_never_crashes(segment, other, name):
+    """The objects go on in a process of their own, so that a crash would show as its end."""
+    peer = other("""
+s, m, b, r = segment.semaphore('s'), segment.mutex('m'), segment.mailbox('b'), segment.ring('r')
+p, c = r.producer(), r.consumer()
+say('ready'); go()
+""")
+    peer.says("ready")
+    peer.kill()
+    code = f"""
+import os, triveni
+segment = triveni.Segment.open({name!r})
+s, m, b, r = segment.semaphore('s'), segment.mutex('m'), segment.mailbox('b'), segment.ring('r')
+p, c = r.producer(), r.consumer()
+file = os.open('/dev/shm/triveni.{name}', os.O_RDWR)
+os.pwrite(file, os.urandom(os.fstat(file).st_size - 4096), 4096)
+uses = [lambda: s.wait(.01), s.post, s.value, lambda: m.lock(.01), m.unlock, m.holder, lambda: b.send(b'x', .01),
+        lambda: b.receive(.01), lambda: b.peek(.01), lambda: len(b), lambda: b.reserve(9, .01).commit(),
+        lambda: p.write(b'x', .01), lambda: c.read(.01), lambda: c.peek(.01), segment.objects, segment.participants,
+        segment.sweep, lambda: segment.mailbox('new'), lambda: segment.remove('b'), lambda: repr([segment, s, m, b, r, p, c])]
+for use in uses:
+    try: use()
+    except (triveni.Panic, SystemError): raise
+    except (triveni.Error, OSError, ValueError, OverflowError): pass
+print('whole', flush=True)
+os._exit(0)
+"""
+    again = other(code)
+    assert again.line() == "whole"
+    again.ends()

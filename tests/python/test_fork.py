@@ -1,0 +1,159 @@
+"""fork, spawn, forkserver and pickle: what goes over, and what says that it does not."""
+
+import multiprocessing
+import os
+import pickle
+
+import pytest
+
+import triveni
+from triveni import Segment
+
+
+def in_child(work):
+    """Forks and runs it there; fails unless it returns a true value."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            code = 0 if work() else 2
+        except BaseException as error:
+            os.write(2, f"in the child: {error!r}\n".encode())
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def refused(error, use):
+    """Does it raise that?"""
+    try:
+        use()
+    except error:
+        return True
+    return False
+
+
+def test_objects_go_on_in_the_child_as_those_of_another_participant(segment):
+    semaphore, box, mutex = segment.semaphore("s"), segment.mailbox("m"), segment.mutex("l")
+
+    def child():
+        with mutex:
+            box.send(str(os.getpid()).encode())
+        semaphore.post()
+        return [p.pid for p in segment.participants() if p.alive] == [os.getppid(), os.getpid()]
+
+    in_child(child)
+    semaphore.wait(timeout=30)
+    assert int(box.receive()) != os.getpid()
+
+
+def test_an_anonymous_segment_is_inherited():
+    with Segment.anonymous(size=1 << 20) as segment:
+        box = segment.mailbox("m")
+        in_child(lambda: box.send(b"from the child") is None)
+        assert box.receive() == b"from the child"
+
+
+def test_roles_grants_and_guards_stay_with_the_parent(segment):
+    ring = segment.ring("r")
+    producer, consumer = ring.producer(), ring.consumer()
+    producer.write(b"a")
+    room, record, guard = producer.reserve(4), consumer.peek(), segment.mutex("m").lock()
+
+    def child():
+        uses = (
+            lambda: producer.write(b"x"), consumer.read, room.commit, room.cancel, record.release,
+            guard.unlock, guard.recover, guard.__enter__,
+        )
+        producer.close(), consumer.close()  # letting go of what is not ours is nothing to complain about
+        return all(refused(triveni.Forked, use) for use in uses) and "parent" in repr(producer) and not guard.held
+
+    in_child(child)
+    room.commit()
+    assert bytes(record) == b"a"
+    record.release()
+    assert consumer.read() == bytes(4)
+    guard.unlock()
+
+
+def test_a_child_that_drops_what_it_inherited_takes_nothing_from_the_parent(segment):
+    ring, box = segment.ring("r"), segment.mailbox("b")
+    held = {"p": ring.producer(), "c": ring.consumer(), "loan": box.reserve(4), "guard": segment.mutex("m").lock()}
+    held["room"] = held["p"].reserve(4)
+
+    def child():
+        held.clear()
+        return refused(triveni.Busy, ring.producer)
+
+    in_child(child)
+    held["room"].commit()
+    held["loan"].commit()
+    held["guard"].unlock()
+    assert held["c"].read() == bytes(4) and box.receive() == bytes(4)
+
+
+def test_a_mutex_that_the_parent_holds_is_not_the_childs(segment):
+    mutex = segment.mutex("m")
+    with mutex:
+        in_child(lambda: mutex.try_lock() is None and refused(triveni.NotOwner, mutex.unlock))
+
+
+def test_a_child_that_dies_with_the_lock_is_a_dead_holder(segment):
+    mutex = segment.mutex("m")
+    in_child(lambda: mutex.lock() and True)
+    with mutex.lock(timeout=30) as guard:
+        assert guard.owner_died
+        guard.recover()
+
+
+def test_everything_with_a_name_is_pickled_by_it(segment):
+    objects = [segment.semaphore("s", 2), segment.mutex("m"), segment.mailbox("b", 3, 8), segment.ring("r", 4096)]
+    for before in [segment, *objects]:
+        after = pickle.loads(pickle.dumps(before))
+        assert type(after) is type(before) and after.name == before.name
+    box = pickle.loads(pickle.dumps(objects[2]))
+    assert (box.capacity, box.message_size) == (3, 8)
+    box.send(b"same")
+    assert objects[2].receive() == b"same"
+
+
+def test_what_has_no_name_refuses_to_be_pickled(name, segment):
+    ring = segment.ring("r")
+    producer = ring.producer()
+    with Segment.anonymous(size=1 << 20) as anonymous:
+        for unnamed in (anonymous, anonymous.mailbox("m")):
+            with pytest.raises(ValueError, match="anonymous"):
+                pickle.dumps(unnamed)
+    for handle in (producer, producer.reserve(1), segment.mailbox("m").reserve(1), segment.mutex("l").lock()):
+        with pytest.raises(TypeError):
+            pickle.dumps(handle)
+    Segment.unlink(name)
+    with pytest.raises(ValueError, match="unlinked"):
+        pickle.dumps(ring)
+
+
+def test_a_pickle_of_an_object_that_is_gone_says_so(segment):
+    frozen = pickle.dumps(segment.semaphore("s"))
+    segment.remove("s")
+    with pytest.raises(FileNotFoundError):
+        pickle.loads(frozen)
+
+
+def serve(requests, answers, mutex, done):
+    with mutex:
+        answers.send(requests.receive(timeout=30).upper())
+    done.post()
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_objects_are_arguments_of_a_process(segment, method):
+    context = multiprocessing.get_context(method)
+    requests, answers = segment.mailbox("requests"), segment.mailbox("answers")
+    done = segment.semaphore("done")
+    process = context.Process(target=serve, args=(requests, answers, segment.mutex("m"), done))
+    process.start()
+    requests.send(b"hello")
+    assert answers.receive(timeout=30) == b"HELLO"
+    done.wait(timeout=30)
+    process.join()
+    assert process.exitcode == 0

@@ -1,0 +1,233 @@
+"""Segments: made, found, shared, listed, removed, closed."""
+
+import os
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+import triveni
+from triveni import Segment
+
+
+def file_of(name: str) -> Path:
+    return Path("/dev/shm") / f"triveni.{name}"
+
+
+def test_create_makes_a_private_file_of_that_size(name):
+    with Segment.create(name, size=1 << 20) as segment:
+        seen = file_of(name).stat()
+        assert stat.S_IMODE(seen.st_mode) == 0o600
+        assert segment.size >= 1 << 20 and seen.st_size == segment.size
+        assert segment.name == name and not segment.closed and not segment.is_unlinked()
+
+
+def test_a_segment_without_a_size_has_the_default_one(name):
+    with Segment.create(name) as segment:
+        assert segment.size == triveni.DEFAULT_SIZE == 64 << 20
+
+
+def test_mode_is_the_mode_of_the_file(name):
+    Segment.create(name, size=1 << 20, mode=0o660).close()
+    assert stat.S_IMODE(file_of(name).stat().st_mode) == 0o660
+
+
+def test_a_name_that_is_taken_is_not_created_again(name, segment):
+    with pytest.raises(FileExistsError) as caught:
+        Segment.create(name)
+    assert name in str(caught.value)
+
+
+def test_open_or_create_opens_what_is_there(name, segment):
+    segment.semaphore("s", initial=3)
+    with Segment.open_or_create(name, size=2 << 20) as again:
+        assert again.size == segment.size and again.semaphore("s").value() == 3
+
+
+def test_open_or_create_makes_what_is_not_there(name):
+    with Segment.open_or_create(name, size=1 << 20) as segment:
+        assert segment.objects() == []
+
+
+def test_an_unlinked_segment_goes_on_and_its_name_is_free(name, segment):
+    box = segment.mailbox("m")
+    Segment.unlink(name)
+    assert segment.is_unlinked() and name not in Segment.list()
+    box.send(b"still here")
+    assert box.receive() == b"still here"
+    with pytest.raises(FileNotFoundError):
+        Segment.open(name)
+
+
+def test_list_names_it(name, segment):
+    assert name in Segment.list()
+
+
+def test_closing_twice_is_fine_and_use_after_close_is_a_value_error(name):
+    segment = Segment.create(name, size=1 << 20)
+    segment.close()
+    segment.close()
+    assert segment.closed and "closed" in repr(segment)
+    for use in (
+        segment.objects, segment.participants, segment.sweep, segment.fileno, segment.fd, segment.is_unlinked,
+        segment.__enter__, lambda: segment.size, lambda: segment.mailbox("m"), lambda: segment.remove("m"),
+    ):
+        with pytest.raises(ValueError, match="closed"):
+            use()
+    assert segment.name == name
+
+
+def test_with_closes_and_objects_taken_from_it_go_on(name):
+    with Segment.create(name, size=1 << 20) as segment:
+        box = segment.mailbox("m")
+    assert segment.closed
+    box.send(b"a")
+    assert box.receive() == b"a"
+
+
+def test_the_last_object_leaves_the_segment(name):
+    with Segment.create(name, size=1 << 20) as segment:
+        box = segment.mailbox("m")
+        with Segment.open(name) as watcher:
+            assert [p.pid for p in watcher.participants()] == [os.getpid()]
+    del box
+
+
+def test_an_object_is_shown_with_what_is_in_it(segment):
+    semaphore, mutex = segment.semaphore("s", initial=2), segment.mutex("m")
+    box, ring = segment.mailbox("b", capacity=4, message_size=32), segment.ring("r", size=4096)
+    box.send(b"x")
+    producer = ring.producer()
+    with mutex:
+        seen = {info.name: info for info in segment.objects()}
+    me = segment.participants()[0].slot
+    assert {info.kind for info in seen.values()} == {"semaphore", "mutex", "mailbox", "ring"}
+    assert seen["s"].state == {"value": 2}
+    assert seen["m"].state == {"holder": me, "owner_died": False}
+    assert seen["b"].state == {"capacity": 4, "message_size": 32, "len": 1, "voided": 0, "redelivered": 0}
+    assert seen["r"].state == {"size": 4096, "used": 0, "producer": me, "consumer": None}
+    assert all(info.attached == [os.getpid()] and info.size > 0 for info in seen.values())
+    assert "'b'" in repr(seen["b"]) and "len 1" in repr(seen["b"])
+    producer.close()
+    del semaphore
+    (left,) = [info for info in segment.objects() if info.name == "s"]
+    assert left.attached == [], "it stays, also when nobody has it open"
+
+
+def test_a_participant_is_shown_until_it_is_swept(segment, other):
+    peer = other("say('in'); time.sleep(1000)")
+    peer.says("in")
+    alive = {p.pid: p.alive for p in segment.participants()}
+    assert alive == {os.getpid(): True, peer.pid: True}
+    peer.kill()
+    assert [p.alive for p in segment.participants() if p.pid == peer.pid] in ([False], [])
+    segment.sweep()
+    assert [p.pid for p in segment.participants()] == [os.getpid()]
+
+
+def test_participants_tell_who_and_since_when(segment):
+    (me,) = segment.participants()
+    assert (me.pid, me.uid, me.alive) == (os.getpid(), os.getuid(), True)
+    assert me.slot >= 1 and me.since > 1.7e9 and str(me.pid) in repr(me)
+
+
+def test_a_removed_object_is_gone_by_name_and_says_so_to_its_users(segment):
+    box = segment.mailbox("m")
+    segment.remove("m")
+    assert segment.objects() == [] or segment.objects()[0].name != "m"
+    with pytest.raises(triveni.Removed):
+        box.receive(timeout=10)
+    with pytest.raises(FileNotFoundError):
+        segment.remove("m")
+
+
+def test_a_table_of_participants_that_is_full_says_so(name):
+    with Segment.create(name, size=1 << 20, max_participants=1):
+        child = os.fork()
+        if child == 0:
+            try:
+                Segment.open(name).objects()
+                os._exit(1)
+            except triveni.Error as error:
+                os._exit(0 if isinstance(error, (triveni.Busy, triveni.NoSpace)) else 2)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_full_segment_says_so(segment):
+    with pytest.raises(triveni.NoSpace):
+        segment.mailbox("big", capacity=1000, message_size=1 << 20)
+
+
+def test_a_descriptor_opens_an_anonymous_segment_in_another_process():
+    ours, theirs = socket.socketpair()
+    child = os.fork()
+    if child == 0:
+        try:
+            _, (fd,), _, _ = socket.recv_fds(theirs, 1, 1)
+            found = Segment.from_fd(fd)
+            os.close(fd)
+            found.mailbox("m").send(b"got it")
+            os._exit(0)
+        except BaseException as error:
+            print(error)
+            os._exit(1)
+    with Segment.anonymous(size=1 << 20) as segment, ours, theirs:
+        assert segment.name is None and not segment.is_unlinked()
+        fd = segment.fd()
+        socket.send_fds(ours, [b"x"], [fd])
+        os.close(fd)
+        assert segment.mailbox("m").receive(timeout=30) == b"got it"
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_fileno_is_the_segments_own_and_closed_with_it():
+    segment = Segment.anonymous(size=1 << 20)
+    fd = segment.fileno()
+    assert segment.fileno() == fd
+    with Segment.from_fd(segment) as again:  # anything with fileno() will do
+        again.semaphore("s").post()
+    assert segment.semaphore("s").value() == 1
+    segment.close()
+    with pytest.raises(OSError):
+        os.fstat(fd)
+
+
+@pytest.fixture
+def dead(name, segment, other):
+    """A segment in which the last process was killed."""
+    peer = other("s = segment.semaphore('s', 5); say('in'); go()")
+    peer.says("in")
+    segment.close()
+    peer.kill()
+    return name
+
+
+def test_a_segment_that_was_left_in_order_is_not_stale(name, segment):
+    segment.semaphore("s", initial=5)
+    segment.close()
+    with Segment.open(name, stale="fail") as again:
+        assert again.semaphore("s").value() == 5
+
+
+def test_stale_fail_refuses_a_segment_of_the_dead_and_recover_takes_it_over(dead):
+    with pytest.raises(triveni.PeerDead, match=dead):
+        Segment.open(dead, stale="fail")
+    with Segment.open(dead) as recovered:
+        assert recovered.semaphore("s").value() == 5
+        assert [p.pid for p in recovered.participants()] == [os.getpid()]
+
+
+def test_stale_recreate_starts_afresh(dead):
+    with Segment.open_or_create(dead, size=1 << 20, stale="recreate") as fresh:
+        assert fresh.objects() == []
+
+
+def test_stale_recreate_does_not_find_a_segment_of_the_dead(dead):
+    with pytest.raises(FileNotFoundError):
+        Segment.open(dead, stale="recreate")
+
+
+def test_repr_shows_the_live_state(name, segment):
+    segment.mailbox("m")
+    assert name in repr(segment) and "1 objects" in repr(segment) and "1 participants" in repr(segment)
