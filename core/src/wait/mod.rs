@@ -102,7 +102,7 @@ fn contended<T>(
             spin_loop();
         }
         if let Some(answer) = attempt()? {
-            spin.learn(now_ns() - began);
+            spin.caught(now_ns() - began);
             return Ok(answer);
         }
         polls += 1;
@@ -110,9 +110,8 @@ fn contended<T>(
             now = now_ns();
         }
     }
-    let answer = asleep(world, bell, deadline, suspect, attempt);
-    spin.learn(now_ns() - began);
-    answer
+    spin.missed();
+    asleep(world, bell, deadline, suspect, attempt)
 }
 
 fn asleep<T>(

@@ -1,38 +1,56 @@
-//! How long to spin before sleeping: as long as waits have lasted lately, within 1 and 50 µs.
+//! How long to spin before sleeping: as long as it pays.
 //!
-//! The budget follows twice the observed wait with an eighth of the difference each time, as in folly's
-//! TurnSequencer. On one CPU spinning only keeps the other side from running, so there it is 0.
+//! A wait that ends while spinning teaches a budget of twice its length, at once. A wait that has to sleep
+//! takes an eighth of the budget away, down to 1 µs; how long it slept teaches nothing, as most of that is the
+//! wake itself. One in 32 of those spins for the longest time all the same: two processes that wake each other
+//! up for every few messages would otherwise never learn that spinning a little would spare them that.
+//! On one CPU spinning only keeps the other side from running, so there it is 0.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 const LEAST_NS: u32 = 1_000;
 const MOST_NS: u32 = 50_000;
+const PROBE_EVERY: u32 = 32;
 
-/// The learned budget of one handle. Lives in the process, not in the segment.
+/// The learned budget of one handle. Lives in the process, not in the segment; its threads share it.
 #[derive(Debug)]
-pub struct Spin(AtomicU32);
+pub struct Spin {
+    budget_ns: AtomicU32,
+    misses: AtomicU32,
+}
 
 impl Default for Spin {
     fn default() -> Spin {
-        Spin(AtomicU32::new(MOST_NS / 4))
+        Spin { budget_ns: AtomicU32::new(MOST_NS / 4), misses: AtomicU32::new(0) }
     }
 }
 
+// Relaxed throughout: hints, of which a lost one costs nothing.
 impl Spin {
     /// How long to spin this time, in nanoseconds.
     pub fn budget_ns(&self) -> u64 {
         static ONE_CPU: OnceLock<bool> = OnceLock::new();
         let one = *ONE_CPU.get_or_init(|| std::thread::available_parallelism().is_ok_and(|n| n.get() == 1));
-        // Relaxed: a hint that only this process uses.
-        if one || cfg!(loom) { 0 } else { u64::from(self.0.load(Relaxed)) }
+        if one || cfg!(loom) {
+            return 0;
+        }
+        let probe = self.misses.load(Relaxed) % PROBE_EVERY == PROBE_EVERY - 1;
+        u64::from(if probe { MOST_NS } else { self.budget_ns.load(Relaxed) })
     }
 
-    /// Learns from a wait that lasted `ns`. One longer than the longest budget argues for the shortest.
-    pub fn learn(&self, ns: u64) {
-        let aim = if ns > u64::from(MOST_NS) { LEAST_NS } else { (2 * ns as u32).clamp(LEAST_NS, MOST_NS) };
-        let now = self.0.load(Relaxed);
-        self.0.store((i64::from(now) + (i64::from(aim) - i64::from(now)) / 8) as u32, Relaxed);
+    /// Spinning for `ns` was enough.
+    pub fn caught(&self, ns: u64) {
+        let aim = u32::try_from(2 * ns).unwrap_or(MOST_NS).clamp(LEAST_NS, MOST_NS);
+        let now = self.budget_ns.load(Relaxed);
+        self.budget_ns.store(if aim > now { aim } else { now - (now - aim) / 8 }, Relaxed);
+    }
+
+    /// It was not: the wait had to sleep.
+    pub fn missed(&self) {
+        let now = self.budget_ns.load(Relaxed);
+        self.budget_ns.store((now - now / 8).max(LEAST_NS), Relaxed);
+        self.misses.fetch_add(1, Relaxed);
     }
 }
 
@@ -41,17 +59,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_budget_follows_short_waits_up_and_long_ones_down() {
+    fn long_waits_shorten_the_budget_and_one_short_wait_brings_it_back() {
         let spin = Spin::default();
-        for _ in 0..200 {
-            spin.learn(20_000);
+        for _ in 0..64 {
+            spin.missed();
         }
-        let high = spin.0.load(Relaxed);
-        assert!((35_000..=40_000).contains(&high), "{high}");
-        for _ in 0..200 {
-            spin.learn(10_000_000);
+        assert_eq!(spin.budget_ns.load(Relaxed), LEAST_NS);
+        spin.caught(4_000);
+        assert_eq!(spin.budget_ns.load(Relaxed), 8_000);
+        for _ in 0..100 {
+            spin.caught(100);
         }
-        let low = spin.0.load(Relaxed);
-        assert!(low < 1_100, "{low}");
+        assert!(spin.budget_ns.load(Relaxed) < 1_100);
+    }
+
+    #[test]
+    #[cfg(not(loom))]
+    fn now_and_then_a_probe_spins_for_the_longest_time() {
+        let spin = Spin::default();
+        let budgets: Vec<u64> = (0..PROBE_EVERY)
+            .map(|_| {
+                spin.missed();
+                spin.budget_ns()
+            })
+            .collect();
+        let probes = budgets.iter().filter(|b| **b == u64::from(MOST_NS)).count();
+        assert!(probes == 1 || std::thread::available_parallelism().is_ok_and(|n| n.get() == 1));
     }
 }
