@@ -215,9 +215,11 @@ fn another_users_segment_is_refused_and_one_shared_on_purpose_is_not() {
     let segment = Segment::create(&own, SIZE).unwrap();
     segment.create_mutex("m").unwrap();
     let as_nobody = |name: &str| {
-        // A copy where everybody may run it.
+        // A copy where everybody may run it; made by another process, for a program that is open for writing,
+        // even in a child that another test is just forking, cannot be run.
         let program = std::env::temp_dir().join(format!("triveni-peer-{}", std::process::id()));
-        std::fs::copy(triveni_tests::target().join("peer"), &program).unwrap();
+        let copied = Command::new("cp").arg(triveni_tests::target().join("peer")).arg(&program).status().unwrap();
+        assert!(copied.success());
         let mut command = Command::new(&program);
         command.args(["lock-once", name, "m", "0"]).current_dir("/");
         std::os::unix::process::CommandExt::uid(&mut command, nobody);
