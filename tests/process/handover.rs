@@ -4,7 +4,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 use triveni::{Deadline, ErrorKind, ObjectKind, ObjectState, Segment};
-use triveni_tests::{Gate, Language, Name, PATIENCE, Peer, wait_for, watchdog};
+use triveni_tests::{Gate, Language, Name, PATIENCE, Peer, cases, wait_for, watchdog};
 
 const CROWD: usize = 64;
 
@@ -162,6 +162,43 @@ fn every_wait_has_three_forms_across_processes() {
     waiting.sleeps();
     mailbox.receive(&mut [0; 8]).unwrap();
     waiting.says("holding");
+}
+
+#[test]
+fn many_senders_and_many_receivers_lose_and_double_nothing() {
+    let name = Name::fresh("many");
+    let segment = Segment::create(&name, 1 << 20).unwrap();
+    for round in 0..cases(20) {
+        let _watchdog = watchdog(&format!("many to many, round {round}"), PATIENCE);
+        const N: u64 = 1000;
+        let object = format!("box-{round}");
+        let mailbox = segment.create_mailbox(&object, 7, 512).unwrap();
+        let senders = [1, 2].map(|id| Peer::rust(&["log-send", &name, &object, &id.to_string(), &N.to_string()]));
+        let receive = || {
+            let mut buffer = [0; 512];
+            let mut got = Vec::new();
+            for _ in 0..N {
+                let received = mailbox.receive_until(&mut buffer, Deadline::after(PATIENCE)).unwrap();
+                assert_eq!(received.redelivered, 0);
+                let number = |at: usize| u64::from_le_bytes(buffer[at..at + 8].try_into().unwrap());
+                got.push((number(0), number(8)));
+            }
+            for sender in [1, 2] {
+                let seqs: Vec<u64> = got.iter().filter(|(from, _)| *from == sender).map(|(_, seq)| *seq).collect();
+                assert!(seqs.is_sorted(), "messages of one sender came in another order");
+            }
+            got
+        };
+        let mut all: Vec<(u64, u64)> = std::thread::scope(|scope| {
+            let receivers = [scope.spawn(receive), scope.spawn(receive)];
+            receivers.into_iter().flat_map(|receiver| receiver.join().unwrap()).collect()
+        });
+        senders.into_iter().for_each(|sender| drop(sender.succeeds()));
+        all.sort();
+        assert!(all.into_iter().eq([1, 2].into_iter().flat_map(|id| (0..N).map(move |seq| (id, seq)))));
+        assert!(mailbox.is_empty());
+        segment.remove(&object).unwrap();
+    }
 }
 
 #[test]
