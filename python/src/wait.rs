@@ -19,7 +19,10 @@ const SLICE: Duration = Duration::from_millis(50);
 /// Until when: from `timeout` in seconds, or `None` for ever.
 pub(crate) fn deadline(py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Deadline> {
     let Some(timeout) = timeout else { return Ok(Deadline::never()) };
-    let seconds: f64 = timeout.extract().map_err(|_| {
+    let seconds: f64 = timeout.extract().map_err(|error: PyErr| {
+        if !error.is_instance_of::<PyTypeError>(py) {
+            return error;
+        }
         PyTypeError::new_err(format!("timeout: seconds are needed, or None for ever, not {}", type_name(timeout)))
     })?;
     if seconds.is_nan() || seconds < 0.0 {
