@@ -41,6 +41,8 @@ pub enum As {
     Times(&'static str),
     /// A share of 1, as per cent.
     Share,
+    /// A number.
+    Count,
     /// A number between 0 and 1, with the least and the greatest.
     Fraction,
 }
@@ -70,6 +72,7 @@ impl As {
                 format!("{} {unit} [{} – {}]", three_digits(n.median), three_digits(n.min), three_digits(n.max))
             }
             As::Share => format!("{:.0} %", n.median * 100.0),
+            As::Count => three_digits(n.median),
             As::Fraction => format!("{:.2} [{:.2} – {:.2}]", n.median, n.min, n.max),
         }
     }
