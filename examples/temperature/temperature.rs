@@ -15,7 +15,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
-use triveni::{Deadline, ErrorKind, Mailbox, Result, Segment};
+use triveni::{Deadline, ErrorKind, Loan, Mailbox, Result, Segment};
 
 const CAPACITY: usize = 100;
 const MESSAGE: usize = 16;
@@ -60,7 +60,7 @@ fn sensor(mailbox: &Mailbox, id: i32, mut source: Source) -> Result<()> {
     println!("source {id} {}", source.describe());
     for n in 1.. {
         let temperature = source.read()?;
-        let mut room = mailbox.reserve(MESSAGE)?; // waits while the mailbox is full
+        let Some(mut room) = claim(mailbox)? else { break };
         let time = now();
         println!("claim {id} {time:.9}");
         if n == hold_at {
@@ -79,6 +79,17 @@ fn sensor(mailbox: &Mailbox, id: i32, mut source: Source) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Claims room; waits while the mailbox is full, but not longer than we are wanted.
+fn claim(mailbox: &Mailbox) -> Result<Option<Loan<'_>>> {
+    while !STOP.load(Relaxed) {
+        match mailbox.reserve_until(MESSAGE, Deadline::after(Duration::from_millis(200))) {
+            Err(error) if error.kind() == ErrorKind::Timeout => {}
+            answer => return answer.map(Some),
+        }
+    }
+    Ok(None)
 }
 
 fn monitor(mailbox: &Mailbox) -> Result<()> {
