@@ -29,8 +29,11 @@ fn system_call(pid: i32) -> Option<i64> {
         assert!(got > 0, "{}", std::io::Error::last_os_error());
         info
     };
-    // SAFETY: `op` says which variant of the union the kernel has written.
-    (info.op == libc::PTRACE_SYSCALL_INFO_ENTRY).then(|| unsafe { info.u.entry.nr } as i64)
+    if info.op != libc::PTRACE_SYSCALL_INFO_ENTRY {
+        return None;
+    }
+    // SAFETY: `op` says that the kernel has written this variant of the union.
+    Some(unsafe { info.u.entry.nr } as i64)
 }
 
 #[test]

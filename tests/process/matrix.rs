@@ -115,7 +115,7 @@ fn a_mutex_excludes_in_all_languages() {
         let file = std::env::temp_dir().join(format!("triveni-{}-{object}", &*name));
         std::fs::write(&file, 0u64.to_le_bytes()).unwrap();
         // Both open it first, so that they do contend.
-        let guard = mutex.lock().ok().expect("a new mutex is free");
+        let guard = mutex.lock().expect("a new mutex is free");
         let mut peers = [a, b].map(|l| Peer::start(l, "lock", &name, &object, N, file.to_str().unwrap()));
         peers.iter_mut().for_each(|peer| peer.says("ready"));
         drop(guard);
