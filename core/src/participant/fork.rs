@@ -38,7 +38,14 @@ pub fn install() {
     ONCE.get_or_init(|| {
         // SAFETY: a new anonymous mapping; nothing is replaced.
         let page = unsafe {
-            libc::mmap(std::ptr::null_mut(), 4096, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)
+            libc::mmap(
+                std::ptr::null_mut(),
+                4096,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
         };
         if page != libc::MAP_FAILED {
             // SAFETY: the page is ours. Kernels before 4.14 refuse; `child` below zeroes the word as well.

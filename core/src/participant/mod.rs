@@ -64,7 +64,9 @@ impl Participant {
     /// Joins the segment in `file`, of which `region` is a mapping. `locks` is a fresh description of it.
     /// The caller holds the registry's lock.
     pub fn join(region: Region, file: File, locks: File) -> Result<Participant> {
-        let meta = file.metadata().map_err(|e| Error::os(e.raw_os_error().unwrap_or(libc::EIO), "look at the segment's file"))?;
+        let meta = file
+            .metadata()
+            .map_err(|e| Error::os(e.raw_os_error().unwrap_or(libc::EIO), "look at the segment's file"))?;
         let handles = (0..region.geometry.max_objects).map(|_| AtomicU32::new(0)).collect();
         let participant = Participant {
             region,
@@ -142,7 +144,9 @@ impl Participant {
             for slot in 1..=seats {
                 let Some(seat) = self.region.seat(slot) else { continue };
                 let before = seat.state();
-                if (before.kind() != table::FREE) != take_dead || !lock::try_lock(locks.as_fd(), REPAIR + i64::from(slot))? {
+                if (before.kind() != table::FREE) != take_dead
+                    || !lock::try_lock(locks.as_fd(), REPAIR + i64::from(slot))?
+                {
                     continue;
                 }
                 if !lock::try_lock(locks.as_fd(), LIFE + i64::from(slot))? {
@@ -169,7 +173,9 @@ impl Participant {
         }
         Err(Error::new(
             ErrorKind::NoSpace,
-            format!("the segment's table of participants is full: {seats} live processes take part; end one, or create the segment with a larger max_participants"),
+            format!(
+                "the segment's table of participants is full: {seats} live processes take part; end one, or create the segment with a larger max_participants"
+            ),
         ))
     }
 
@@ -286,7 +292,8 @@ pub fn anybody_alive(fd: BorrowedFd<'_>, seats: usize) -> Result<bool> {
 
 /// Did anybody die in the segment who was not swept yet?
 pub fn anybody_left_behind(region: &Region) -> bool {
-    (1..=region.geometry.max_participants as u32).any(|s| region.seat(s).is_some_and(|seat| seat.state().kind() != table::FREE))
+    (1..=region.geometry.max_participants as u32)
+        .any(|s| region.seat(s).is_some_and(|seat| seat.state().kind() != table::FREE))
 }
 
 /// Takes the byte that serialises opening by name. Gives up after two seconds.

@@ -40,7 +40,8 @@ impl Participant {
     /// Repairs every object for `slot` and wakes everybody, which cures wakes the dead still owed. The caller
     /// holds the repair byte of `slot`. False: the directory could not be had in time.
     pub(super) fn sweep_objects(&self, slot: u32, me: u32, patience_ns: Option<u64>) -> bool {
-        let deadline = patience_ns.map_or(Deadline::after(Duration::from_secs(10)), |ns| Deadline::after(Duration::from_nanos(ns)));
+        let deadline = patience_ns
+            .map_or(Deadline::after(Duration::from_secs(10)), |ns| Deadline::after(Duration::from_nanos(ns)));
         self.with_directory_as(me, deadline, |directory| {
             directory.each_used(|entry| {
                 let Some((header, view)) = directory.object(entry) else { return };

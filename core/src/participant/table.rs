@@ -14,7 +14,10 @@
 //!
 //! Edge `seat`: who joins stores the fields, then the state with Release; who asks loads the state with Acquire.
 
-use crate::prim::{AtomicU32, AtomicU64, Ordering::{Acquire, Relaxed, Release}};
+use crate::prim::{
+    AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use crate::segment::object::InSegment;
 use crate::sys::process::Myself;
 

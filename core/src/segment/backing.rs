@@ -80,7 +80,8 @@ pub fn from_fd(options: &SegmentOptions, fd: BorrowedFd<'_>) -> Result<Arc<Parti
 
 /// Joins the segment `name`, or makes it where `geometry` says how.
 pub fn open(options: &SegmentOptions, name: &str, size: Option<usize>) -> Result<Arc<Participant>> {
-    let geometry = size.map(|size| Geometry::wished(size, options.max_participants, options.max_objects)).transpose()?;
+    let geometry =
+        size.map(|size| Geometry::wished(size, options.max_participants, options.max_objects)).transpose()?;
     fork::install();
     registry::LOCK.with(|| {
         // Each round begins anew because somebody created or removed the name in between; that cannot go on for ever.
@@ -98,7 +99,10 @@ pub fn open(options: &SegmentOptions, name: &str, size: Option<usize>) -> Result
                 Err(e) => return Err(e),
             }
         }
-        Err(Error::new(ErrorKind::Busy, format!("segment {name:?} is created and removed all the time by others; find out who does")))
+        Err(Error::new(
+            ErrorKind::Busy,
+            format!("segment {name:?} is created and removed all the time by others; find out who does"),
+        ))
     })
 }
 
@@ -117,12 +121,15 @@ fn open_locked(options: &SegmentOptions, name: &str) -> Result<Option<Arc<Partic
     if !std::fs::symlink_metadata(&path).is_ok_and(|there| same(&there, &ours)) {
         return Ok(None);
     }
-    let stale = !participant::anybody_alive(locks.as_fd(), region.geometry.max_participants)? && participant::anybody_left_behind(&region);
+    let stale = !participant::anybody_alive(locks.as_fd(), region.geometry.max_participants)?
+        && participant::anybody_left_behind(&region);
     match options.stale {
         Stale::Fail if stale => {
             return Err(Error::new(
                 ErrorKind::PeerDead,
-                format!("{what}: everybody who took part is dead; open it with the policy Recover, or remove it with `triveni rm {name}`"),
+                format!(
+                    "{what}: everybody who took part is dead; open it with the policy Recover, or remove it with `triveni rm {name}`"
+                ),
             ));
         }
         Stale::Recreate if stale => {
@@ -173,12 +180,21 @@ fn checked(options: &SegmentOptions, file: File, what: &str, writable: bool) -> 
     if meta.uid() != me && options.mode & 0o077 == 0 {
         return Err(Error::new(
             ErrorKind::Permission,
-            format!("open {what}: it belongs to user {}, you are user {me}; if you trust its owner, open it with a mode that admits others (0o660 or 0o666)", meta.uid()),
+            format!(
+                "open {what}: it belongs to user {}, you are user {me}; if you trust its owner, open it with a mode that admits others (0o660 or 0o666)",
+                meta.uid()
+            ),
         ));
     }
     let mut page = [0u8; HEADER];
     if meta.len() < HEADER as u64 {
-        return Err(Error::new(ErrorKind::Corrupt, format!("open {what}: its file has {} bytes, a segment has {HEADER} at least: it was truncated; unlink and create it again", meta.len())));
+        return Err(Error::new(
+            ErrorKind::Corrupt,
+            format!(
+                "open {what}: its file has {} bytes, a segment has {HEADER} at least: it was truncated; unlink and create it again",
+                meta.len()
+            ),
+        ));
     }
     file.read_exact_at(&mut page, 0).map_err(failed(what))?;
     let geometry = Geometry::read(&page, meta.len(), what)?;

@@ -19,7 +19,10 @@ use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kinds;
 use crate::participant::{Participant, thread};
-use crate::prim::{AtomicU32, AtomicU64, Ordering::{Acquire, Relaxed, Release}};
+use crate::prim::{
+    AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use crate::sync::mutex;
 use crate::sys::memory;
 use crate::wait::World;
@@ -179,10 +182,15 @@ impl World for Participant {
     #[cold]
     fn timed_out(&self) -> Error {
         let holder = mutex::owner_slot(self.region.header().directory.word());
-        let who = self.region.seat(holder).map_or_else(String::new, |seat| format!("process {} ({}), ", seat.pid(), seat.name()));
+        let who = self
+            .region
+            .seat(holder)
+            .map_or_else(String::new, |seat| format!("process {} ({}), ", seat.pid(), seat.name()));
         Error::new(
             ErrorKind::Busy,
-            format!("the segment's directory is held by {who}which is alive but does not go on; continue or kill it, or create the segment again"),
+            format!(
+                "the segment's directory is held by {who}which is alive but does not go on; continue or kill it, or create the segment again"
+            ),
         )
     }
 }
@@ -245,14 +253,20 @@ impl<'a> Directory<'a> {
         let index = match self.find(name) {
             Some((index, entry)) => {
                 if want == Want::Create {
-                    return Err(Error::new(ErrorKind::Exists, format!("{} {name:?} exists already; open it, or remove it first", kind.name())));
+                    return Err(Error::new(
+                        ErrorKind::Exists,
+                        format!("{} {name:?} exists already; open it, or remove it first", kind.name()),
+                    ));
                 }
                 let (header, _) = self.object(entry).ok_or_else(|| garbage(name))?;
                 if header.kind() != kind as u32 {
                     let there = kinds::of(header.kind()).map_or("an unknown object", |k| k.kind.name());
                     return Err(Error::new(
                         ErrorKind::Incompatible,
-                        format!("{name:?} is a {there}, not a {}; open it as what it is or choose another name", kind.name()),
+                        format!(
+                            "{name:?} is a {there}, not a {}; open it as what it is or choose another name",
+                            kind.name()
+                        ),
                     ));
                 }
                 index
@@ -260,7 +274,10 @@ impl<'a> Directory<'a> {
             None => match plan {
                 Some(plan) if want != Want::Open => self.make(name, kind, &plan)?,
                 _ => {
-                    return Err(Error::new(ErrorKind::NotFound, format!("no {} {name:?} in this segment; `triveni ls` shows what there is", kind.name())));
+                    return Err(Error::new(
+                        ErrorKind::NotFound,
+                        format!("no {} {name:?} in this segment; `triveni ls` shows what there is", kind.name()),
+                    ));
                 }
             },
         };
@@ -281,7 +298,10 @@ impl<'a> Directory<'a> {
         let Some((index, entry)) = free.and_then(|i| Some((i, self.entry(i)?))) else {
             return Err(Error::new(
                 ErrorKind::NoSpace,
-                format!("the directory is full: it has room for {} objects; remove one, or create the segment with a larger max_objects", region.geometry.max_objects),
+                format!(
+                    "the directory is full: it has room for {} objects; remove one, or create the segment with a larger max_objects",
+                    region.geometry.max_objects
+                ),
             ));
         };
         let len = size.checked_add(size_of::<ObjectHeader>()).and_then(|n| n.checked_next_multiple_of(ALIGN));
@@ -290,7 +310,9 @@ impl<'a> Directory<'a> {
                 ErrorKind::NoSpace,
                 format!(
                     "{} {name:?} needs {size} bytes, the largest gap in this segment of {} has {}; remove an object or create a larger segment",
-                    kind.name(), region.geometry.total_size, self.largest_gap(),
+                    kind.name(),
+                    region.geometry.total_size,
+                    self.largest_gap(),
                 ),
             ));
         };
@@ -352,7 +374,10 @@ impl<'a> Directory<'a> {
     /// Removes a name and wakes who waits for the object.
     pub fn remove(&self, name: &str) -> Result<()> {
         let Some((_, entry)) = self.find(name) else {
-            return Err(Error::new(ErrorKind::NotFound, format!("no object {name:?} in this segment; `triveni ls` shows what there is")));
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                format!("no object {name:?} in this segment; `triveni ls` shows what there is"),
+            ));
         };
         entry.set(REMOVED, entry.generation());
         if let Some((header, view)) = self.object(entry) {

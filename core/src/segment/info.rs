@@ -149,7 +149,9 @@ pub fn snapshot(region: &Region, fd: BorrowedFd<'_>, me: Option<u32>, name: Opti
         let (at, len) = entry.extent();
         let name = entry.name().unwrap_or_else(|| format!("(entry {index})"));
         let info = match region.object(at, len) {
-            Err(error) => ObjectInfo { name, size: 0, attached: Vec::new(), state: ObjectState::Unreadable(error.to_string()) },
+            Err(error) => {
+                ObjectInfo { name, size: 0, attached: Vec::new(), state: ObjectState::Unreadable(error.to_string()) }
+            }
             Ok((header, view)) => {
                 let state = match kinds::of(header.kind()) {
                     None => ObjectState::Unreadable(format!("kind {} is unknown", header.kind())),

@@ -95,7 +95,9 @@ impl Geometry {
         let mut geometry = Geometry { total_size: 0, max_participants, max_objects, uid, created_ns };
         let least = geometry.arena() + 4096;
         if size < least || size > 1 << 46 {
-            return invalid(format!("size {size}: a segment with these tables has {least} bytes at least and 2^46 at most"));
+            return invalid(format!(
+                "size {size}: a segment with these tables has {least} bytes at least and 2^46 at most"
+            ));
         }
         geometry.total_size = size.next_multiple_of(4096);
         Ok(geometry)
@@ -131,9 +133,14 @@ impl Geometry {
     pub fn read(page: &[u8; HEADER], file_size: u64, what: &str) -> Result<Geometry> {
         let u32_at = |at: usize| u32::from_le_bytes([page[at], page[at + 1], page[at + 2], page[at + 3]]);
         let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
-        let corrupt = |text: String| Err(Error::new(ErrorKind::Corrupt, format!("open {what}: {text}; unlink and create it again")));
+        let corrupt = |text: String| {
+            Err(Error::new(ErrorKind::Corrupt, format!("open {what}: {text}; unlink and create it again")))
+        };
         let incompatible = |text: String| {
-            Err(Error::new(ErrorKind::Incompatible, format!("open {what}: {text}; upgrade, or unlink and create it again")))
+            Err(Error::new(
+                ErrorKind::Incompatible,
+                format!("open {what}: {text}; upgrade, or unlink and create it again"),
+            ))
         };
         if u64_at(0) != MAGIC {
             return corrupt(format!("it begins with {:#018x}, so it is no segment, or it was overwritten", u64_at(0)));
@@ -204,7 +211,9 @@ mod tests {
 
     #[test]
     fn absurd_wishes_are_refused() {
-        for (size, p, o) in [(0, 64, 256), (1 << 20, 0, 256), (1 << 20, 513, 256), (1 << 20, 64, 0), (usize::MAX, 64, 256)] {
+        for (size, p, o) in
+            [(0, 64, 256), (1 << 20, 0, 256), (1 << 20, 513, 256), (1 << 20, 64, 0), (usize::MAX, 64, 256)]
+        {
             assert_eq!(Geometry::wished(size, p, o).unwrap_err().kind(), ErrorKind::Invalid);
         }
     }

@@ -208,7 +208,9 @@ impl Segment {
     pub fn unlink(name: &str) -> Result<()> {
         name::check("segment", name)?;
         std::fs::remove_file(memory::path_of(name)).map_err(|e| match e.raw_os_error() {
-            Some(libc::ENOENT) => Error::new(ErrorKind::NotFound, format!("no segment {name:?}; `triveni ls` shows what there is")),
+            Some(libc::ENOENT) => {
+                Error::new(ErrorKind::NotFound, format!("no segment {name:?}; `triveni ls` shows what there is"))
+            }
             errno => Error::os(errno.unwrap_or(libc::EIO), format!("unlink segment {name:?}")),
         })
     }
@@ -218,7 +220,8 @@ impl Segment {
     /// # Errors
     /// What reading `/dev/shm` reports.
     pub fn list() -> Result<Vec<String>> {
-        let failed = |e: std::io::Error| Error::os(e.raw_os_error().unwrap_or(libc::EIO), format!("read {}", memory::DIRECTORY));
+        let failed =
+            |e: std::io::Error| Error::os(e.raw_os_error().unwrap_or(libc::EIO), format!("read {}", memory::DIRECTORY));
         let mut names = Vec::new();
         for entry in std::fs::read_dir(memory::DIRECTORY).map_err(failed)? {
             let file = entry.map_err(failed)?.file_name();
@@ -269,8 +272,18 @@ impl Segment {
     /// What asking the segment's file reports.
     pub fn snapshot(&self) -> Result<Snapshot> {
         let me = self.participant.me()?;
-        let meta = self.participant.file().metadata().map_err(|e| Error::os(e.raw_os_error().unwrap_or(libc::EIO), "look at the segment's file"))?;
-        Ok(info::snapshot(&self.participant.region, self.participant.file().as_fd(), Some(me), self.name(), meta.mode() & 0o777))
+        let meta = self
+            .participant
+            .file()
+            .metadata()
+            .map_err(|e| Error::os(e.raw_os_error().unwrap_or(libc::EIO), "look at the segment's file"))?;
+        Ok(info::snapshot(
+            &self.participant.region,
+            self.participant.file().as_fd(),
+            Some(me),
+            self.name(),
+            meta.mode() & 0o777,
+        ))
     }
 
     /// All objects, with what is to be seen of each.
@@ -296,7 +309,10 @@ impl Segment {
     /// `NotFound`; `Busy` if a stopped process holds the directory.
     pub fn remove(&self, object: &str) -> Result<()> {
         name::check("object", object)?;
-        self.participant.with_directory(|directory| directory.remove(object)).and_then(|done| done).map_err(|e| self.blame(e))
+        self.participant
+            .with_directory(|directory| directory.remove(object))
+            .and_then(|done| done)
+            .map_err(|e| self.blame(e))
     }
 
     /// The same error with the segment's name in front.
@@ -317,7 +333,10 @@ impl Segment {
 
     fn object(&self, kind: ObjectKind, name: &str, want: Want, plan: Option<Plan<'_>>) -> Result<Object> {
         name::check(kind.name(), name)?;
-        let found = self.participant.with_directory(|directory| directory.obtain(name, kind, want, plan)).and_then(|found| found);
+        let found = self
+            .participant
+            .with_directory(|directory| directory.obtain(name, kind, want, plan))
+            .and_then(|found| found);
         Object::attached(self.participant.clone(), self.name.clone(), name, found.map_err(|e| self.blame(e))?)
     }
 
@@ -340,7 +359,10 @@ impl Segment {
 
     fn new_semaphore(&self, name: &str, initial: u32, want: Want) -> Result<Semaphore> {
         if initial > Semaphore::MAX {
-            return Err(Error::new(ErrorKind::Invalid, format!("semaphore {name:?}: {initial} permits are more than {}", Semaphore::MAX)));
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!("semaphore {name:?}: {initial} permits are more than {}", Semaphore::MAX),
+            ));
         }
         let initialise = |view: object::View<'_>| Semaphore::initialise(view, initial);
         let plan = Plan { geometry: [0; 5], size: semaphore::SIZE, initialise: &initialise };
@@ -393,7 +415,8 @@ impl Segment {
         let mailbox = self.new_mailbox(name, capacity, message_size, Want::Either)?;
         if (mailbox.capacity(), mailbox.message_size()) != (capacity, message_size) {
             return Err(other_geometry(
-                "mailbox", name,
+                "mailbox",
+                name,
                 format_args!("capacity {} and message size {}", mailbox.capacity(), mailbox.message_size()),
                 format_args!("{capacity} and {message_size}"),
             ));
@@ -411,7 +434,12 @@ impl Segment {
 
     fn new_mailbox(&self, name: &str, capacity: usize, message_size: usize, want: Want) -> Result<Mailbox> {
         let (geometry, size) = mailbox::geometry(capacity, message_size)?;
-        mailbox::attach(self.object(ObjectKind::Mailbox, name, want, Some(Plan { geometry, size, initialise: &|_| {} }))?)
+        mailbox::attach(self.object(
+            ObjectKind::Mailbox,
+            name,
+            want,
+            Some(Plan { geometry, size, initialise: &|_| {} }),
+        )?)
     }
 
     /// Opens a mailbox of whatever geometry.
@@ -462,7 +490,9 @@ impl Segment {
 fn other_geometry(kind: &str, name: &str, there: fmt::Arguments<'_>, wished: fmt::Arguments<'_>) -> Error {
     Error::new(
         ErrorKind::Incompatible,
-        format!("{kind} {name:?} exists with {there}, you asked for {wished}; ask for what is there, open it as it is, or remove it first"),
+        format!(
+            "{kind} {name:?} exists with {there}, you asked for {wished}; ask for what is there, open it as it is, or remove it first"
+        ),
     )
 }
 

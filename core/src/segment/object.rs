@@ -4,7 +4,10 @@ use super::directory::Found;
 use super::{ObjectKind, ObjectState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::participant::{Participant, fork};
-use crate::prim::{AtomicU32, AtomicU64, Ordering::{Acquire, Relaxed, Release}};
+use crate::prim::{
+    AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use crate::wait::World;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -140,7 +143,9 @@ impl<'a> View<'a> {
     /// The resident of type `T` at byte `offset`; `Corrupt` if it does not fit.
     #[inline]
     pub fn at<T: InSegment>(&self, offset: usize) -> Result<&'a T> {
-        if offset.checked_add(size_of::<T>()).is_none_or(|end| end > self.size) || !offset.is_multiple_of(align_of::<T>()) {
+        if offset.checked_add(size_of::<T>()).is_none_or(|end| end > self.size)
+            || !offset.is_multiple_of(align_of::<T>())
+        {
             return Err(ErrorKind::Corrupt.into());
         }
         // SAFETY: aligned (the base is, to 128) and in bounds, as just checked. `T: InSegment`: any bits are a
@@ -187,7 +192,10 @@ unsafe impl Sync for Attached {}
 impl Object {
     /// The handle on what the directory has found or made, and attached this process to.
     pub fn attached(
-        participant: Arc<Participant>, segment_name: Option<Arc<str>>, name: &str, found: Found,
+        participant: Arc<Participant>,
+        segment_name: Option<Arc<str>>,
+        name: &str,
+        found: Found,
     ) -> Result<Object> {
         let Found { index, generation, at, len } = found;
         let me = participant.me()?;
@@ -195,7 +203,18 @@ impl Object {
         let (base, geometry) = (view.base(), view.geometry());
         participant.region.prefault(at, len.min(64 << 20));
         let identity = Private::new(u64::from(fork::number()) << 32 | u64::from(me));
-        Ok(Object(Arc::new(Attached { identity, participant, segment_name, name: name.into(), index, generation, at, len, base, geometry })))
+        Ok(Object(Arc::new(Attached {
+            identity,
+            participant,
+            segment_name,
+            name: name.into(),
+            index,
+            generation,
+            at,
+            len,
+            base,
+            geometry,
+        })))
     }
 
     /// The object's memory.
@@ -290,7 +309,8 @@ impl World for Object {
     #[cold]
     fn timed_out(&self) -> Error {
         let unlinked = self.segment_name().is_some_and(|name| super::is_unlinked(&self.0.participant, name));
-        let hint = if unlinked { "; the segment's name was removed or belongs to a new segment: open it again" } else { "" };
+        let hint =
+            if unlinked { "; the segment's name was removed or belongs to a new segment: open it again" } else { "" };
         Error::new(ErrorKind::Timeout, format!("{}: the deadline passed{hint}", self.address()))
     }
 }

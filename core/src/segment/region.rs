@@ -99,7 +99,10 @@ impl Region {
 
 #[cold]
 fn outside(at: u64, len: u64) -> Error {
-    Error::new(ErrorKind::Corrupt, format!("an object of {len} bytes at {at} does not lie in the arena; the directory holds garbage"))
+    Error::new(
+        ErrorKind::Corrupt,
+        format!("an object of {len} bytes at {at} does not lie in the arena; the directory holds garbage"),
+    )
 }
 
 // SAFETY: a Region hands out references to atomics and checked views only; MmapRaw itself is Send and Sync.

@@ -42,7 +42,11 @@
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::participant::thread;
-use crate::prim::{AtomicU32, Ordering::{Acquire, Relaxed, Release}, Woken, futex_wait, futex_wake};
+use crate::prim::{
+    AtomicU32,
+    Ordering::{Acquire, Relaxed, Release},
+    Woken, futex_wait, futex_wake,
+};
 use crate::segment::object::{InSegment, Kind, Object, View};
 use crate::segment::{ObjectKind, ObjectState};
 use crate::wait::{self, Bell, Spin, World};
@@ -139,7 +143,11 @@ impl MutexLine {
     /// A free mutex on the heap.
     #[cfg(any(test, loom))]
     pub fn new() -> MutexLine {
-        MutexLine { word: AtomicU32::new(0), deaths: AtomicU32::new(0), _rest: std::array::from_fn(|_| AtomicU32::new(0)) }
+        MutexLine {
+            word: AtomicU32::new(0),
+            deaths: AtomicU32::new(0),
+            _rest: std::array::from_fn(|_| AtomicU32::new(0)),
+        }
     }
 
     fn of(view: View<'_>) -> Result<&MutexLine> {
@@ -177,7 +185,13 @@ impl MutexLine {
 
     #[cold]
     fn lock_contended<W: World + Robber>(
-        &self, world: &W, me: u32, mine: u32, deadline: Deadline, own: Own, spin: &Spin,
+        &self,
+        world: &W,
+        me: u32,
+        mine: u32,
+        deadline: Deadline,
+        own: Own,
+        spin: &Spin,
     ) -> Result<bool> {
         let bed = Bed { line: self, slept: Cell::new(false), look: Cell::new(false) };
         let attempt = || {
@@ -196,7 +210,9 @@ impl MutexLine {
             if owner != 0 && !world.is_seat(owner) {
                 return Err(Error::new(
                     ErrorKind::Corrupt,
-                    format!("a mutex is held by slot {owner}, which no process can have: the segment holds garbage; create it again"),
+                    format!(
+                        "a mutex is held by slot {owner}, which no process can have: the segment holds garbage; create it again"
+                    ),
                 ));
             }
             if owner != 0 && bed.look.take() && world.is_dead(owner) {
@@ -342,7 +358,9 @@ impl fmt::Display for LockError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             LockError::OwnerDied(guard) => write!(
-                f, "lock {}: a holder died while it held it; repair what it guards and call recover()", guard.mutex.address()
+                f,
+                "lock {}: a holder died while it held it; repair what it guards and call recover()",
+                guard.mutex.address()
             ),
             LockError::Failed(error) => error.fmt(f),
         }
@@ -446,9 +464,10 @@ impl Mutex {
     #[cold]
     fn explain(&self, error: Error) -> Error {
         match (error.kind(), self.holder()) {
-            (ErrorKind::Deadlock, _) => {
-                Error::new(ErrorKind::Deadlock, format!("lock {}: the calling thread holds it already; unlock it first", self.address()))
-            }
+            (ErrorKind::Deadlock, _) => Error::new(
+                ErrorKind::Deadlock,
+                format!("lock {}: the calling thread holds it already; unlock it first", self.address()),
+            ),
             (ErrorKind::Timeout, Some(Holder { pid: Some(pid), .. })) => {
                 Error::new(ErrorKind::Timeout, format!("{error}; process {pid} holds it"))
             }
@@ -487,7 +506,10 @@ impl Mutex {
             Some(Holder { pid: Some(pid), thread, .. }) => format!("thread {thread} of process {pid} holds it"),
             Some(Holder { slot, .. }) => format!("the participant in slot {slot} holds it"),
         };
-        Error::new(ErrorKind::NotOwner, format!("{tried} {}: the calling thread does not hold it, {who}", self.address()))
+        Error::new(
+            ErrorKind::NotOwner,
+            format!("{tried} {}: the calling thread does not hold it, {who}", self.address()),
+        )
     }
 
     /// Has a holder died and nobody recovered since?

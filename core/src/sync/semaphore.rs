@@ -24,7 +24,10 @@
 
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
-use crate::prim::{AtomicU32, Full, Ordering::{Acquire, Relaxed}};
+use crate::prim::{
+    AtomicU32, Full,
+    Ordering::{Acquire, Relaxed},
+};
 use crate::segment::object::{InSegment, Kind, Object, View};
 use crate::segment::{ObjectKind, ObjectState};
 use crate::wait::{self, EventCount, Spin};
@@ -65,7 +68,11 @@ impl SemaphoreWords {
     /// A semaphore on the heap.
     #[cfg(any(test, loom))]
     pub fn new(value: u32) -> SemaphoreWords {
-        SemaphoreWords { value: AtomicU32::new(value), _zero: std::array::from_fn(|_| AtomicU32::new(0)), bell: EventCount::new() }
+        SemaphoreWords {
+            value: AtomicU32::new(value),
+            _zero: std::array::from_fn(|_| AtomicU32::new(0)),
+            bell: EventCount::new(),
+        }
     }
 
     fn of(view: View<'_>) -> Result<&SemaphoreWords> {
@@ -198,7 +205,11 @@ impl Semaphore {
     fn overflow(&self) -> Error {
         Error::new(
             ErrorKind::Overflow,
-            format!("post {}: it holds {} permits, the most there can be; somebody posts without waiting", self.object.address(), Self::MAX),
+            format!(
+                "post {}: it holds {} permits, the most there can be; somebody posts without waiting",
+                self.object.address(),
+                Self::MAX
+            ),
         )
     }
 

@@ -1,7 +1,7 @@
 //! The futex: sleep while a word has a value. Shared between processes, hence never `FUTEX_PRIVATE_FLAG`.
 
-use std::sync::atomic::AtomicU32;
 use crate::prim::Woken;
+use std::sync::atomic::AtomicU32;
 
 /// `FUTEX_WAIT_BITSET`: its time-out is a moment of the monotonic clock, so an interrupted wait keeps its deadline.
 pub fn wait(word: &AtomicU32, expected: u32, at_ns: u64) -> Woken {

@@ -61,7 +61,8 @@ pub fn is_unsealed_memfd(file: &File) -> bool {
 
 /// Sets the size of a fresh file. Nothing is committed by that.
 pub fn set_size(file: &File, size: u64) -> Result<()> {
-    file.set_len(size).map_err(|e| Error::os(e.raw_os_error().unwrap_or(libc::EIO), format!("size a segment to {size} bytes")))
+    file.set_len(size)
+        .map_err(|e| Error::os(e.raw_os_error().unwrap_or(libc::EIO), format!("size a segment to {size} bytes")))
 }
 
 /// Commits memory for a range of the file: a full file system is an error here, not a SIGBUS later.
@@ -103,9 +104,8 @@ pub fn publish(file: &File, path: &Path) -> Result<()> {
     }
     // No /proc here. The descriptor itself can be linked where the kernel lets us.
     // SAFETY: as above; the empty path with AT_EMPTY_PATH means the descriptor.
-    let r = unsafe {
-        libc::linkat(file.as_raw_fd(), c"".as_ptr(), libc::AT_FDCWD, target.as_ptr(), libc::AT_EMPTY_PATH)
-    };
+    let r =
+        unsafe { libc::linkat(file.as_raw_fd(), c"".as_ptr(), libc::AT_FDCWD, target.as_ptr(), libc::AT_EMPTY_PATH) };
     if r == 0 { Ok(()) } else { Err(Error::last_os(format_args!("name a segment {}", path.display()))) }
 }
 
@@ -128,7 +128,8 @@ pub fn map(file: &File, size: usize, writable: bool) -> Result<MmapRaw> {
     let mut options = MmapOptions::new();
     options.len(size);
     let map = if writable { options.map_raw(file) } else { options.map_raw_read_only(file) };
-    let map = map.map_err(|e| Error::os(e.raw_os_error().unwrap_or(libc::ENOMEM), format!("map a segment of {size} bytes")))?;
+    let map =
+        map.map_err(|e| Error::os(e.raw_os_error().unwrap_or(libc::ENOMEM), format!("map a segment of {size} bytes")))?;
     // Best effort: a core dump of the owner would delay the moment at which others learn of its death.
     let _ = map.advise(memmap2::Advice::DontDump);
     Ok(map)

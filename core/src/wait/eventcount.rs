@@ -23,7 +23,11 @@
 //! A waiters *bit* loses wakes, and a waiter *count* is never right again after a kill; this does neither.
 
 use super::Bell;
-use crate::prim::{AtomicU32, Full, Ordering::{Acquire, Relaxed, Release}, Woken, futex_wait, futex_wake};
+use crate::prim::{
+    AtomicU32, Full,
+    Ordering::{Acquire, Relaxed, Release},
+    Woken, futex_wait, futex_wake,
+};
 
 /// An eventcount of 16 bytes in the segment.
 #[repr(C)]

@@ -18,7 +18,11 @@
 //! A publisher before its wake: the waiter finds the data at the end of its slice.
 
 use super::Bell;
-use crate::prim::{AtomicU32, Full, Ordering::{AcqRel, Relaxed}, Woken, futex_wait, futex_wake};
+use crate::prim::{
+    AtomicU32, Full,
+    Ordering::{AcqRel, Relaxed},
+    Woken, futex_wait, futex_wake,
+};
 
 /// A park word of 4 bytes in the segment.
 #[repr(transparent)]
