@@ -39,7 +39,10 @@ def sensor(mailbox: triveni.Mailbox, sensor_id: int, source: str, readings: Iter
     print("source", sensor_id, source, flush=True)
     for n in itertools.count(1):
         temperature = next(readings)
-        with mailbox.reserve(READING.size) as loan:  # waits while the mailbox is full
+        loan = claim(mailbox)
+        if loan is None:
+            break
+        with loan:  # sends at the end
             now = time.time()
             print(f"claim {sensor_id} {now:.9f}", flush=True)
             if n == hold_at:
@@ -48,6 +51,16 @@ def sensor(mailbox: triveni.Mailbox, sensor_id: int, source: str, readings: Iter
         print(f"sent {sensor_id} {now:.9f}", flush=True)
         if not pause(period):
             break
+
+
+def claim(mailbox: triveni.Mailbox) -> triveni.Loan | None:
+    """Room for one reading; waits while the mailbox is full, unless we are asked to stop."""
+    while not stopping:
+        try:
+            return mailbox.reserve(READING.size, timeout=0.2)
+        except TimeoutError:
+            continue
+    return None
 
 
 def hold(sensor_id: int, now: float) -> NoReturn:

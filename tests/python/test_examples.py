@@ -50,13 +50,16 @@ def test_what_is_sent_is_received_once(segment, start):
     sensor = start("sensor", segment.name, "3")
     sent = [next_line(sensor, "sent") for _ in range(20)]
     sent += [line.split() for line in stop(sensor) if line.startswith("sent")]
-    received = [line.split() for line in stop(monitor) if line.startswith("received")]
+    received = [next_line(monitor, "received")]  # it is up, and will not miss the signal
+    received += [line.split() for line in stop(monitor) if line.startswith("received")]
     assert [line[1:3] for line in received] == [line[1:3] for line in sent]
     assert {line[3] for line in received} == {"0"}
 
 
 def test_a_sensor_says_what_it_reads(segment, start, tmp_path):
-    assert len(next_line(start("sensor", segment.name, "1"), "source")) > 2
+    sensor = start("sensor", segment.name, "1")
+    assert len(next_line(sensor, "source")) > 2
+    stop(sensor)
     file = tmp_path / "readings.csv"
     file.write_text("time,temperature\n1,20.5\n2,41.0\n")
     sensor = start("sensor", segment.name, "2", str(file))
@@ -68,6 +71,14 @@ def test_a_sensor_says_what_it_reads(segment, start, tmp_path):
     readings = [struct.unpack("<ifd", message) for message in iter(box.try_receive, None)]
     mine = [temperature for sensor, temperature, _ in readings if sensor == 2]
     assert len(mine) >= 2 and mine == [(20.5, 41.0)[k % 2] for k in range(len(mine))]
+
+
+def test_a_sensor_that_waits_for_room_can_be_stopped(segment, start):
+    box = segment.mailbox("TEMP_MONITOR", capacity=100, message_size=16)
+    sensor = start("sensor", segment.name, "1")
+    while len(box) < box.capacity:
+        os.sched_yield()
+    assert len([line for line in stop(sensor) if line.startswith("sent")]) == box.capacity
 
 
 def test_the_monitor_prints_readings_and_alerts(segment, start):
