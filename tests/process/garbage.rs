@@ -175,7 +175,7 @@ fn what_is_no_segment_of_ours_is_refused_with_a_sentence() {
     let zeros = plant(&[0; 8192]);
     let text = plant("hello ".repeat(4000).as_bytes());
     for name in [&zeros, &text] {
-        let error = Segment::open(name).err().expect("garbage opened");
+        let error = Segment::open(name).expect_err("garbage opened");
         assert!(matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Incompatible), "{error:?}");
         assert!(error.to_string().contains(&**name), "{error}");
         assert!(Segment::inspect(name).is_err());
@@ -188,7 +188,7 @@ fn what_is_no_segment_of_ours_is_refused_with_a_sentence() {
     println!("{}", error.expect("a folder opened"));
     let link = Name::fresh("link");
     std::os::unix::fs::symlink(zeros.file(), link.file()).unwrap();
-    println!("{}", Segment::open(&link).err().expect("a symbolic link was followed"));
+    println!("{}", Segment::open(&link).expect_err("a symbolic link was followed"));
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn another_users_segment_is_refused_and_one_shared_on_purpose_is_not() {
     segment.create_mutex("m").unwrap();
     drop(segment);
     chown(name.file(), Some(nobody), Some(nobody)).unwrap();
-    let error = Segment::open(&name).err().expect("another user's private segment opened");
+    let error = Segment::open(&name).expect_err("another user's private segment opened");
     assert_eq!(error.kind(), ErrorKind::Permission, "{error}");
     assert!(error.to_string().contains("65534"), "the owner is not named: {error}");
     println!("{error}");
