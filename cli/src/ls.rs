@@ -3,7 +3,7 @@
 //!
 //! # JSON
 //!
-//! `--json` prints one object. New fields may be added; these stay:
+//! `--json` prints one object. New fields may be added; these stay (`triveni ls --help` says the same, shorter):
 //!
 //! ```text
 //! { "segments": [
@@ -33,8 +33,7 @@ use triveni::{ErrorKind, ObjectInfo, ObjectState, ParticipantInfo, Segment, Snap
 
 /// Lists segments, their participants and their objects.
 #[derive(clap::Args)]
-#[command(after_help = "--json prints {\"segments\": […], \"unreadable\": […]}; every field is described in the \
-documentation of `triveni ls`. Names of objects are written SEGMENT/OBJECT everywhere.")]
+#[command(after_long_help = JSON)]
 pub struct Ls {
     /// Only this segment
     segment: Option<String>,
@@ -42,6 +41,18 @@ pub struct Ls {
     #[arg(long)]
     json: bool,
 }
+
+const JSON: &str = "\
+--json prints one object; new fields may be added, these stay (times are seconds since 1970, sizes bytes):
+  segments    [ {name, size, used, uid, mode, created, participants, objects} ]
+  unreadable  [ {name, reason} ]
+  participants of a segment  [ {slot, pid, uid, name, alive, since} ]
+  objects of a segment       [ {name, kind, size, attached: [pid], state} ]
+  state of a semaphore   value
+           a mutex       holder: null or {slot, thread, pid, name}; owner_died
+           a mailbox     capacity, message_size, len, voided, redelivered
+           a ring        size, used, producer, consumer: null or {slot, pid, name}
+           unreadable    reason";
 
 impl Ls {
     pub fn run(self) -> Result<(), Failure> {
