@@ -12,7 +12,7 @@ use std::sync::atomic::{
 const MOST_MEMBERS: usize = 4;
 const MOST_SAMPLES: usize = 1 << 15;
 /// Nothing here takes a tenth of it, also on a loaded machine.
-const PATIENCE_MS: i32 = 60_000;
+const PATIENCE_MS: i32 = 20_000;
 
 #[repr(C, align(128))]
 struct Sheet {
