@@ -28,7 +28,7 @@
 //! | as a waiter that set WAITERS            | WAITERS too many  | one needless wake                             |
 //! | while holding it after another's death  | his, INCONSISTENT | the next locker is told again                 |
 //!
-//! A new locker steals after 1 ms, a sleeper after 16 ms at most. INCONSISTENT stays until a holder calls
+//! A new locker steals within about 1 ms, a sleeper after 16 ms at most. INCONSISTENT stays until a holder calls
 //! `recover`: unlocking without it passes the news on, so nobody misses it and nothing is ever beyond repair.
 //! (POSIX makes the mutex unusable for ever at that point.)
 //!
@@ -39,7 +39,7 @@
 //! Sources: the three-state futex mutex of Drepper, "Futexes Are Tricky", as in Rust's std; robustness after
 //! POSIX's `PTHREAD_MUTEX_ROBUST`, without its list of pointers in shared memory.
 
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, now_ns};
 use crate::error::{Error, ErrorKind, Result};
 use crate::participant::thread;
 use crate::prim::{
@@ -54,6 +54,8 @@ use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
+// Process-private.
+use std::sync::atomic::AtomicU64 as Private;
 
 const SLOT: u32 = 0xFFF;
 const OWNER: u32 = 0x0FFF_FFFF;
@@ -61,6 +63,8 @@ const INCONSISTENT: u32 = 1 << 30;
 const WAITERS: u32 = 1 << 31;
 /// Lost compare-and-swaps before a locker goes back to its waiting loop.
 const RETRIES: u32 = 64;
+/// How often `try_lock` asks whether the holder is alive.
+const ASK_EVERY_NS: u64 = 1_000_000;
 
 /// The word of a mutex held by thread `thread` of the process in `slot`.
 pub fn owner_word(slot: u32, thread: u32) -> u32 {
@@ -195,19 +199,20 @@ impl MutexLine {
     ) -> Result<bool> {
         let bed = Bed { line: self, slept: Cell::new(false), look: Cell::new(false) };
         let attempt = || {
-            let keep = if bed.slept.get() { WAITERS } else { 0 };
-            if let Some(owner_died) = self.take(mine, keep) {
-                return Ok(Some(owner_died));
-            }
+            // Look before taking: an exchange that fails takes the line away from the holder all the same.
             let word = self.word();
             let owner = owner_slot(word);
+            if owner == 0 {
+                let keep = if bed.slept.get() { WAITERS } else { 0 };
+                return Ok(self.take(mine, keep));
+            }
             if word & OWNER == mine & OWNER && own == Own::Relock {
                 return Err(ErrorKind::Deadlock.into());
             }
             if owner == me && own == Own::Stale {
                 return Ok(self.steal(word, mine));
             }
-            if owner != 0 && !world.is_seat(owner) {
+            if !world.is_seat(owner) {
                 return Err(Error::new(
                     ErrorKind::Corrupt,
                     format!(
@@ -215,7 +220,7 @@ impl MutexLine {
                     ),
                 ));
             }
-            if owner != 0 && bed.look.take() && world.is_dead(owner) {
+            if bed.look.take() && world.is_dead(owner) {
                 return Ok(world.repairing(owner, || self.steal(word, mine)).flatten());
             }
             Ok(None)
@@ -331,6 +336,8 @@ impl Bell for Bed<'_> {
 pub struct Mutex {
     object: Object,
     spin: Arc<Spin>,
+    /// When `try_lock` last asked whether a holder is alive.
+    asked_ns: Arc<Private>,
 }
 
 /// Who holds a mutex.
@@ -393,7 +400,7 @@ impl From<Error> for LockError<'_> {
 impl Mutex {
     pub(crate) fn attach(object: Object) -> Result<Mutex> {
         MutexLine::of(object.view())?;
-        Ok(Mutex { object, spin: Arc::default() })
+        Ok(Mutex { object, spin: Arc::default(), asked_ns: Arc::default() })
     }
 
     #[inline]
@@ -418,8 +425,8 @@ impl Mutex {
         self.lock_until(Deadline::never())
     }
 
-    /// Locks if it is free; `None` if somebody holds it. A holder that is dead for more than an instant is
-    /// robbed by a waiting `lock`, not here.
+    /// Locks if it is free; `None` if somebody holds it. Asks at most once a millisecond whether a holder is
+    /// dead, so that a loop of tries gets past one too.
     ///
     /// # Errors
     /// [`LockError::OwnerDied`] with the guard.
@@ -436,7 +443,16 @@ impl Mutex {
     fn try_lock_held(&self, line: &MutexLine, mine: u32) -> Result<Option<MutexGuard<'_>>, LockError<'_>> {
         let word = line.word();
         let owner = owner_slot(word);
-        if owner == 0 || word & OWNER == mine || !self.object.is_dead(owner) {
+        if owner == 0 || word & OWNER == mine {
+            return Ok(None);
+        }
+        let (now, asked) = (now_ns(), self.asked_ns.load(Relaxed));
+        // Relaxed: two threads that ask at once ask twice.
+        if now.saturating_sub(asked) < ASK_EVERY_NS {
+            return Ok(None);
+        }
+        self.asked_ns.store(now, Relaxed);
+        if !self.object.is_dead(owner) {
             return Ok(None);
         }
         match self.object.repairing(owner, || line.steal(word, mine)).flatten() {

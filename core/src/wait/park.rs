@@ -10,7 +10,7 @@
 //! fence per message costs 1.3 to 2.8 times the throughput. So a store may still sit in the publisher's
 //! store buffer when the waiter looks for it, and the publisher may have loaded a stale 0. Store buffers
 //! drain within microseconds (longest seen 1.5 µs); the waiter therefore keeps looking for 10 µs after it
-//! announced itself, and its first slice lasts only 1 ms. Liveness never depends on either.
+//! announced itself, and its sleep ends by itself. Liveness never depends on more than that end.
 //!
 //! # When a peer dies
 //!
