@@ -58,4 +58,4 @@ fmt:
 	cargo fmt --all
 
 clean:
-	rm -rf target .venv dist python/triveni/kit python/triveni/*.so tests/fuzz/target
+	rm -rf target .venv dist python/triveni/kit python/triveni/*.so

@@ -196,3 +196,16 @@ fn a_directory_held_by_an_impossible_slot_is_reported_at_once() {
     let error = segment.mutex("m").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
 }
+
+#[test]
+fn a_wait_in_a_segment_whose_name_is_gone_says_so() {
+    let name = Name::new("gone");
+    let segment = Segment::create(&name.0, 1 << 20).unwrap();
+    let semaphore = segment.semaphore("s", 0).unwrap();
+    let wait = || semaphore.wait_until(std::time::Duration::from_millis(1).into()).unwrap_err().to_string();
+    assert!(!wait().contains("open it again"));
+    Segment::unlink(&name.0).unwrap();
+    assert!(wait().contains("open it again"), "{}", wait());
+    let _another = Segment::create(&name.0, 1 << 20).unwrap();
+    assert!(wait().contains("new segment"));
+}
