@@ -1,9 +1,9 @@
 //! How everybody waits: one policy for all objects.
 //!
 //! Try; spin for a short, learned time; then sleep in slices. A slice ends by itself after 64 ms at most, after
-//! 16 ms where somebody is suspected, after 1 ms where the suspect is dead; and whoever wakes looks again: at the condition, at the suspect (the process named in the word it waits
-//! for), and at everybody else now and then. So a lost wake is a delay and a death is noticed by whoever
-//! waits; nobody else is needed.
+//! 16 ms where somebody is suspected, after 1 ms where the suspect is dead. Whoever wakes looks again: at the
+//! condition, at the suspect (the process named in the word it waits for), and at everybody else now and then.
+//! So a lost wake is a delay and a death is noticed by whoever waits; nobody else is needed.
 
 mod eventcount;
 mod park;

@@ -1,0 +1,343 @@
+//! A robust mutex: when its holder dies, the next locker is told and gets the lock.
+//!
+//! States, orderings and what a death leaves stand in `line.rs`: the directory locks with the same word.
+
+mod line;
+
+pub use line::{MutexLine, Own, Robber, owner_slot, owner_word};
+
+use crate::deadline::{Deadline, now_ns};
+use crate::error::{Error, ErrorKind, Result};
+use crate::participant::thread;
+use crate::segment::object::{Kind, Object, View};
+use crate::segment::{ObjectKind, ObjectState};
+use crate::wait::{Spin, World};
+use line::{INCONSISTENT, OWNER};
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+// Process-private.
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// How often `try_lock` asks whether the holder is alive.
+const ASK_EVERY_NS: u64 = 1_000_000;
+
+/// Bytes of a mutex behind its header.
+pub const SIZE: usize = 128;
+
+/// What the segment knows of mutexes.
+pub static KIND: Kind = Kind {
+    kind: ObjectKind::Mutex,
+    repair: |view, slot| {
+        if let Ok(line) = MutexLine::of(view) {
+            line.abandon(|word| owner_slot(word) == slot);
+        }
+    },
+    ring: |view| {
+        if let Ok(line) = MutexLine::of(view) {
+            line.ring();
+        }
+    },
+    state: |view| {
+        let word = MutexLine::of(view)?.word();
+        let holder = (owner_slot(word) != 0).then_some((owner_slot(word), word >> 12 & 0xFFFF));
+        Ok(ObjectState::Mutex { holder, owner_died: word & INCONSISTENT != 0 })
+    },
+};
+
+/// Thread `thread` of the process in `slot` has ended: what it holds is left as after a death.
+pub fn leave(view: View<'_>, slot: u32, thread: u32) {
+    if let Ok(line) = MutexLine::of(view) {
+        line.abandon(|word| word & OWNER == owner_word(slot, thread));
+    }
+}
+
+/// A robust mutex in a segment.
+///
+/// Held by one thread of one process. When that process dies, or the thread ends, the next locker gets the
+/// lock together with the news ([`LockError::OwnerDied`]): it repairs what the lock guards and calls
+/// [`MutexGuard::recover`]. Not recursive: relocking by the same thread is `Deadlock`.
+/// Threads may share a handle; a forked child may use it, but holds nothing that its parent holds.
+///
+/// ```
+/// # fn main() -> triveni::Result<()> {
+/// use triveni::LockError;
+/// let segment = triveni::Segment::anonymous(1 << 20)?;
+/// let mutex = segment.mutex("m")?;
+/// let guard = match mutex.lock() {
+///     Ok(guard) => guard,
+///     Err(LockError::OwnerDied(guard)) => { /* repair the state */ guard.recover(); guard }
+///     Err(LockError::Failed(error)) => return Err(error),
+/// };
+/// drop(guard);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Mutex {
+    object: Object,
+    spin: Arc<Spin>,
+    /// When `try_lock` last asked whether a holder is alive.
+    asked_ns: Arc<AtomicU64>,
+}
+
+/// Who holds a mutex.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its slot in the segment.
+    pub slot: u32,
+    /// Its pid, in its own pid namespace; `None` if the slot is free by now.
+    pub pid: Option<u32>,
+    /// The number of the thread in its process. Not a tid.
+    pub thread: u32,
+}
+
+/// Why `lock` gave no plain guard.
+///
+/// `?` turns it into an [`Error`] and drops the guard, which unlocks; the next locker is told again.
+pub enum LockError<'a> {
+    /// A holder died. The lock is held; [`MutexGuard::recover`] says that the state is whole again.
+    OwnerDied(MutexGuard<'a>),
+    /// The lock is not held.
+    Failed(Error),
+}
+
+impl fmt::Display for LockError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LockError::OwnerDied(guard) => write!(
+                f,
+                "lock {}: a holder died while it held it; repair what it guards and call recover()",
+                guard.mutex.address()
+            ),
+            LockError::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for LockError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for LockError<'_> {}
+
+impl From<LockError<'_>> for Error {
+    fn from(error: LockError<'_>) -> Error {
+        match error {
+            LockError::OwnerDied(_) => Error::new(ErrorKind::OwnerDied, error.to_string()),
+            LockError::Failed(error) => error,
+        }
+    }
+}
+
+impl From<Error> for LockError<'_> {
+    fn from(error: Error) -> Self {
+        LockError::Failed(error)
+    }
+}
+
+impl Mutex {
+    pub(crate) fn attach(object: Object) -> Result<Mutex> {
+        MutexLine::of(object.view())?;
+        Ok(Mutex { object, spin: Arc::default(), asked_ns: Arc::default() })
+    }
+
+    #[inline]
+    fn line(&self) -> Result<(&MutexLine, u32, u32)> {
+        let me = self.object.me()?;
+        Ok((MutexLine::of(self.object.view())?, me, owner_word(me, thread::number())))
+    }
+
+    #[inline]
+    fn guard(&self, owner_died: bool) -> Result<MutexGuard<'_>, LockError<'_>> {
+        thread::holds_one_more();
+        let guard = MutexGuard { mutex: self, fork: self.object.fork_number(), _not_send: PhantomData };
+        if owner_died { Err(LockError::OwnerDied(guard)) } else { Ok(guard) }
+    }
+
+    /// Locks; waits for ever.
+    ///
+    /// # Errors
+    /// [`LockError::OwnerDied`] with the guard; `Deadlock` if the calling thread holds it; `Removed`.
+    #[inline]
+    pub fn lock(&self) -> Result<MutexGuard<'_>, LockError<'_>> {
+        self.lock_until(Deadline::never())
+    }
+
+    /// Locks if it is free; `None` if somebody holds it. Asks at most once a millisecond whether a holder is
+    /// dead, so that a loop of tries gets past one too.
+    ///
+    /// # Errors
+    /// [`LockError::OwnerDied`] with the guard.
+    #[inline]
+    pub fn try_lock(&self) -> Result<Option<MutexGuard<'_>>, LockError<'_>> {
+        let (line, _, mine) = self.line()?;
+        match line.take(mine, 0) {
+            Some(owner_died) => self.guard(owner_died).map(Some),
+            None => self.try_lock_held(line, mine),
+        }
+    }
+
+    #[cold]
+    fn try_lock_held(&self, line: &MutexLine, mine: u32) -> Result<Option<MutexGuard<'_>>, LockError<'_>> {
+        let word = line.word();
+        let owner = owner_slot(word);
+        if owner == 0 || word & OWNER == mine {
+            return Ok(None);
+        }
+        let (now, asked) = (now_ns(), self.asked_ns.load(Relaxed));
+        // Relaxed: two threads that ask at once ask twice.
+        if now.saturating_sub(asked) < ASK_EVERY_NS {
+            return Ok(None);
+        }
+        self.asked_ns.store(now, Relaxed);
+        if !self.object.is_dead(owner) {
+            return Ok(None);
+        }
+        match self.object.repairing(owner, || line.steal(word, mine)).flatten() {
+            Some(owner_died) => self.guard(owner_died).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Locks; waits until the deadline.
+    ///
+    /// # Errors
+    /// [`LockError::OwnerDied`] with the guard; `Timeout`; `Deadlock`; `Removed`; `Interrupted` if the deadline is interruptible.
+    #[inline]
+    pub fn lock_until(&self, deadline: Deadline) -> Result<MutexGuard<'_>, LockError<'_>> {
+        let (line, me, mine) = self.line()?;
+        match line.take(mine, 0) {
+            Some(owner_died) => self.guard(owner_died),
+            None => match line.lock_contended(&self.object, me, mine, deadline, Own::Relock, &self.spin) {
+                Ok(owner_died) => self.guard(owner_died),
+                Err(error) => Err(LockError::Failed(self.explain(error))),
+            },
+        }
+    }
+
+    #[cold]
+    fn explain(&self, error: Error) -> Error {
+        match (error.kind(), self.holder()) {
+            (ErrorKind::Deadlock, _) => Error::new(
+                ErrorKind::Deadlock,
+                format!("lock {}: the calling thread holds it already; unlock it first", self.address()),
+            ),
+            (ErrorKind::Timeout, Some(Holder { pid: Some(pid), .. })) => {
+                Error::new(ErrorKind::Timeout, format!("{error}; process {pid} holds it"))
+            }
+            _ => error,
+        }
+    }
+
+    /// Unlocks without a guard, one that was forgotten with [`std::mem::forget`].
+    ///
+    /// # Errors
+    /// `NotOwner` unless the calling thread holds it.
+    #[inline]
+    pub fn unlock(&self) -> Result<()> {
+        let (line, _, mine) = self.line()?;
+        if line.word() & OWNER != mine {
+            return Err(self.not_owner("unlock"));
+        }
+        thread::holds_one_less();
+        line.unlock();
+        Ok(())
+    }
+
+    /// As [`MutexGuard::recover`], without a guard.
+    ///
+    /// # Errors
+    /// `NotOwner` unless the calling thread holds it.
+    pub fn recover(&self) -> Result<()> {
+        let (line, _, mine) = self.line()?;
+        if line.recover(mine) { Ok(()) } else { Err(self.not_owner("recover")) }
+    }
+
+    #[cold]
+    fn not_owner(&self, tried: &str) -> Error {
+        let who = match self.holder() {
+            None => "nobody holds it".to_string(),
+            Some(Holder { pid: Some(pid), thread, .. }) => format!("thread {thread} of process {pid} holds it"),
+            Some(Holder { slot, .. }) => format!("the participant in slot {slot} holds it"),
+        };
+        Error::new(
+            ErrorKind::NotOwner,
+            format!("{tried} {}: the calling thread does not hold it, {who}", self.address()),
+        )
+    }
+
+    /// Has a holder died and nobody recovered since?
+    pub fn owner_died(&self) -> bool {
+        self.line().is_ok_and(|(line, ..)| line.word() & INCONSISTENT != 0)
+    }
+
+    /// Does the calling thread hold it?
+    pub fn is_mine(&self) -> bool {
+        self.line().is_ok_and(|(line, _, mine)| line.word() & OWNER == mine)
+    }
+
+    /// Who holds it at this moment.
+    pub fn holder(&self) -> Option<Holder> {
+        let word = MutexLine::of(self.object.view()).ok()?.word();
+        let slot = owner_slot(word);
+        (slot != 0).then(|| Holder { slot, pid: self.object.pid_of(slot), thread: word >> 12 & 0xFFFF })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.object.name()
+    }
+
+    /// `segment/name`.
+    pub fn address(&self) -> String {
+        self.object.address()
+    }
+}
+
+impl fmt::Debug for Mutex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mutex({:?}, holder {:?})", self.object.address(), self.holder())
+    }
+}
+
+/// The lock, held. Dropping it unlocks; in a forked child it does nothing, as the parent holds the lock.
+#[must_use = "dropping the guard unlocks at once"]
+pub struct MutexGuard<'a> {
+    mutex: &'a Mutex,
+    fork: u32,
+    _not_send: PhantomData<*const ()>,
+}
+
+impl MutexGuard<'_> {
+    /// Did a holder die, and has nobody called `recover` since?
+    pub fn owner_died(&self) -> bool {
+        self.mutex.owner_died()
+    }
+
+    /// Says that the guarded state is whole again. Without it, the next locker gets `OwnerDied` too.
+    pub fn recover(&self) {
+        if self.fork == self.mutex.object.fork_number() {
+            let _ = self.mutex.recover();
+        }
+    }
+}
+
+impl Drop for MutexGuard<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.fork == self.mutex.object.fork_number()
+            && let Ok(line) = MutexLine::of(self.mutex.object.view())
+        {
+            thread::holds_one_less();
+            line.unlock();
+        }
+    }
+}
+
+impl fmt::Debug for MutexGuard<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MutexGuard({:?})", self.mutex.object.address())
+    }
+}
