@@ -116,8 +116,14 @@ impl Participant {
                 return Ok(me);
             }
             self.close_locks();
-            let me = self.take_seat(memory::reopen(self.file.as_fd(), true)?)?;
-            Ok(me)
+            let locks = memory::reopen(self.file.as_fd(), true)?;
+            if !self.is_our_file(locks.as_fd()) {
+                return Err(Error::new(
+                    ErrorKind::Invalid,
+                    "the segment's descriptor was closed by this program and its number used again; leave descriptors alone that you did not open",
+                ));
+            }
+            self.take_seat(locks)
         })
     }
 
@@ -184,7 +190,20 @@ impl Participant {
         if self.me_if_joined() == Some(slot) {
             return false;
         }
-        self.locks().is_some_and(|fd| is_dead(&self.region, fd, slot, self.pidns))
+        // A program that closes descriptors it did not open may have put another file behind the number, and in
+        // that file nobody holds a lock: no verdict then.
+        self.locks().is_some_and(|fd| is_dead(&self.region, fd, slot, self.pidns) && self.is_our_file(fd))
+    }
+
+    /// Puts another file behind the number of our descriptor, as a careless program does.
+    #[cfg(test)]
+    pub fn replace_locks_for_test(&self, other: File) {
+        // SAFETY: both are open; what was there is closed, which is the point.
+        unsafe { libc::dup2(other.as_raw_fd(), self.lock_fd.load(Relaxed)) };
+    }
+
+    fn is_our_file(&self, fd: BorrowedFd<'_>) -> bool {
+        nix::sys::stat::fstat(fd).is_ok_and(|stat| (stat.st_dev, stat.st_ino) == self.file_id)
     }
 
     /// Runs `f` if the process in `slot` is dead, with its repair byte held: until `f` is done the seat gets no

@@ -128,7 +128,7 @@ fn open_locked(options: &SegmentOptions, name: &str) -> Result<Option<Arc<Partic
             return Err(Error::new(
                 ErrorKind::PeerDead,
                 format!(
-                    "{what}: everybody who took part is dead; open it with the policy Recover, or remove it with `triveni rm {name}`"
+                    "{what}: everybody who took part is dead; open it with the policy \"recover\", or remove it with `triveni rm {name}`"
                 ),
             ));
         }
@@ -151,7 +151,7 @@ fn open_path(name: &str, writable: bool) -> Result<File> {
     OpenOptions::new().read(true).write(writable).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK).open(&path).map_err(|e| {
         match e.raw_os_error() {
             Some(libc::ENOENT) => {
-                Error::new(ErrorKind::NotFound, format!("no segment {name:?}; `triveni ls` shows what there is, Segment::create makes one"))
+                Error::new(ErrorKind::NotFound, format!("no segment {name:?}; `triveni ls` shows what there is; create makes one"))
             }
             Some(libc::EACCES) => {
                 let owner = std::fs::symlink_metadata(&path).map_or("another user".to_string(), |m| format!("user {} with mode {:03o}", m.uid(), m.mode() & 0o777));

@@ -119,6 +119,9 @@ impl SegmentOptions {
 /// However often a process opens a segment, it takes part in it once. Threads may share a handle. A forked
 /// child may go on using it: it becomes a participant of its own at its first operation.
 ///
+/// A segment holds two descriptors, both close-on-exec. A program that closes descriptors it did not open (as
+/// daemons do) must do so before it opens a segment: to the others it looks dead without them.
+///
 /// A process that is killed, or that ends without dropping its handles, is noticed by the others: see
 /// [`Mutex`], [`Mailbox`], [`Ring`] and [`Semaphore`] for what becomes of what it held.
 ///

@@ -209,3 +209,28 @@ fn a_wait_in_a_segment_whose_name_is_gone_says_so() {
     let _another = Segment::create(&name.0, 1 << 20).unwrap();
     assert!(wait().contains("new segment"));
 }
+
+#[test]
+fn another_file_behind_our_descriptors_number_makes_nobody_dead() {
+    let segment = segment();
+    let ready = segment.semaphore("ready", 0).unwrap();
+    // SAFETY: the child only uses this library and ends by a signal.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        ready.post().ok();
+        loop {
+            // SAFETY: no preconditions.
+            unsafe { libc::pause() };
+        }
+    }
+    ready.wait_until(std::time::Duration::from_secs(20).into()).unwrap();
+    let slot = segment.participants().unwrap().iter().find(|p| p.pid == child as u32).unwrap().slot;
+    let alive = !segment.participant.is_dead(slot);
+    segment.participant.replace_locks_for_test(std::fs::File::open("/dev/null").unwrap());
+    let still_alive = !segment.participant.is_dead(slot);
+    // SAFETY: our own child.
+    unsafe { libc::kill(child, libc::SIGKILL) };
+    // SAFETY: as above; no status is asked for.
+    unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+    assert!(alive && still_alive);
+}
