@@ -10,6 +10,7 @@ use crate::prim::{
 };
 use crate::wait::World;
 use std::marker::PhantomData;
+use std::ptr::NonNull;
 use std::sync::Arc;
 // Process-private: the cached identity of a handle.
 use std::sync::atomic::AtomicU64 as Private;
@@ -284,6 +285,45 @@ impl Object {
         Error::new(ErrorKind::Removed, format!("{} was removed; open or create it again", self.address()))
     }
 }
+
+/// A handle on an object together with what lies at its beginning, checked once: the fast paths start here.
+pub struct Resident<T> {
+    object: Object,
+    /// At the first byte of `object`, in bounds and aligned. Mapped as long as `object`.
+    at: NonNull<T>,
+}
+
+impl<T: InSegment> Resident<T> {
+    /// `Corrupt` if the object is too small for a `T`.
+    pub fn new(object: Object) -> Result<Resident<T>> {
+        let at = NonNull::from(object.view().at::<T>(0)?);
+        Ok(Resident { object, at })
+    }
+
+    /// What lies at the beginning.
+    #[inline(always)]
+    pub fn get(&self) -> &T {
+        // SAFETY: see the field. `T: InSegment`: any bits are a `T`, and it is all atomics, so peers may store to it.
+        unsafe { self.at.as_ref() }
+    }
+
+    /// The handle.
+    #[inline(always)]
+    pub fn object(&self) -> &Object {
+        &self.object
+    }
+}
+
+impl<T> Clone for Resident<T> {
+    fn clone(&self) -> Resident<T> {
+        Resident { object: self.object.clone(), at: self.at }
+    }
+}
+
+// SAFETY: it hands out `&T` only, and `T: InSegment` is made of atomics; the handle itself may go to any thread.
+unsafe impl<T: InSegment> Send for Resident<T> {}
+// SAFETY: as above.
+unsafe impl<T: InSegment> Sync for Resident<T> {}
 
 impl World for Object {
     fn still_there(&self) -> Result<()> {

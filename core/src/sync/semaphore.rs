@@ -28,7 +28,7 @@ use crate::prim::{
     AtomicU32, Full,
     Ordering::{Acquire, Relaxed},
 };
-use crate::segment::object::{InSegment, Kind, Object, View};
+use crate::segment::object::{InSegment, Kind, Object, Resident, View};
 use crate::segment::{ObjectKind, ObjectState};
 use crate::wait::{self, EventCount, Spin};
 use std::fmt;
@@ -138,7 +138,7 @@ impl SemaphoreWords {
 /// ```
 #[derive(Clone)]
 pub struct Semaphore {
-    object: Object,
+    resident: Resident<SemaphoreWords>,
     spin: Arc<Spin>,
 }
 
@@ -147,8 +147,7 @@ impl Semaphore {
     pub const MAX: u32 = i32::MAX as u32;
 
     pub(crate) fn attach(object: Object) -> Result<Semaphore> {
-        SemaphoreWords::of(object.view())?;
-        Ok(Semaphore { object, spin: Arc::default() })
+        Ok(Semaphore { resident: Resident::new(object)?, spin: Arc::default() })
     }
 
     /// Gives a fresh semaphore its permits. Under the directory's mutex, before anybody can find it.
@@ -160,8 +159,8 @@ impl Semaphore {
 
     #[inline]
     fn words(&self) -> Result<&SemaphoreWords> {
-        self.object.me()?;
-        SemaphoreWords::of(self.object.view())
+        self.resident.object().me()?;
+        Ok(self.resident.get())
     }
 
     /// Takes a permit; waits for one for ever.
@@ -189,7 +188,14 @@ impl Semaphore {
         if words.take() {
             return Ok(());
         }
-        wait::until(&self.object, words.bell(), &self.spin, deadline, || None, || Ok(words.take().then_some(())))
+        self.wait_contended(words, deadline)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wait_contended(&self, words: &SemaphoreWords, deadline: Deadline) -> Result<()> {
+        let object = self.resident.object();
+        wait::until(object, words.bell(), &self.spin, deadline, || None, || Ok(words.take().then_some(())))
     }
 
     /// Adds a permit and wakes one sleeper. Never blocks.
@@ -207,7 +213,7 @@ impl Semaphore {
             ErrorKind::Overflow,
             format!(
                 "post {}: it holds {} permits, the most there can be; somebody posts without waiting",
-                self.object.address(),
+                self.resident.object().address(),
                 Self::MAX
             ),
         )
@@ -220,18 +226,18 @@ impl Semaphore {
 
     /// Its name.
     pub fn name(&self) -> &str {
-        self.object.name()
+        self.resident.object().name()
     }
 
     /// `segment/name`.
     pub fn address(&self) -> String {
-        self.object.address()
+        self.resident.object().address()
     }
 }
 
 impl fmt::Debug for Semaphore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Semaphore({:?}, value {})", self.object.address(), self.value())
+        write!(f, "Semaphore({:?}, value {})", self.resident.object().address(), self.value())
     }
 }
 

@@ -129,6 +129,13 @@ impl MutexLine {
         self.word.load(Relaxed)
     }
 
+    /// Takes it if it is free, nobody waits and nobody died: one exchange.
+    #[inline(always)]
+    pub(super) fn take_free(&self, mine: u32) -> bool {
+        // ORDER lock: Acquire; pairs with the Release in `unlock` and `abandon`.
+        self.word.compare_exchange(0, mine, Acquire, Relaxed).is_ok()
+    }
+
     /// Takes it if it is free, setting `keep` as well. `Some(true)`: a holder died before.
     #[inline]
     pub(super) fn take(&self, mine: u32, keep: u32) -> Option<bool> {

@@ -9,7 +9,7 @@ pub use line::{MutexLine, Own, Robber, owner_slot, owner_word};
 use crate::deadline::{Deadline, now_ns};
 use crate::error::{Error, ErrorKind, Result};
 use crate::participant::thread;
-use crate::segment::object::{Kind, Object, View};
+use crate::segment::object::{Kind, Object, Resident, View};
 use crate::segment::{ObjectKind, ObjectState};
 use crate::wait::{Spin, World};
 use line::{INCONSISTENT, OWNER};
@@ -74,7 +74,7 @@ pub fn leave(view: View<'_>, slot: u32, thread: u32) {
 /// ```
 #[derive(Clone)]
 pub struct Mutex {
-    object: Object,
+    resident: Resident<MutexLine>,
     spin: Arc<Spin>,
     /// When `try_lock` last asked whether a holder is alive.
     asked_ns: Arc<AtomicU64>,
@@ -139,20 +139,24 @@ impl From<Error> for LockError<'_> {
 
 impl Mutex {
     pub(crate) fn attach(object: Object) -> Result<Mutex> {
-        MutexLine::of(object.view())?;
-        Ok(Mutex { object, spin: Arc::default(), asked_ns: Arc::default() })
+        Ok(Mutex { resident: Resident::new(object)?, spin: Arc::default(), asked_ns: Arc::default() })
+    }
+
+    #[inline(always)]
+    fn object(&self) -> &Object {
+        self.resident.object()
     }
 
     #[inline]
     fn line(&self) -> Result<(&MutexLine, u32, u32)> {
-        let me = self.object.me()?;
-        Ok((MutexLine::of(self.object.view())?, me, owner_word(me, thread::number())))
+        let me = self.object().me()?;
+        Ok((self.resident.get(), me, owner_word(me, thread::number())))
     }
 
     #[inline]
     fn guard(&self, owner_died: bool) -> Result<MutexGuard<'_>, LockError<'_>> {
         thread::holds_one_more();
-        let guard = MutexGuard { mutex: self, fork: self.object.fork_number(), _not_send: PhantomData };
+        let guard = MutexGuard { mutex: self, fork: self.object().fork_number(), _not_send: PhantomData };
         if owner_died { Err(LockError::OwnerDied(guard)) } else { Ok(guard) }
     }
 
@@ -192,10 +196,10 @@ impl Mutex {
             return Ok(None);
         }
         self.asked_ns.store(now, Relaxed);
-        if !self.object.is_dead(owner) {
+        if !self.object().is_dead(owner) {
             return Ok(None);
         }
-        match self.object.repairing(owner, || line.steal(word, mine)).flatten() {
+        match self.object().repairing(owner, || line.steal(word, mine)).flatten() {
             Some(owner_died) => self.guard(owner_died).map(Some),
             None => Ok(None),
         }
@@ -208,9 +212,21 @@ impl Mutex {
     #[inline]
     pub fn lock_until(&self, deadline: Deadline) -> Result<MutexGuard<'_>, LockError<'_>> {
         let (line, me, mine) = self.line()?;
+        if line.take_free(mine) { self.guard(false) } else { self.lock_taken(line, me, mine, deadline) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn lock_taken(
+        &self,
+        line: &MutexLine,
+        me: u32,
+        mine: u32,
+        deadline: Deadline,
+    ) -> Result<MutexGuard<'_>, LockError<'_>> {
         match line.take(mine, 0) {
             Some(owner_died) => self.guard(owner_died),
-            None => match line.lock_contended(&self.object, me, mine, deadline, Own::Relock, &self.spin) {
+            None => match line.lock_contended(self.object(), me, mine, deadline, Own::Relock, &self.spin) {
                 Ok(owner_died) => self.guard(owner_died),
                 Err(error) => Err(LockError::Failed(self.explain(error))),
             },
@@ -280,25 +296,25 @@ impl Mutex {
 
     /// Who holds it at this moment.
     pub fn holder(&self) -> Option<Holder> {
-        let word = MutexLine::of(self.object.view()).ok()?.word();
+        let word = self.resident.get().word();
         let slot = owner_slot(word);
-        (slot != 0).then(|| Holder { slot, pid: self.object.pid_of(slot), thread: word >> 12 & 0xFFFF })
+        (slot != 0).then(|| Holder { slot, pid: self.object().pid_of(slot), thread: word >> 12 & 0xFFFF })
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
-        self.object.name()
+        self.object().name()
     }
 
     /// `segment/name`.
     pub fn address(&self) -> String {
-        self.object.address()
+        self.object().address()
     }
 }
 
 impl fmt::Debug for Mutex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Mutex({:?}, holder {:?})", self.object.address(), self.holder())
+        write!(f, "Mutex({:?}, holder {:?})", self.object().address(), self.holder())
     }
 }
 
@@ -318,7 +334,7 @@ impl MutexGuard<'_> {
 
     /// Says that the guarded state is whole again. Without it, the next locker gets `OwnerDied` too.
     pub fn recover(&self) {
-        if self.fork == self.mutex.object.fork_number() {
+        if self.fork == self.mutex.object().fork_number() {
             let _ = self.mutex.recover();
         }
     }
@@ -327,17 +343,15 @@ impl MutexGuard<'_> {
 impl Drop for MutexGuard<'_> {
     #[inline]
     fn drop(&mut self) {
-        if self.fork == self.mutex.object.fork_number()
-            && let Ok(line) = MutexLine::of(self.mutex.object.view())
-        {
+        if self.fork == self.mutex.object().fork_number() {
             thread::holds_one_less();
-            line.unlock();
+            self.mutex.resident.get().unlock();
         }
     }
 }
 
 impl fmt::Debug for MutexGuard<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "MutexGuard({:?})", self.mutex.object.address())
+        write!(f, "MutexGuard({:?})", self.mutex.object().address())
     }
 }
