@@ -10,8 +10,8 @@
 //!
 //! A system call counts as one instruction: a kill inside it is not tried here, `kill.rs` does that at random.
 
-use std::collections::{HashMap, HashSet};
-use std::fmt::Write as _;
+use std::collections::HashMap;
+use std::fmt::{self, Write as _};
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,6 +26,9 @@ use triveni_tests::{Name, PATIENCE, Random, watchdog};
 /// How many points a case gets, besides that it gets all: after effects, and at regular distances.
 const EFFECTS: u64 = 25;
 const DISTANCES: u64 = 12;
+/// How far such a point may be from the last instruction that came for the first time. What is further is deep
+/// in a loop, say of a wait; effects there are found by the effect.
+const FAR: u64 = 1000;
 /// A case that has shown so many violations is broken enough.
 const VIOLATIONS: usize = 5;
 
@@ -56,18 +59,9 @@ const FAILED: i32 = 70;
 
 impl Page {
     fn new() -> &'static Page {
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
         // SAFETY: a new anonymous mapping, shared with the children; nothing is replaced.
-        let page = unsafe {
-            let protection = libc::PROT_READ | libc::PROT_WRITE;
-            libc::mmap(
-                std::ptr::null_mut(),
-                size_of::<Page>(),
-                protection,
-                libc::MAP_SHARED | libc::MAP_ANONYMOUS,
-                -1,
-                0,
-            )
-        };
+        let page = unsafe { libc::mmap(std::ptr::null_mut(), size_of::<Page>(), access, kind, -1, 0) };
         assert_ne!(page, libc::MAP_FAILED);
         // SAFETY: mapped, aligned to a page, zero, which is a value of it, and never unmapped.
         unsafe { &*page.cast::<Page>() }
@@ -124,7 +118,7 @@ impl Step {
 }
 
 /// When to kill.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 enum Stop {
     /// After so many instructions. The last of them that came for the first time, as a trace has shown, and those
     /// after it are stepped; all before it go at full speed.
@@ -138,7 +132,7 @@ enum Stop {
 }
 
 /// An instruction that comes for the first time: its address, and how many came before it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 struct Anchor {
     at: usize,
     before: u64,
@@ -146,15 +140,27 @@ struct Anchor {
 
 /// An instruction that has changed shared memory or made a system call. Which one it is among all depends on the
 /// clock where an operation waits; that it is the instruction's first, second, … effect does not.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 struct Effect {
     /// Its address, the same in all children.
     at: usize,
     /// How many effects it has had, with this one.
     times: u64,
     /// How many instructions had been carried out in the trace, with this one.
-    #[allow(dead_code, reason = "for who reads a violation")]
     instructions: u64,
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stop::After { n, .. } => write!(f, "after {n} instructions"),
+            Stop::Effect(effect) => {
+                write!(f, "after the effect of instruction {}, at {:#x}", effect.instructions, effect.at)
+            }
+            Stop::Effects(n) => write!(f, "after {n} effects"),
+            Stop::End => write!(f, "after its end"),
+        }
+    }
 }
 
 /// How far the child got.
@@ -347,17 +353,17 @@ impl Child {
 
     /// Steps, and writes down the effects.
     fn trace(&self, killed: &mut Killed, most: usize, watch: &mut Watch) -> Result<(), Refused> {
-        let (mut seen, mut times) = (HashSet::new(), HashMap::new());
+        // Address: is it a system call, and how many effects has it had?
+        let mut known: HashMap<usize, (bool, u64)> = HashMap::new();
         while killed.effects.len() < most && self.page.mark.load(Relaxed) == BEGUN {
             let at = self.at();
-            let is_call = machine::is_system_call(self.code(at));
-            if seen.insert(at) {
+            let (is_call, times) = known.entry(at).or_insert_with(|| {
                 killed.anchors.push(Anchor { at, before: killed.instructions });
-            }
+                (machine::is_system_call(self.code(at)), 0)
+            });
             self.step()?;
             killed.instructions += 1;
-            if watch.has_changed() | is_call {
-                let times = times.entry(at).or_insert(0);
+            if watch.has_changed() | *is_call {
                 *times += 1;
                 killed.effects.push(Effect { at, times: *times, instructions: killed.instructions });
             }
@@ -511,7 +517,7 @@ impl Tally {
         stop: Stop,
         swept: bool,
     ) -> Result<Killed, Refused> {
-        let _watchdog = watchdog(&format!("exact: {name}, {stop:?}, swept {swept}"), PATIENCE);
+        let _watchdog = watchdog(&format!("{name}, killed {stop}, swept {swept}"), PATIENCE);
         scene.prepare()?;
         let mut watch = Watch::new(scene.file(), scene.page());
         let mut killed = Child::start(scene.page(), |step| scene.act(step))?.killed_at(stop, &mut watch)?;
@@ -520,14 +526,14 @@ impl Tally {
         let checked = catch_unwind(AssertUnwindSafe(|| scene.check(&killed)));
         self.points += 1;
         if begin.elapsed() > self.worst.0 {
-            self.worst = (begin.elapsed(), format!("{stop:?}{}", if swept { ", swept" } else { "" }));
+            self.worst = (begin.elapsed(), format!("{stop}{}", if swept { ", swept" } else { "" }));
         }
         if let Err(panic) = checked {
             let what = panic.downcast_ref::<String>().cloned();
             let what = what.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default();
-            let Killed { instructions, result, .. } = killed;
             self.violations.push(format!(
-                "{name}, killed at {stop:?}, {instructions} instructions stepped, result {result:?}, swept {swept}: {what}\n{}",
+                "{name}, killed {stop}, result {:?}, swept {swept}: {what}\n{}",
+                killed.result,
                 scene.state()
             ));
             println!("VIOLATION {}", self.violations.last().unwrap());
@@ -566,7 +572,10 @@ fn run(name: &str, random: &mut Random, make: &dyn Fn() -> Box<dyn Scene>) -> Re
             }
         }
     } else {
-        let distances = choice(whole.instructions, DISTANCES, random).into_iter().map(|n| after(n - 1));
+        let distances = choice(whole.instructions, DISTANCES, random).into_iter().map(|n| match after(n - 1) {
+            Stop::After { n, anchor } => Stop::After { n: n.min(anchor.before + FAR), anchor },
+            other => other,
+        });
         let effects = choice(whole.effects.len() as u64, EFFECTS, random);
         let effects = effects.into_iter().map(|n| Stop::Effect(whole.effects[n as usize - 1]));
         for stop in effects.chain(distances) {
@@ -1850,7 +1859,7 @@ impl Scene for RepairScene {
     fn act(&self, step: &Step) {
         let segment = &self.place.segment;
         if self.verb == RepairVerb::TakeSeat {
-            step.through(|| segment.participants().map(|_| OK));
+            step.through(|| segment.sweep().map(|_| OK)); // joins first
         }
         segment.participants().unwrap(); // joins
         match self.verb {
