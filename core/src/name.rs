@@ -15,8 +15,8 @@ pub(crate) fn check<'n>(what: &str, name: &'n str) -> Result<&'n str> {
         format!("has {} bytes; the longest name has {NAME_MAX}", name.len())
     } else if name.contains('/') {
         "contains '/'; an address is SEGMENT/OBJECT, and each of the two names goes without a slash".to_string()
-    } else if let Some(c) = name.chars().find(|c| c.is_control()) {
-        format!("contains the control character {c:?}; use printable ones")
+    } else if let Some(c) = name.chars().find(|c| c.is_control() || is_invisible(*c)) {
+        format!("contains the control or format character {c:?}; use printable ones")
     } else if name == "." || name == ".." {
         "is a directory's name; choose another".to_string()
     } else {
@@ -26,15 +26,25 @@ pub(crate) fn check<'n>(what: &str, name: &'n str) -> Result<&'n str> {
     Err(Error::new(ErrorKind::Invalid, format!("{what} name {shown:?} {wrong}")))
 }
 
+/// Characters that change how a line is shown without being seen themselves.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_bad_name_is_refused_with_the_reason() {
-        for (bad, reason) in
-            [("", "empty"), ("a/b", "'/'"), ("a\0b", "control"), ("..", "directory"), (&"x".repeat(64), "64 bytes")]
-        {
+        for (bad, reason) in [
+            ("", "empty"),
+            ("a/b", "'/'"),
+            ("a\0b", "control"),
+            ("a\u{202E}b", "format"),
+            ("..", "directory"),
+            (&"x".repeat(64), "64 bytes"),
+        ] {
             let error = check("segment", bad).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Invalid);
             assert!(error.to_string().contains(reason), "{error}");

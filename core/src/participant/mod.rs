@@ -24,28 +24,36 @@ use crate::segment::region::Region;
 use crate::sys::{lock, memory, process};
 use std::cell::Cell;
 use std::fs::File;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd};
 use std::os::unix::fs::MetadataExt;
 // Process-private state: not what other processes race on.
-use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// Life bytes lie here, one for each seat; byte 0 of them serialises joining by name.
 const LIFE: i64 = 1 << 40;
 /// Repair bytes.
 const REPAIR: i64 = 1 << 41;
+/// A page: what is mapped only to keep a description alive.
+const PAGE: usize = 4096;
 /// How often, at most, a waiting process looks after everybody else.
 const TICK_NS: u64 = 50_000_000;
 
 /// This process in one segment.
 pub struct Participant {
     pub region: Region,
-    /// A description without locks: to open the file anew, to lend, to ask.
-    file: File,
+    /// A description without locks: to open the file anew, to lend, to commit memory. Used after `is_our_file` only.
+    file: ManuallyDrop<File>,
     file_id: (u64, u64),
     /// `fork number:32 | slot:32`. Under another fork number the seat is the parent's.
     identity: AtomicU64,
     /// The description that holds our locks. Never duplicated, never sent. -1: none.
     lock_fd: AtomicI32,
+    /// A page without access, mapped through `lock_fd` and not inherited by children: it keeps the description, and
+    /// so the locks, alive even if the program closes descriptors it did not open. 0: none.
+    pin: AtomicUsize,
+    /// The fork number under which `pin` was mapped; under another one it is not there.
+    pin_fork: AtomicU32,
     pidns: u64,
     /// One thread of this process repairs at a time: threads share the description, so the kernel's lock does not tell them apart.
     repairing: fork::LocalLock,
@@ -70,10 +78,12 @@ impl Participant {
         let handles = (0..region.geometry.max_objects).map(|_| AtomicU32::new(0)).collect();
         let participant = Participant {
             region,
-            file,
+            file: ManuallyDrop::new(file),
             file_id: (meta.dev(), meta.ino()),
             identity: AtomicU64::new(0),
             lock_fd: AtomicI32::new(-1),
+            pin: AtomicUsize::new(0),
+            pin_fork: AtomicU32::new(0),
             pidns: process::pid_namespace(),
             repairing: fork::LocalLock::new(),
             directory_local: fork::LocalLock::new(),
@@ -81,7 +91,7 @@ impl Participant {
             last_tick: AtomicU64::new(now_ns()),
         };
         participant.take_seat(locks)?;
-        participant.sweep_all(None);
+        participant.sweep_all(Some(100_000_000));
         Ok(participant)
     }
 
@@ -91,8 +101,14 @@ impl Participant {
     }
 
     /// A description of the file that holds no locks.
-    pub fn file(&self) -> &File {
-        &self.file
+    pub fn file(&self) -> Result<&File> {
+        if self.is_our_file(self.file.as_fd()) {
+            return Ok(&self.file);
+        }
+        Err(Error::new(
+            ErrorKind::Invalid,
+            "this program has closed the segment's descriptor; leave descriptors alone that you did not open, or close them before you open the segment",
+        ))
     }
 
     /// This process's slot. In a forked child: joins first.
@@ -116,30 +132,37 @@ impl Participant {
                 return Ok(me);
             }
             self.close_locks();
-            let locks = memory::reopen(self.file.as_fd(), true)?;
-            if !self.is_our_file(locks.as_fd()) {
-                return Err(Error::new(
-                    ErrorKind::Invalid,
-                    "the segment's descriptor was closed by this program and its number used again; leave descriptors alone that you did not open",
-                ));
-            }
+            let locks = memory::reopen(self.file()?.as_fd(), true)?;
             self.take_seat(locks)
         })
     }
 
-    /// In a forked child: closes the inherited descriptor. The locks stay the parent's.
+    /// Lets go of the description with the locks. In a forked child they stay the parent's.
     pub fn close_locks(&self) {
+        let pin = self.pin.swap(0, Relaxed);
+        if pin != 0 && self.pin_fork.load(Relaxed) == fork::number() {
+            // SAFETY: `take_seat` mapped this page in this very process, and the swap took it out for us alone.
+            unsafe { libc::munmap(pin as *mut libc::c_void, PAGE) };
+        }
+        let ours = self.locks().is_some();
         let fd = self.lock_fd.swap(-1, Relaxed);
-        if fd >= 0 {
-            // SAFETY: the descriptor was ours alone (`lock_fd` never leaves this struct) and is taken out first.
+        if ours {
+            // SAFETY: the descriptor is ours alone (`lock_fd` never leaves this struct, and it is our file still).
             unsafe { libc::close(fd) };
         }
     }
 
+    /// Our locks' descriptor. `None` also if the program has closed it and another file has its number: there
+    /// nobody holds a lock, and what we locked there would be the program's.
     fn locks(&self) -> Option<BorrowedFd<'_>> {
         let fd = self.lock_fd.load(Relaxed);
-        // SAFETY: open until `close_locks` (in a forked child, under the registry's lock, before any use) or drop.
-        (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })
+        if fd < 0 {
+            return None;
+        }
+        // SAFETY: open until `close_locks` (in a forked child, under the registry's lock, before any use) or drop;
+        // or closed by the program, which `fstat` then reports.
+        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+        self.is_our_file(fd).then_some(fd)
     }
 
     /// Finds a seat: a free one, else a dead one's, whose successor then sweeps first of all.
@@ -163,6 +186,7 @@ impl Participant {
                 let before = seat.state();
                 seat.fill(&me);
                 seat.set(table::ACTIVE, 0, before.generation().wrapping_add(1));
+                self.pin(&locks);
                 self.lock_fd.store(locks.into_raw_fd(), Relaxed);
                 self.identity.store(u64::from(fork::number()) << 32 | u64::from(slot), Relaxed);
                 if before.kind() != table::FREE {
@@ -185,14 +209,31 @@ impl Participant {
         ))
     }
 
+    /// Maps the page that keeps the locks when descriptors are closed. Best effort.
+    fn pin(&self, locks: &File) {
+        // SAFETY: a new mapping without access; nothing is replaced.
+        let page =
+            unsafe { libc::mmap(std::ptr::null_mut(), PAGE, libc::PROT_NONE, libc::MAP_SHARED, locks.as_raw_fd(), 0) };
+        if page == libc::MAP_FAILED {
+            return;
+        }
+        // A child must not inherit it, or it would keep its parent's lock alive.
+        // SAFETY: our own page.
+        if unsafe { libc::madvise(page, PAGE, libc::MADV_DONTFORK) } != 0 {
+            // SAFETY: as above.
+            unsafe { libc::munmap(page, PAGE) };
+            return;
+        }
+        self.pin_fork.store(fork::number(), Relaxed);
+        self.pin.store(page as usize, Relaxed);
+    }
+
     /// Is the participant in `slot` dead? False when in doubt. About a microsecond.
     pub fn is_dead(&self, slot: u32) -> bool {
         if self.me_if_joined() == Some(slot) {
             return false;
         }
-        // A program that closes descriptors it did not open may have put another file behind the number, and in
-        // that file nobody holds a lock: no verdict then.
-        self.locks().is_some_and(|fd| is_dead(&self.region, fd, slot, self.pidns) && self.is_our_file(fd))
+        self.locks().is_some_and(|fd| is_dead(&self.region, fd, slot, self.pidns))
     }
 
     /// Puts another file behind the number of our descriptor, as a careless program does.
@@ -283,6 +324,10 @@ impl Drop for Participant {
     fn drop(&mut self) {
         self.leave();
         self.close_locks();
+        if self.is_our_file(self.file.as_fd()) {
+            // SAFETY: dropped once, here; nobody uses it after this.
+            unsafe { ManuallyDrop::drop(&mut self.file) };
+        }
     }
 }
 
@@ -315,19 +360,9 @@ pub fn anybody_left_behind(region: &Region) -> bool {
         .any(|s| region.seat(s).is_some_and(|seat| seat.state().kind() != table::FREE))
 }
 
-/// Takes the byte that serialises opening by name. Gives up after two seconds.
-pub fn lock_door(fd: BorrowedFd<'_>) -> Result<()> {
-    let end = now_ns() + 2_000_000_000;
-    while !lock::try_lock(fd, LIFE)? {
-        if now_ns() > end {
-            return Err(Error::new(
-                ErrorKind::Busy,
-                "another process has been opening this segment for two seconds; is it stopped (SIGSTOP, debugger)? Continue or kill it",
-            ));
-        }
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    }
-    Ok(())
+/// Takes the byte that serialises opening by name, if nobody else has it.
+pub fn try_lock_door(fd: BorrowedFd<'_>) -> Result<bool> {
+    lock::try_lock(fd, LIFE)
 }
 
 /// Everybody at the table, seen through `fd`.

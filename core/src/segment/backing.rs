@@ -3,6 +3,7 @@
 use super::layout::{Geometry, HEADER};
 use super::region::Region;
 use super::{SegmentOptions, Stale};
+use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::participant::{self, Participant, fork, registry};
 use crate::sys::{memory, process};
@@ -10,6 +11,7 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Turns an error of std into ours.
 fn failed(tried: impl std::fmt::Display) -> impl FnOnce(std::io::Error) -> Error {
@@ -39,7 +41,7 @@ fn create_locked(options: &SegmentOptions, name: &str, geometry: Geometry) -> Re
     let file = memory::unnamed(options.mode)?;
     memory::set_size(&file, geometry.total_size as u64)?;
     let participant = found(file, geometry)?;
-    memory::publish(participant.file(), &path).map_err(|e| match e.kind() {
+    memory::publish(participant.file()?, &path).map_err(|e| match e.kind() {
         ErrorKind::Exists => Error::new(
             ErrorKind::Exists,
             format!("segment {name:?} exists already; open it, or remove it with `triveni rm {name}`"),
@@ -83,43 +85,65 @@ pub fn open(options: &SegmentOptions, name: &str, size: Option<usize>) -> Result
     let geometry =
         size.map(|size| Geometry::wished(size, options.max_participants, options.max_objects)).transpose()?;
     fork::install();
-    registry::LOCK.with(|| {
-        // Each round begins anew because somebody created or removed the name in between; that cannot go on for ever.
-        for _ in 0..100 {
-            match open_locked(options, name) {
-                Ok(Some(participant)) => return Ok(participant),
-                Ok(None) => {}
-                Err(e) if e.kind() == ErrorKind::NotFound => match geometry {
-                    None => return Err(e),
-                    Some(geometry) => match create_locked(options, name, geometry) {
-                        Err(e) if e.kind() == ErrorKind::Exists => {}
-                        done => return done,
-                    },
-                },
-                Err(e) => return Err(e),
+    let patience = Deadline::after(Duration::from_secs(2));
+    // Each round begins anew because somebody created or removed the name in between; that cannot go on for ever.
+    let mut rounds = 0;
+    while rounds < 100 {
+        // The registry's lock keeps other threads from forking: it is not held while waiting.
+        match registry::LOCK.with(|| open_locked(options, name, geometry)) {
+            Ok(Opened::Done(participant)) => return Ok(participant),
+            Ok(Opened::Anew) => rounds += 1,
+            Ok(Opened::DoorTaken) if patience.passed() => {
+                return Err(Error::new(
+                    ErrorKind::Busy,
+                    format!(
+                        "open segment {name:?}: another process has been opening it for two seconds; is it stopped (SIGSTOP, debugger)? Continue or kill it"
+                    ),
+                ));
             }
+            Ok(Opened::DoorTaken) => std::thread::sleep(Duration::from_millis(1)),
+            Err(e) => return Err(e),
         }
-        Err(Error::new(
-            ErrorKind::Busy,
-            format!("segment {name:?} is created and removed all the time by others; find out who does"),
-        ))
-    })
+    }
+    Err(Error::new(
+        ErrorKind::Busy,
+        format!("segment {name:?} is created and removed all the time by others; find out who does"),
+    ))
 }
 
-/// `None`: the name changed hands meanwhile; begin anew.
-fn open_locked(options: &SegmentOptions, name: &str) -> Result<Option<Arc<Participant>>> {
+enum Opened {
+    Done(Arc<Participant>),
+    /// The name changed hands meanwhile.
+    Anew,
+    /// Somebody else is opening it.
+    DoorTaken,
+}
+
+fn open_locked(options: &SegmentOptions, name: &str, geometry: Option<Geometry>) -> Result<Opened> {
+    match (open_existing(options, name), geometry) {
+        (Err(e), Some(geometry)) if e.kind() == ErrorKind::NotFound => match create_locked(options, name, geometry) {
+            Err(e) if e.kind() == ErrorKind::Exists => Ok(Opened::Anew),
+            done => done.map(Opened::Done),
+        },
+        (done, _) => done,
+    }
+}
+
+fn open_existing(options: &SegmentOptions, name: &str) -> Result<Opened> {
     let path = memory::path_of(name);
     let what = format!("segment {name:?}");
     let locks = open_path(name, true)?;
     let (region, file) = match checked(options, memory::reopen(locks.as_fd(), true)?, &what, true)? {
-        Checked::Joined(participant) => return Ok(Some(participant)),
+        Checked::Joined(participant) => return Ok(Opened::Done(participant)),
         Checked::Fresh(region, file) => (region, file),
     };
-    participant::lock_door(locks.as_fd())?;
+    if !participant::try_lock_door(locks.as_fd())? {
+        return Ok(Opened::DoorTaken);
+    }
     let same = |a: &Metadata, b: &Metadata| a.dev() == b.dev() && a.ino() == b.ino();
     let ours = file.metadata().map_err(failed(&what))?;
     if !std::fs::symlink_metadata(&path).is_ok_and(|there| same(&there, &ours)) {
-        return Ok(None);
+        return Ok(Opened::Anew);
     }
     let stale = !participant::anybody_alive(locks.as_fd(), region.geometry.max_participants)?
         && participant::anybody_left_behind(&region);
@@ -134,7 +158,7 @@ fn open_locked(options: &SegmentOptions, name: &str) -> Result<Option<Arc<Partic
         }
         Stale::Recreate if stale => {
             std::fs::remove_file(&path).map_err(failed(format_args!("remove {what}")))?;
-            return Ok(None);
+            return Ok(Opened::Anew);
         }
         _ => {}
     }
@@ -142,7 +166,7 @@ fn open_locked(options: &SegmentOptions, name: &str) -> Result<Option<Arc<Partic
     participant.unlock_door();
     let participant = Arc::new(participant);
     registry::add_locked(&participant);
-    Ok(Some(participant))
+    Ok(Opened::Done(participant))
 }
 
 /// Opens the file of a named segment; never follows a link.
@@ -181,7 +205,7 @@ fn checked(options: &SegmentOptions, file: File, what: &str, writable: bool) -> 
         return Err(Error::new(
             ErrorKind::Permission,
             format!(
-                "open {what}: it belongs to user {}, you are user {me}; if you trust its owner, open it with a mode that admits others (0o660 or 0o666)",
+                "open {what}: it belongs to user {}, you are user {me}; if you trust its owner, open it with a mode that admits others (0o660 or 0o666); open_or_create takes one in every language",
                 meta.uid()
             ),
         ));

@@ -92,7 +92,7 @@ impl Entry {
         }
         let mut bytes: Vec<u8> = self.name.iter().flat_map(|word| word.load(Relaxed).to_le_bytes()).collect();
         bytes.truncate(len);
-        String::from_utf8(bytes).ok()
+        String::from_utf8(bytes).ok().filter(|name| crate::name::check("object", name).is_ok())
     }
 
     fn fill(&self, name: &str, at: usize, len: usize) {
@@ -238,6 +238,10 @@ impl<'a> Directory<'a> {
     pub fn reclaim(&self, entry: &Entry, header: &ObjectHeader) {
         if entry.state() == REMOVED && header.attached().next().is_none() {
             entry.set(FREE, entry.generation());
+            let (at, len) = entry.extent();
+            if let (Ok((at, len)), Ok(file)) = (self.region().check_extent(at, len), self.participant.file()) {
+                memory::give_back(file.as_fd(), at as u64, len as u64);
+            }
         }
     }
 
@@ -318,7 +322,10 @@ impl<'a> Directory<'a> {
         };
         let generation = entry.generation().wrapping_add(1);
         entry.set(BUILDING, generation);
-        let built = memory::commit(self.participant.file().as_fd(), at as u64, len as u64)
+        let built = self
+            .participant
+            .file()
+            .and_then(|file| memory::commit(file.as_fd(), at as u64, len as u64))
             .and_then(|()| region.clear(at, len))
             .and_then(|()| region.object(at as u64, len as u64));
         match built {

@@ -228,7 +228,9 @@ impl Segment {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(memory::DIRECTORY).map_err(failed)? {
             let file = entry.map_err(failed)?.file_name();
-            if let Some(name) = file.to_str().and_then(|f| f.strip_prefix(memory::PREFIX)) {
+            // A file whose name no segment can have is none: such a name could also forge what a terminal shows.
+            let name = file.to_str().and_then(|f| f.strip_prefix(memory::PREFIX));
+            if let Some(name) = name.filter(|name| name::check("segment", name).is_ok()) {
                 names.push(name.to_string());
             }
         }
@@ -266,7 +268,7 @@ impl Segment {
     /// # Errors
     /// What opening it anew through /proc reports.
     pub fn fd(&self) -> Result<OwnedFd> {
-        Ok(memory::reopen(self.participant.file().as_fd(), true)?.into())
+        Ok(memory::reopen(self.participant.file()?.as_fd(), true)?.into())
     }
 
     /// Everything there is to see, at this moment.
@@ -277,12 +279,12 @@ impl Segment {
         let me = self.participant.me()?;
         let meta = self
             .participant
-            .file()
+            .file()?
             .metadata()
             .map_err(|e| Error::os(e.raw_os_error().unwrap_or(libc::EIO), "look at the segment's file"))?;
         Ok(info::snapshot(
             &self.participant.region,
-            self.participant.file().as_fd(),
+            self.participant.file()?.as_fd(),
             Some(me),
             self.name(),
             meta.mode() & 0o777,

@@ -192,7 +192,8 @@ fn a_truncated_or_overwritten_segment_is_refused() {
 fn a_directory_held_by_an_impossible_slot_is_reported_at_once() {
     let segment = segment();
     let word = std::mem::offset_of!(layout::Header, directory) as u64;
-    std::os::unix::fs::FileExt::write_all_at(segment.participant.file(), &0x0000_0FFFu32.to_le_bytes(), word).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(segment.participant.file().unwrap(), &0x0000_0FFFu32.to_le_bytes(), word)
+        .unwrap();
     let error = segment.mutex("m").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
 }
@@ -233,4 +234,36 @@ fn another_file_behind_our_descriptors_number_makes_nobody_dead() {
     // SAFETY: as above; no status is asked for.
     unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
     assert!(alive && still_alive);
+}
+
+#[test]
+fn a_holder_that_closes_its_descriptors_is_not_robbed_and_a_killed_one_is() {
+    let segment = segment();
+    let (ready, mutex) = (segment.semaphore("ready", 0).unwrap(), segment.mutex("m").unwrap());
+    // SAFETY: the child only uses this library and ends by a signal.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        std::mem::forget(mutex.lock());
+        for fd in 3..256 {
+            // SAFETY: closing what is not open is an error and nothing more; the careless program is the point.
+            unsafe { libc::close(fd) };
+        }
+        ready.post().ok();
+        loop {
+            // SAFETY: no preconditions.
+            unsafe { libc::pause() };
+        }
+    }
+    ready.wait_until(std::time::Duration::from_secs(20).into()).unwrap();
+    let while_alive =
+        mutex.lock_until(std::time::Duration::from_millis(60).into()).map(drop).map_err(crate::Error::from);
+    // SAFETY: our own child.
+    unsafe { libc::kill(child, libc::SIGKILL) };
+    // SAFETY: as above; no status is asked for.
+    unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+    assert_eq!(while_alive.unwrap_err().kind(), ErrorKind::Timeout);
+    match mutex.lock_until(std::time::Duration::from_secs(20).into()) {
+        Err(LockError::OwnerDied(guard)) => guard.recover(),
+        other => panic!("{other:?}"),
+    }
 }

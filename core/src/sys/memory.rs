@@ -85,6 +85,18 @@ pub fn commit(fd: BorrowedFd<'_>, at: u64, len: u64) -> Result<()> {
     }
 }
 
+/// Gives the whole pages inside a range back to the system; they read as zeros from then on. Best effort.
+pub fn give_back(fd: BorrowedFd<'_>, at: u64, len: u64) {
+    let (first, end) = (at.next_multiple_of(4096), (at + len) & !4095);
+    if let (Ok(offset), Ok(length)) = (i64::try_from(first), i64::try_from(end.saturating_sub(first)))
+        && length > 0
+    {
+        use nix::fcntl::FallocateFlags;
+        let hole = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        let _ = nix::fcntl::fallocate(fd, hole, offset, length);
+    }
+}
+
 /// Gives a complete file its name, unless the name is taken: nobody ever sees a half-made one.
 pub fn publish(file: &File, path: &Path) -> Result<()> {
     let source = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap_or_default();

@@ -12,7 +12,7 @@ pub struct Myself {
     pub uid: u32,
     /// When it started, in clock ticks since boot: tells it from a later process with the same pid.
     pub start_ticks: u64,
-    /// The inode of its pid namespace: a pid means nothing in another one. 0: unknown.
+    /// See [`pid_namespace`].
     pub pidns: u64,
     /// The name of its program, as `ps` shows it.
     pub name: String,
@@ -24,7 +24,7 @@ pub fn myself() -> Myself {
     Myself {
         pid,
         uid: effective_uid(),
-        start_ticks: start_ticks(pid).unwrap_or(0),
+        start_ticks: start_ticks("self").unwrap_or(0),
         pidns: pid_namespace(),
         name: fs::read_to_string("/proc/self/comm").unwrap_or_default().trim_end().to_string(),
     }
@@ -35,13 +35,21 @@ pub fn effective_uid() -> u32 {
     nix::unistd::geteuid().as_raw()
 }
 
-/// The inode of this process's pid namespace; 0 without /proc.
+/// A number for what pids and start times mean to this process: its pid and time namespaces. 0, which equals
+/// nothing, if /proc is missing or shows another namespace's processes.
 pub fn pid_namespace() -> u64 {
-    fs::metadata("/proc/self/ns/pid").map_or(0, |m| m.ino())
+    let proc_is_ours =
+        fs::read_link("/proc/self").is_ok_and(|own| own.as_os_str() == std::process::id().to_string().as_str());
+    if !proc_is_ours {
+        return 0;
+    }
+    let inode = |name: &str| fs::metadata(format!("/proc/self/ns/{name}")).map_or(0, |m| m.ino());
+    // Start times are shifted by the reader's time namespace. Kernels before 5.6 have none.
+    inode("pid") << 32 | inode("time") & 0xFFFF_FFFF
 }
 
 /// Field 22 of /proc/PID/stat. The program's name stands in parentheses before it and may hold anything.
-fn start_ticks(pid: u32) -> Option<u64> {
+fn start_ticks(pid: &str) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
 }
@@ -60,7 +68,7 @@ pub fn is_gone(pid: u32, start: u64) -> bool {
     // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
     let pidfd = unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) };
     // The descriptor is of the process that has the pid *now*; the start time tells whether it is the same.
-    if start_ticks(pid as u32).is_some_and(|now| start != 0 && now != start) {
+    if start_ticks(&pid.to_string()).is_some_and(|now| start != 0 && now != start) {
         return true;
     }
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};

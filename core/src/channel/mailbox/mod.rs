@@ -84,7 +84,8 @@ pub struct Mailbox {
 pub struct Received {
     /// Its size in bytes.
     pub size: usize,
-    /// How many receivers died with it before: 0 unless it is delivered again.
+    /// How many receivers died with it before: 0 unless it is delivered again. One too many if a process that
+    /// repaired it died half-way.
     pub redelivered: u16,
 }
 

@@ -43,7 +43,7 @@
 //! | anyone, between claim and help           | `tail` or `head` lags | the next one helps                                  |
 //! | receiver, between claim and release      | `READING(dead)`      | delivered again, perhaps after younger messages     |
 //! | receiver, after release                  | `FREE`               | gone with the process, like any received message    |
-//! | who repairs, anywhere                    | half of it           | the next one starts anew; counters may miss one     |
+//! | who repairs, anywhere                    | half of it           | the next one starts anew; counters may miss one, a redelivery may count one too many |
 //!
 //! A *stopped* owner is not dead: behind its `WRITING` everybody waits, as first in, first out demands.
 //!
