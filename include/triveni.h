@@ -21,7 +21,8 @@
  * and go on working in a forked child, which becomes a participant of its own at its first call (-ENOSPC
  * if the segment's table of participants is full). Producers and consumers serve one thread at a time and
  * stay with the process that made them: in the child they answer -TVN_EFORKED. No function here may be
- * called from a signal handler.
+ * called from a signal handler, nor by a thread that can be cancelled (pthread_setcancelstate). Descriptors
+ * that the program did not open are not the program's to close.
  *
  * EVERYWHERE  -EINVAL: a pointer that must not be NULL is. -TVN_ECORRUPT: some process wrote garbage into
  * the segment. -TVN_EPANIC: a bug in triveni, stopped at this boundary. These three are not repeated below.

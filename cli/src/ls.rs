@@ -87,7 +87,7 @@ impl Ls {
             writeln!(out)?;
         }
         for (name, reason) in unreadable {
-            writeln!(out, "{name}  not readable: {reason}")?;
+            writeln!(out, "{}  not readable: {reason}", plain(&name))?;
         }
         Ok(())
     }

@@ -34,6 +34,7 @@ mod _triveni {
         module.add("NAME_MAX", triveni::NAME_MAX)?;
         module.add("DEFAULT_SIZE", triveni::Segment::DEFAULT_SIZE)?;
         crate::error::register(module)?;
+        crate::wait::prepare(module.py())?;
         crate::wait::count_forks();
         Ok(())
     }

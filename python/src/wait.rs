@@ -80,8 +80,14 @@ fn sleeping<T: Send>(
     }
 }
 
+static THREADING: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+
+/// Imports what the first wait needs, while there are descriptors to import it with.
+pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
+    THREADING.get_or_try_init(py, || py.import("threading").map(Bound::unbind)).map(|_| ())
+}
+
 fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
-    static THREADING: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
     let threading = THREADING.get_or_try_init(py, || py.import("threading").map(Bound::unbind))?.bind(py);
     let main = threading.call_method0("main_thread")?.getattr("ident")?;
     main.eq(threading.call_method0("get_ident")?)
