@@ -64,8 +64,8 @@ pub struct Participant {
 }
 
 thread_local! {
-    /// This thread is inside a repair already.
-    static IN_REPAIR: Cell<bool> = const { Cell::new(false) };
+    /// The slot whose repair byte this thread holds; 0: none.
+    static REPAIRING: Cell<u32> = const { Cell::new(0) };
 }
 
 impl Participant {
@@ -191,9 +191,9 @@ impl Participant {
                 self.identity.store(u64::from(fork::number()) << 32 | u64::from(slot), Relaxed);
                 if before.kind() != table::FREE {
                     // ACTIVE first: the sweep takes the directory's mutex as us, and we must not look dead to others.
-                    IN_REPAIR.set(true);
+                    REPAIRING.set(slot);
                     self.sweep_objects(slot, slot, None);
-                    IN_REPAIR.set(false);
+                    REPAIRING.set(0);
                 }
                 if let Some(fd) = self.locks() {
                     lock::unlock(fd, REPAIR + i64::from(slot));
@@ -236,6 +236,13 @@ impl Participant {
         self.locks().is_some_and(|fd| is_dead(&self.region, fd, slot, self.pidns))
     }
 
+    /// Does somebody hold the repair byte of `slot`?
+    #[cfg(test)]
+    pub fn is_being_repaired(&self, slot: u32) -> bool {
+        let stranger = memory::reopen(self.file.as_fd(), true).unwrap();
+        lock::held_by_another(stranger.as_fd(), REPAIR + i64::from(slot), 1).unwrap()
+    }
+
     /// Puts another file behind the number of our descriptor, as a careless program does.
     #[cfg(test)]
     pub fn replace_locks_for_test(&self, other: File) {
@@ -253,17 +260,12 @@ impl Participant {
         if self.me_if_joined() == Some(slot) || self.region.seat(slot).is_none() {
             return None;
         }
-        if IN_REPAIR.get() {
-            return self.repair_locked(slot, f);
+        match REPAIRING.get() {
+            0 => self.repairing.try_with(|| self.repair_locked(slot, f)).flatten(),
+            // The sweep of this very slot found it in the directory's mutex. Its byte must not be given back here.
+            held if held == slot => self.is_dead(slot).then(f),
+            _ => self.repair_locked(slot, f),
         }
-        self.repairing
-            .try_with(|| {
-                IN_REPAIR.set(true);
-                let answer = self.repair_locked(slot, f);
-                IN_REPAIR.set(false);
-                answer
-            })
-            .flatten()
     }
 
     fn repair_locked<R>(&self, slot: u32, f: impl FnOnce() -> R) -> Option<R> {
@@ -272,8 +274,10 @@ impl Participant {
         if !lock::try_lock(locks, byte).unwrap_or(false) {
             return None;
         }
+        let outer = REPAIRING.replace(slot);
         // Asked again with the byte held: only now can the verdict not grow old.
         let answer = self.is_dead(slot).then(f);
+        REPAIRING.set(outer);
         lock::unlock(locks, byte);
         answer
     }
@@ -304,9 +308,9 @@ impl Participant {
             if !lock::try_lock(locks, byte).unwrap_or(false) {
                 return false; // Somebody holds our repair byte; whoever sweeps us later finds us dead.
             }
-            IN_REPAIR.set(true);
+            REPAIRING.set(me);
             let swept = self.sweep_objects(me, me, Some(100_000_000));
-            IN_REPAIR.set(false);
+            REPAIRING.set(0);
             if swept {
                 seat.set(table::FREE, 0, seat.state().generation().wrapping_add(1));
             }

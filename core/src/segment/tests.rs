@@ -237,6 +237,31 @@ fn another_file_behind_our_descriptors_number_makes_nobody_dead() {
 }
 
 #[test]
+fn the_repair_byte_is_held_until_the_outermost_repair_ends() {
+    let segment = segment();
+    let ready = segment.semaphore("ready", 0).unwrap();
+    // SAFETY: the child only uses this library and ends by a signal.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        ready.post().ok();
+        loop {
+            // SAFETY: no preconditions.
+            unsafe { libc::pause() };
+        }
+    }
+    ready.wait_until(std::time::Duration::from_secs(20).into()).unwrap();
+    let slot = segment.participants().unwrap().iter().find(|p| p.pid == child as u32).unwrap().slot;
+    // SAFETY: our own child.
+    unsafe { libc::kill(child, libc::SIGKILL) };
+    // SAFETY: as above; no status is asked for.
+    unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+    let me = &segment.participant;
+    let held = me.repair(slot, || (me.repair(slot, || ()).is_some(), me.is_being_repaired(slot)));
+    assert_eq!(held, Some((true, true)));
+    assert!(!me.is_being_repaired(slot));
+}
+
+#[test]
 fn a_holder_that_closes_its_descriptors_is_not_robbed_and_a_killed_one_is() {
     let segment = segment();
     let (ready, mutex) = (segment.semaphore("ready", 0).unwrap(), segment.mutex("m").unwrap());
