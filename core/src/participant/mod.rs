@@ -34,6 +34,11 @@ use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering::
 const LIFE: i64 = 1 << 40;
 /// Repair bytes.
 const REPAIR: i64 = 1 << 41;
+/// How long sweeps wait for the directory: one that must not be left out, one that others can do later, one on
+/// the side of a wait.
+const SUCCESSOR_NS: u64 = 2_000_000_000;
+const BRIEFLY_NS: u64 = 100_000_000;
+const TICK_PATIENCE_NS: u64 = 1_000_000;
 /// A page: what is mapped only to keep a description alive.
 const PAGE: usize = 4096;
 /// How often, at most, a waiting process looks after everybody else.
@@ -91,7 +96,7 @@ impl Participant {
             last_tick: AtomicU64::new(now_ns()),
         };
         participant.take_seat(locks)?;
-        participant.sweep_all(Some(100_000_000));
+        participant.sweep_all(BRIEFLY_NS);
         Ok(participant)
     }
 
@@ -189,11 +194,15 @@ impl Participant {
                 self.pin(&locks);
                 self.lock_fd.store(locks.into_raw_fd(), Relaxed);
                 self.identity.store(u64::from(fork::number()) << 32 | u64::from(slot), Relaxed);
-                if before.kind() != table::FREE {
-                    // ACTIVE first: the sweep takes the directory's mutex as us, and we must not look dead to others.
-                    REPAIRING.set(slot);
-                    self.sweep_objects(slot, slot, None);
-                    REPAIRING.set(0);
+                if before.kind() != table::FREE && !self.sweep_as_successor(slot) {
+                    // Words may still name this seat, and they would name us: leave it to the next one.
+                    seat.set(table::DEAD, 0, seat.state().generation());
+                    self.identity.store(0, Relaxed);
+                    self.close_locks();
+                    return Err(Error::new(
+                        ErrorKind::Busy,
+                        "take over the place of a dead participant: the segment's directory is held by a process that is alive but does not go on (SIGSTOP, debugger); continue or kill it",
+                    ));
                 }
                 if let Some(fd) = self.locks() {
                     lock::unlock(fd, REPAIR + i64::from(slot));
@@ -207,6 +216,15 @@ impl Participant {
                 "the segment's table of participants is full: {seats} live processes take part; end one, or create the segment with a larger max_participants"
             ),
         ))
+    }
+
+    /// Puts right what the last owner of our seat left. We are ACTIVE by now: the sweep takes the directory's mutex
+    /// as us, and we must not look dead to others.
+    fn sweep_as_successor(&self, slot: u32) -> bool {
+        REPAIRING.set(slot);
+        let swept = self.sweep_objects(slot, slot, SUCCESSOR_NS);
+        REPAIRING.set(0);
+        swept
     }
 
     /// Maps the page that keeps the locks when descriptors are closed. Best effort.
@@ -295,7 +313,7 @@ impl Participant {
         let last = self.last_tick.load(Relaxed);
         // Relaxed: of several threads one wins; nothing else hangs on it.
         if now.saturating_sub(last) >= TICK_NS && self.last_tick.compare_exchange(last, now, Relaxed, Relaxed).is_ok() {
-            self.sweep_all(Some(1_000_000));
+            self.sweep_all(TICK_PATIENCE_NS);
         }
     }
 
@@ -309,7 +327,7 @@ impl Participant {
                 return false; // Somebody holds our repair byte; whoever sweeps us later finds us dead.
             }
             REPAIRING.set(me);
-            let swept = self.sweep_objects(me, me, Some(100_000_000));
+            let swept = self.sweep_objects(me, me, BRIEFLY_NS);
             REPAIRING.set(0);
             if swept {
                 seat.set(table::FREE, 0, seat.state().generation().wrapping_add(1));

@@ -12,11 +12,11 @@ use std::time::Duration;
 
 impl Participant {
     /// Sweeps everybody who is dead; returns how many. `patience_ns`: how long to wait for the directory.
-    pub fn sweep_all(&self, patience_ns: Option<u64>) -> usize {
+    pub fn sweep_all(&self, patience_ns: u64) -> usize {
         (1..=self.region.geometry.max_participants as u32).filter(|slot| self.sweep(*slot, patience_ns)).count()
     }
 
-    fn sweep(&self, slot: u32, patience_ns: Option<u64>) -> bool {
+    fn sweep(&self, slot: u32, patience_ns: u64) -> bool {
         let Some(seat) = self.region.seat(slot) else { return false };
         if seat.state().kind() == table::FREE || !self.is_dead(slot) {
             return false;
@@ -39,9 +39,8 @@ impl Participant {
 
     /// Repairs every object for `slot` and wakes everybody, which cures wakes the dead still owed. The caller
     /// holds the repair byte of `slot`. False: the directory could not be had in time.
-    pub(super) fn sweep_objects(&self, slot: u32, me: u32, patience_ns: Option<u64>) -> bool {
-        let deadline = patience_ns
-            .map_or(Deadline::after(Duration::from_secs(10)), |ns| Deadline::after(Duration::from_nanos(ns)));
+    pub(super) fn sweep_objects(&self, slot: u32, me: u32, patience_ns: u64) -> bool {
+        let deadline = Deadline::after(Duration::from_nanos(patience_ns));
         self.with_directory_as(me, deadline, |directory| {
             directory.each_used(|entry| {
                 let Some((header, view)) = directory.object(entry) else { return };

@@ -22,6 +22,38 @@ impl Drop for Name {
     }
 }
 
+/// Longer than anything here takes, so that a fault fails and does not hang.
+fn patience() -> crate::Deadline {
+    std::time::Duration::from_secs(20).into()
+}
+
+/// A forked child that does something and then pauses; killed when dropped.
+struct Child(libc::pid_t);
+
+impl Child {
+    fn runs(does: impl FnOnce()) -> Child {
+        // SAFETY: the child only uses this library and ends by a signal.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            does();
+            loop {
+                // SAFETY: no preconditions.
+                unsafe { libc::pause() };
+            }
+        }
+        Child(child)
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // SAFETY: our own child.
+        unsafe { libc::kill(self.0, libc::SIGKILL) };
+        // SAFETY: as above; no status is asked for.
+        unsafe { libc::waitpid(self.0, std::ptr::null_mut(), 0) };
+    }
+}
+
 #[test]
 fn a_name_is_created_once_and_found_until_it_is_unlinked() {
     let name = Name::new("once");
@@ -215,24 +247,13 @@ fn a_wait_in_a_segment_whose_name_is_gone_says_so() {
 fn another_file_behind_our_descriptors_number_makes_nobody_dead() {
     let segment = segment();
     let ready = segment.semaphore("ready", 0).unwrap();
-    // SAFETY: the child only uses this library and ends by a signal.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        ready.post().ok();
-        loop {
-            // SAFETY: no preconditions.
-            unsafe { libc::pause() };
-        }
-    }
-    ready.wait_until(std::time::Duration::from_secs(20).into()).unwrap();
-    let slot = segment.participants().unwrap().iter().find(|p| p.pid == child as u32).unwrap().slot;
+    let child = Child::runs(|| drop(ready.post()));
+    ready.wait_until(patience()).unwrap();
+    let slot = segment.participants().unwrap().iter().find(|p| p.pid == child.0 as u32).unwrap().slot;
     let alive = !segment.participant.is_dead(slot);
     segment.participant.replace_locks_for_test(std::fs::File::open("/dev/null").unwrap());
     let still_alive = !segment.participant.is_dead(slot);
-    // SAFETY: our own child.
-    unsafe { libc::kill(child, libc::SIGKILL) };
-    // SAFETY: as above; no status is asked for.
-    unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+    drop(child);
     assert!(alive && still_alive);
 }
 
@@ -240,21 +261,10 @@ fn another_file_behind_our_descriptors_number_makes_nobody_dead() {
 fn the_repair_byte_is_held_until_the_outermost_repair_ends() {
     let segment = segment();
     let ready = segment.semaphore("ready", 0).unwrap();
-    // SAFETY: the child only uses this library and ends by a signal.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        ready.post().ok();
-        loop {
-            // SAFETY: no preconditions.
-            unsafe { libc::pause() };
-        }
-    }
-    ready.wait_until(std::time::Duration::from_secs(20).into()).unwrap();
-    let slot = segment.participants().unwrap().iter().find(|p| p.pid == child as u32).unwrap().slot;
-    // SAFETY: our own child.
-    unsafe { libc::kill(child, libc::SIGKILL) };
-    // SAFETY: as above; no status is asked for.
-    unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+    let child = Child::runs(|| drop(ready.post()));
+    ready.wait_until(patience()).unwrap();
+    let slot = segment.participants().unwrap().iter().find(|p| p.pid == child.0 as u32).unwrap().slot;
+    drop(child);
     let me = &segment.participant;
     let held = me.repair(slot, || (me.repair(slot, || ()).is_some(), me.is_being_repaired(slot)));
     assert_eq!(held, Some((true, true)));
@@ -265,29 +275,66 @@ fn the_repair_byte_is_held_until_the_outermost_repair_ends() {
 fn a_holder_that_closes_its_descriptors_is_not_robbed_and_a_killed_one_is() {
     let segment = segment();
     let (ready, mutex) = (segment.semaphore("ready", 0).unwrap(), segment.mutex("m").unwrap());
-    // SAFETY: the child only uses this library and ends by a signal.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
+    let child = Child::runs(|| {
         std::mem::forget(mutex.lock());
         for fd in 3..256 {
             // SAFETY: closing what is not open is an error and nothing more; the careless program is the point.
             unsafe { libc::close(fd) };
         }
-        ready.post().ok();
-        loop {
-            // SAFETY: no preconditions.
-            unsafe { libc::pause() };
-        }
-    }
-    ready.wait_until(std::time::Duration::from_secs(20).into()).unwrap();
+        drop(ready.post());
+    });
+    ready.wait_until(patience()).unwrap();
     let while_alive =
         mutex.lock_until(std::time::Duration::from_millis(60).into()).map(drop).map_err(crate::Error::from);
-    // SAFETY: our own child.
-    unsafe { libc::kill(child, libc::SIGKILL) };
-    // SAFETY: as above; no status is asked for.
-    unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+    drop(child);
     assert_eq!(while_alive.unwrap_err().kind(), ErrorKind::Timeout);
-    match mutex.lock_until(std::time::Duration::from_secs(20).into()) {
+    match mutex.lock_until(patience()) {
+        Err(LockError::OwnerDied(guard)) => guard.recover(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_dead_ones_seat_is_refused_while_it_cannot_be_swept() {
+    let segment = Segment::options().max_participants(3).anonymous(1 << 20).unwrap();
+    let (ready, mutex) = (segment.semaphore("ready", 0).unwrap(), segment.mutex("m").unwrap());
+    let taken = segment.semaphore("taken", 0).unwrap();
+    let dead = Child::runs(|| {
+        std::mem::forget(mutex.lock());
+        drop(ready.post());
+    });
+    ready.wait_until(patience()).unwrap();
+    let stuck = Child::runs(|| {
+        ready.value(); // Attaches, which needs the directory.
+        let _ = segment.participant.with_directory(|_| {
+            drop(ready.post());
+            loop {
+                // SAFETY: no preconditions.
+                unsafe { libc::pause() };
+            }
+        });
+    });
+    ready.wait_until(patience()).unwrap();
+    drop(dead);
+    let tell = || {
+        let code = match segment.participant.me() {
+            Ok(_) => taken.post().map_or(9, |()| 0),
+            Err(error) if error.kind() == ErrorKind::Busy => 7,
+            Err(_) => 8,
+        };
+        // SAFETY: ends the child at once, without the test harness's exit handlers.
+        unsafe { libc::_exit(code) }
+    };
+    let newcomer = Child::runs(tell);
+    let mut status = 0;
+    // SAFETY: our own child; `status` outlives the call.
+    unsafe { libc::waitpid(newcomer.0, &mut status, 0) };
+    std::mem::forget(newcomer);
+    assert_eq!((libc::WIFEXITED(status), libc::WEXITSTATUS(status)), (true, 7));
+    drop(stuck);
+    let _next = Child::runs(tell);
+    taken.wait_until(patience()).unwrap();
+    match mutex.lock_until(patience()) {
         Err(LockError::OwnerDied(guard)) => guard.recover(),
         other => panic!("{other:?}"),
     }
