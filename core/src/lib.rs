@@ -21,7 +21,7 @@ pub use deadline::Deadline;
 pub use error::{Error, ErrorKind, ErrorRow, Result};
 pub use name::NAME_MAX;
 pub use segment::{ObjectInfo, ObjectKind, ObjectState, ParticipantInfo, Segment, SegmentOptions, Snapshot, Stale};
-pub use sync::{Holder, LockError, Mutex, MutexGuard, Semaphore};
+pub use sync::{Guard, Holder, LockError, Mutex, MutexGuard, Semaphore};
 
 #[cfg(loom)]
 #[doc(hidden)]

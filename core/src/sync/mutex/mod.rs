@@ -12,6 +12,7 @@ use crate::participant::thread;
 use crate::segment::object::{Kind, Object, Resident, View};
 use crate::segment::{ObjectKind, ObjectState};
 use crate::wait::{Spin, World};
+use super::{Guard, Holder, LockError};
 use line::{INCONSISTENT, OWNER};
 use std::fmt;
 use std::marker::PhantomData;
@@ -80,63 +81,6 @@ pub struct Mutex {
     asked_ns: Arc<AtomicU64>,
 }
 
-/// Who holds a mutex.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Holder {
-    /// Its slot in the segment.
-    pub slot: u32,
-    /// Its pid, in its own pid namespace; `None` if the slot is free by now.
-    pub pid: Option<u32>,
-    /// The number of the thread in its process. Not a tid.
-    pub thread: u32,
-}
-
-/// Why `lock` gave no plain guard.
-///
-/// `?` turns it into an [`Error`] and drops the guard, which unlocks; the next locker is told again.
-pub enum LockError<'a> {
-    /// A holder died. The lock is held; [`MutexGuard::recover`] says that the state is whole again.
-    OwnerDied(MutexGuard<'a>),
-    /// The lock is not held.
-    Failed(Error),
-}
-
-impl fmt::Display for LockError<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            LockError::OwnerDied(guard) => write!(
-                f,
-                "lock {}: a holder died while it held it; repair what it guards and call recover()",
-                guard.mutex.address()
-            ),
-            LockError::Failed(error) => error.fmt(f),
-        }
-    }
-}
-
-impl fmt::Debug for LockError<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl std::error::Error for LockError<'_> {}
-
-impl From<LockError<'_>> for Error {
-    fn from(error: LockError<'_>) -> Error {
-        match error {
-            LockError::OwnerDied(_) => Error::new(ErrorKind::OwnerDied, error.to_string()),
-            LockError::Failed(error) => error,
-        }
-    }
-}
-
-impl From<Error> for LockError<'_> {
-    fn from(error: Error) -> Self {
-        LockError::Failed(error)
-    }
-}
-
 impl Mutex {
     pub(crate) fn attach(object: Object) -> Result<Mutex> {
         Ok(Mutex { resident: Resident::new(object)?, spin: Arc::default(), asked_ns: Arc::default() })
@@ -154,7 +98,7 @@ impl Mutex {
     }
 
     #[inline]
-    fn guard(&self, owner_died: bool) -> Result<MutexGuard<'_>, LockError<'_>> {
+    fn guard(&self, owner_died: bool) -> Result<MutexGuard<'_>, LockError<MutexGuard<'_>>> {
         thread::holds_one_more();
         let guard = MutexGuard { mutex: self, fork: self.object().fork_number(), _not_send: PhantomData };
         if owner_died { Err(LockError::OwnerDied(guard)) } else { Ok(guard) }
@@ -165,7 +109,7 @@ impl Mutex {
     /// # Errors
     /// [`LockError::OwnerDied`] with the guard; `Deadlock` if the calling thread holds it; `Removed`.
     #[inline]
-    pub fn lock(&self) -> Result<MutexGuard<'_>, LockError<'_>> {
+    pub fn lock(&self) -> Result<MutexGuard<'_>, LockError<MutexGuard<'_>>> {
         self.lock_until(Deadline::never())
     }
 
@@ -175,7 +119,7 @@ impl Mutex {
     /// # Errors
     /// [`LockError::OwnerDied`] with the guard.
     #[inline]
-    pub fn try_lock(&self) -> Result<Option<MutexGuard<'_>>, LockError<'_>> {
+    pub fn try_lock(&self) -> Result<Option<MutexGuard<'_>>, LockError<MutexGuard<'_>>> {
         let (line, _, mine) = self.line()?;
         match line.take(mine, 0) {
             Some(owner_died) => self.guard(owner_died).map(Some),
@@ -184,7 +128,7 @@ impl Mutex {
     }
 
     #[cold]
-    fn try_lock_held(&self, line: &MutexLine, mine: u32) -> Result<Option<MutexGuard<'_>>, LockError<'_>> {
+    fn try_lock_held(&self, line: &MutexLine, mine: u32) -> Result<Option<MutexGuard<'_>>, LockError<MutexGuard<'_>>> {
         let word = line.word();
         let owner = owner_slot(word);
         if owner == 0 || word & OWNER == mine {
@@ -210,7 +154,7 @@ impl Mutex {
     /// # Errors
     /// [`LockError::OwnerDied`] with the guard; `Timeout`; `Deadlock`; `Removed`; `Interrupted` if the deadline is interruptible.
     #[inline]
-    pub fn lock_until(&self, deadline: Deadline) -> Result<MutexGuard<'_>, LockError<'_>> {
+    pub fn lock_until(&self, deadline: Deadline) -> Result<MutexGuard<'_>, LockError<MutexGuard<'_>>> {
         let (line, me, mine) = self.line()?;
         if line.take_free(mine) { self.guard(false) } else { self.lock_taken(line, me, mine, deadline) }
     }
@@ -223,7 +167,7 @@ impl Mutex {
         me: u32,
         mine: u32,
         deadline: Deadline,
-    ) -> Result<MutexGuard<'_>, LockError<'_>> {
+    ) -> Result<MutexGuard<'_>, LockError<MutexGuard<'_>>> {
         match line.take(mine, 0) {
             Some(owner_died) => self.guard(owner_died),
             None => match line.lock_contended(self.object(), me, mine, deadline, Own::Relock, &self.spin) {
@@ -337,6 +281,12 @@ impl MutexGuard<'_> {
         if self.fork == self.mutex.object().fork_number() {
             let _ = self.mutex.recover();
         }
+    }
+}
+
+impl Guard for MutexGuard<'_> {
+    fn address(&self) -> String {
+        self.mutex.address()
     }
 }
 
