@@ -140,7 +140,7 @@ fn state(object: &ObjectInfo, participants: &[ParticipantInfo]) -> String {
     };
     let plural = |n: u64, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
     match &object.state {
-        ObjectState::Semaphore { value } => plural((*value).into(), "permit", "permits"),
+        ObjectState::Semaphore { value, .. } => plural((*value).into(), "permit", "permits"),
         ObjectState::Mutex { holder, owner_died } => {
             let held = match holder {
                 Some((slot, thread)) => format!("held by {}, thread {thread}", who(*slot)),
@@ -261,7 +261,7 @@ fn state_json(state: &ObjectState, participants: &[ParticipantInfo]) -> Value {
         json!({ "slot": slot, "pid": p.map(|p| p.pid), "name": p.map(|p| p.name.clone()) })
     };
     match state {
-        ObjectState::Semaphore { value } => json!({ "value": value }),
+        ObjectState::Semaphore { value, .. } => json!({ "value": value }),
         ObjectState::Mutex { holder, owner_died } => {
             let holder = holder.map(|(slot, thread)| {
                 let mut holder = who(slot);

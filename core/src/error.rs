@@ -53,14 +53,16 @@ table! {
     Interrupted = libc::EINTR, "EINTR", "InterruptedError", "a signal interrupted the wait";
     /// The previous holder died while it held the lock. The lock is held by the caller now.
     OwnerDied = libc::EOWNERDEAD, "EOWNERDEAD", "OwnerDied", "the previous holder died while it held the lock";
+    /// A process that takes part in the barrier died, or somebody reset it.
+    Broken = 1004, "TVN_EBROKEN", "Broken", "a process that takes part in the barrier died, or it was reset";
     /// The only process that could have ended this wait is dead.
     PeerDead = libc::ECONNRESET, "ECONNRESET", "PeerDead", "the process at the other end is dead";
     /// The object was removed while it was in use.
     Removed = libc::EIDRM, "EIDRM", "Removed", "the object was removed";
     /// The handle or guard was made before `fork` and belongs to the parent.
     Forked = 1000, "TVN_EFORKED", "Forked", "this belongs to the parent process; take it anew after fork";
-    /// The calling thread holds the lock already.
-    Deadlock = libc::EDEADLK, "EDEADLK", "Deadlock", "the calling thread holds this lock already";
+    /// Waiting would never end: the calling thread holds the lock already, or threads wait for each other in a circle.
+    Deadlock = libc::EDEADLK, "EDEADLK", "Deadlock", "waiting for this would never end";
     /// The calling thread does not hold what it tried to give back.
     NotOwner = libc::EPERM, "EPERM", "NotOwner", "the calling thread does not hold this";
     /// A live process has what can be had only once.

@@ -3,7 +3,16 @@
 use crate::segment::object::Kind;
 use crate::{channel, sync};
 
-static ALL: [&Kind; 4] = [&sync::semaphore::KIND, &sync::mutex::KIND, &channel::ring::KIND, &channel::mailbox::KIND];
+static ALL: [&Kind; 8] = [
+    &sync::semaphore::KIND,
+    &sync::mutex::KIND,
+    &sync::monitor::KIND,
+    &sync::rwlock::KIND,
+    &sync::barrier::KIND,
+    &sync::event::KIND,
+    &channel::ring::KIND,
+    &channel::mailbox::KIND,
+];
 
 /// The kind with this number; `None` for a number that no kind has.
 pub fn of(number: u32) -> Option<&'static Kind> {

@@ -14,14 +14,22 @@ mod segment;
 mod sync;
 mod sys;
 mod wait;
+mod wait_set;
 
 pub use channel::mailbox::{Loan, Mailbox, RawLoan, Received};
 pub use channel::ring::{Consumer, Producer, ReadGrant, Ring, WriteGrant};
 pub use deadline::Deadline;
 pub use error::{Error, ErrorKind, ErrorRow, Result};
 pub use name::NAME_MAX;
-pub use segment::{ObjectInfo, ObjectKind, ObjectState, ParticipantInfo, Segment, SegmentOptions, Snapshot, Stale};
-pub use sync::{Guard, Holder, LockError, Mutex, MutexGuard, Semaphore};
+pub use segment::{
+    Deadlock, ObjectInfo, ObjectKind, ObjectState, ParticipantInfo, Segment, SegmentOptions, Snapshot, Stale, Wait,
+    WaitMode, WatchEvent, Watcher,
+};
+pub use sync::{
+    After, Barrier, Condition, Event, Guard, Holder, LockError, Monitor, Mutex, MutexGuard, RwLock, RwPolicy,
+    RwReadGuard, RwWriteGuard, Semaphore, SemaphoreOptions,
+};
+pub use wait_set::{Interest, Ready, Token, WaitSet, Waitable};
 
 #[cfg(loom)]
 #[doc(hidden)]

@@ -298,7 +298,7 @@ fn object(info: &ObjectInfo) -> tvn_object_info_t {
         consumer: 0,
     };
     match info.state {
-        ObjectState::Semaphore { value } => {
+        ObjectState::Semaphore { value, .. } => {
             (out.capacity, out.length) = (crate::semaphore::TVN_SEMAPHORE_MAX.into(), value.into());
         }
         ObjectState::Mutex { holder, owner_died } => {

@@ -47,6 +47,8 @@ const TICK_NS: u64 = 50_000_000;
 /// This process in one segment.
 pub struct Participant {
     pub region: Region,
+    /// Tells the participants of this process apart, also those that are gone.
+    number: u32,
     /// A description without locks: to open the file anew, to lend, to commit memory. Used after `is_our_file` only.
     file: ManuallyDrop<File>,
     file_id: (u64, u64),
@@ -81,8 +83,10 @@ impl Participant {
             .metadata()
             .map_err(|e| Error::os(e.raw_os_error().unwrap_or(libc::EIO), "look at the segment's file"))?;
         let handles = (0..region.geometry.max_objects).map(|_| AtomicU32::new(0)).collect();
+        static NEXT: AtomicU32 = AtomicU32::new(1);
         let participant = Participant {
             region,
+            number: NEXT.fetch_add(1, Relaxed), // Relaxed: a number, nothing hangs on it.
             file: ManuallyDrop::new(file),
             file_id: (meta.dev(), meta.ino()),
             identity: AtomicU64::new(0),
@@ -98,6 +102,11 @@ impl Participant {
         participant.take_seat(locks)?;
         participant.sweep_all(BRIEFLY_NS);
         Ok(participant)
+    }
+
+    /// Its number among the participants this process has, or has had.
+    pub fn number(&self) -> u32 {
+        self.number
     }
 
     /// Device and inode of the file.

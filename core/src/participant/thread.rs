@@ -3,12 +3,19 @@
 //! # When a thread ends
 //!
 //! One that ends while it holds locks leaves them as a dead process would: the next locker gets OwnerDied.
+//! What it read-locked is unlocked; leased permits it held go back.
 //! A thread that ends by a raw `exit` system call is not noticed.
+//!
+//! # Reads
+//!
+//! Which locks a thread has locked for reading stands nowhere in the segment, where only their number is counted for
+//! the whole process: the thread itself remembers.
 
-use super::registry;
-use crate::ObjectKind;
-use crate::sync::mutex;
-use std::cell::Cell;
+use super::{fork, registry};
+use crate::kinds;
+use crate::segment::object::ObjectKey;
+use crate::sync::rwlock;
+use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 const NONE: u32 = u32::MAX;
@@ -16,7 +23,7 @@ const NONE: u32 = u32::MAX;
 thread_local! {
     static NUMBER: Cell<u32> = const { Cell::new(NONE) };
     static HELD: Cell<u32> = const { Cell::new(0) };
-    static AT_END: AtEnd = const { AtEnd };
+    static AT_END: AtEnd = const { AtEnd { reads: RefCell::new(Reads { fork: 0, held: Vec::new() }) } };
 }
 
 /// Taken numbers, one bit each.
@@ -64,7 +71,70 @@ pub fn holds_one_less() {
     HELD.set(HELD.get().saturating_sub(1));
 }
 
-struct AtEnd;
+/// A lock that the calling thread has read-locked `count` times.
+#[derive(Clone, Copy)]
+pub struct Read {
+    /// Which one.
+    pub lock: ObjectKey,
+    /// How often.
+    pub count: u32,
+}
+
+struct Reads {
+    /// The fork number under which `held` was filled; under another one it is the parent's.
+    fork: u32,
+    held: Vec<Read>,
+}
+
+struct AtEnd {
+    reads: RefCell<Reads>,
+}
+
+fn with_reads<R>(f: impl FnOnce(&mut Vec<Read>) -> R) -> Option<R> {
+    AT_END
+        .try_with(|end| {
+            let mut reads = end.reads.try_borrow_mut().ok()?;
+            if reads.fork != fork::number() {
+                reads.fork = fork::number();
+                reads.held.clear();
+            }
+            Some(f(&mut reads.held))
+        })
+        .ok()
+        .flatten()
+}
+
+/// How often the calling thread has `lock` read-locked.
+pub fn reads_of(lock: ObjectKey) -> u32 {
+    with_reads(|held| held.iter().find(|read| read.lock == lock).map_or(0, |read| read.count)).unwrap_or(0)
+}
+
+/// The calling thread has read-locked `lock` once more.
+pub fn reads_one_more(lock: ObjectKey) {
+    number(); // So that the thread's end is noticed.
+    with_reads(|held| match held.iter_mut().find(|read| read.lock == lock) {
+        Some(read) => read.count += 1,
+        None => held.push(Read { lock, count: 1 }),
+    });
+}
+
+/// The calling thread has read-unlocked `lock` once. False: it had not locked it.
+pub fn reads_one_less(lock: ObjectKey) -> bool {
+    with_reads(|held| {
+        let Some(i) = held.iter().position(|read| read.lock == lock) else { return false };
+        held[i].count -= 1;
+        if held[i].count == 0 {
+            held.swap_remove(i);
+        }
+        true
+    })
+    .unwrap_or(false)
+}
+
+/// Everything that the calling thread has read-locked in the segment of participant `participant`.
+pub fn each_read(participant: u32, mut f: impl FnMut(Read)) {
+    with_reads(|held| held.iter().filter(|read| read.lock.participant == participant).for_each(|read| f(*read)));
+}
 
 impl Drop for AtEnd {
     fn drop(&mut self) {
@@ -72,10 +142,12 @@ impl Drop for AtEnd {
         if number == NONE {
             return;
         }
-        if HELD.replace(0) > 0 {
+        let reads = self.reads.get_mut();
+        let reads = if reads.fork == fork::number() { std::mem::take(&mut reads.held) } else { Vec::new() };
+        if HELD.replace(0) > 0 || !reads.is_empty() {
             NUMBER.set(number); // The directory's mutex is taken below in this thread's name.
             for participant in registry::all() {
-                participant.thread_ended(number);
+                participant.thread_ended(number, &reads);
             }
             NUMBER.set(NONE);
         }
@@ -86,18 +158,25 @@ impl Drop for AtEnd {
 }
 
 impl super::Participant {
-    /// Leaves every mutex that thread `number` of this process holds as its death would.
-    fn thread_ended(&self, number: u32) {
+    /// Leaves everything that thread `number` of this process holds as its death would.
+    fn thread_ended(&self, number: u32, reads: &[Read]) {
         let Some(me) = self.me_if_joined() else { return };
         let deadline = crate::Deadline::after(std::time::Duration::from_secs(10));
         let _ = self.with_directory_as(me, deadline, |directory| {
             directory.each_used(|entry| {
                 if let Some((header, view)) = directory.object(entry)
-                    && header.kind() == ObjectKind::Mutex as u32
+                    && let Some(kind) = kinds::of(header.kind())
                 {
-                    mutex::leave(view, me, number);
+                    (kind.leave)(view, me, number);
                 }
             });
+            for Read { lock, count } in reads.iter().filter(|read| read.lock.participant == self.number()) {
+                let entry = directory.entry(lock.index as usize);
+                let entry = entry.filter(|entry| entry.is_used() && entry.generation() == lock.generation);
+                if let Some((_, view)) = entry.and_then(|entry| directory.object(entry)) {
+                    rwlock::leave_reads(view, me, *count);
+                }
+            }
         });
     }
 }

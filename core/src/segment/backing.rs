@@ -18,6 +18,12 @@ fn failed(tried: impl std::fmt::Display) -> impl FnOnce(std::io::Error) -> Error
     move |e| Error::os(e.raw_os_error().unwrap_or(libc::EIO), tried)
 }
 
+/// The geometry of a new segment.
+fn wished(options: &SegmentOptions, size: usize) -> Result<Geometry> {
+    let geometry = Geometry::wished(size, options.max_participants, options.max_objects)?;
+    Ok(geometry.detecting(options.detect_deadlocks))
+}
+
 /// Fills a fresh file and joins it, before anybody else can see it. The caller holds the registry's lock.
 fn found(file: File, geometry: Geometry) -> Result<Arc<Participant>> {
     memory::commit(file.as_fd(), 0, geometry.arena() as u64)?;
@@ -31,7 +37,7 @@ fn found(file: File, geometry: Geometry) -> Result<Arc<Participant>> {
 
 /// Makes a segment and gives it its name.
 pub fn create(options: &SegmentOptions, name: &str, size: usize) -> Result<Arc<Participant>> {
-    let geometry = Geometry::wished(size, options.max_participants, options.max_objects)?;
+    let geometry = wished(options, size)?;
     fork::install();
     registry::LOCK.with(|| create_locked(options, name, geometry))
 }
@@ -53,7 +59,7 @@ fn create_locked(options: &SegmentOptions, name: &str, geometry: Geometry) -> Re
 
 /// Makes a segment without a name.
 pub fn anonymous(options: &SegmentOptions, size: usize) -> Result<Arc<Participant>> {
-    let geometry = Geometry::wished(size, options.max_participants, options.max_objects)?;
+    let geometry = wished(options, size)?;
     fork::install();
     registry::LOCK.with(|| found(memory::sealed(geometry.total_size as u64)?, geometry))
 }
@@ -82,8 +88,7 @@ pub fn from_fd(options: &SegmentOptions, fd: BorrowedFd<'_>) -> Result<Arc<Parti
 
 /// Joins the segment `name`, or makes it where `geometry` says how.
 pub fn open(options: &SegmentOptions, name: &str, size: Option<usize>) -> Result<Arc<Participant>> {
-    let geometry =
-        size.map(|size| Geometry::wished(size, options.max_participants, options.max_objects)).transpose()?;
+    let geometry = size.map(|size| wished(options, size)).transpose()?;
     fork::install();
     let patience = Deadline::after(Duration::from_secs(2));
     // Each round begins anew because somebody created or removed the name in between; that cannot go on for ever.

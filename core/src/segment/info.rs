@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub participants: Vec<ParticipantInfo>,
     /// What is in it.
     pub objects: Vec<ObjectInfo>,
+    /// Who sleeps, and on what.
+    pub waits: Vec<super::Wait>,
 }
 
 /// A process that takes part in a segment.
@@ -51,6 +53,14 @@ pub enum ObjectKind {
     Semaphore = 1,
     /// [`Mutex`](crate::Mutex)
     Mutex = 2,
+    /// [`Monitor`](crate::Monitor)
+    Monitor = 3,
+    /// [`RwLock`](crate::RwLock)
+    RwLock = 4,
+    /// [`Barrier`](crate::Barrier)
+    Barrier = 5,
+    /// [`Event`](crate::Event)
+    Event = 6,
     /// [`Ring`](crate::Ring)
     Ring = 7,
     /// [`Mailbox`](crate::Mailbox)
@@ -58,11 +68,15 @@ pub enum ObjectKind {
 }
 
 impl ObjectKind {
-    /// `semaphore`, `mutex`, `ring`, `mailbox`
+    /// `semaphore`, `mutex`, `monitor`, `rwlock`, `barrier`, `event`, `ring`, `mailbox`
     pub fn name(self) -> &'static str {
         match self {
             Self::Semaphore => "semaphore",
             Self::Mutex => "mutex",
+            Self::Monitor => "monitor",
+            Self::RwLock => "rwlock",
+            Self::Barrier => "barrier",
+            Self::Event => "event",
             Self::Ring => "ring",
             Self::Mailbox => "mailbox",
         }
@@ -90,6 +104,11 @@ pub enum ObjectState {
     Semaphore {
         /// Permits left.
         value: u32,
+        /// The most permits it holds.
+        max: u32,
+        /// Who has a permit of a leased semaphore: a participant's slot, and the number of a thread in that
+        /// process, once for each permit. Empty if permits have no holders.
+        leases: Vec<(u32, u32)>,
     },
     /// A mutex.
     Mutex {
@@ -97,6 +116,40 @@ pub enum ObjectState {
         holder: Option<(u32, u32)>,
         /// A holder died and nobody has called `recover` since.
         owner_died: bool,
+    },
+    /// A monitor.
+    Monitor {
+        /// Who is inside: a participant's slot, and the number of a thread in that process.
+        holder: Option<(u32, u32)>,
+        /// A holder died and nobody has called `recover` since.
+        owner_died: bool,
+        /// The names of its conditions.
+        conditions: Vec<String>,
+    },
+    /// A readers-writer lock.
+    RwLock {
+        /// Who goes first.
+        policy: crate::RwPolicy,
+        /// Who writes, or waits for the readers to leave: a participant's slot, and the number of a thread.
+        writer: Option<(u32, u32)>,
+        /// Who reads: participants' slots, each with the number of its reads.
+        readers: Vec<(u32, u32)>,
+        /// A writer died and nobody has called `recover` since.
+        owner_died: bool,
+    },
+    /// A barrier.
+    Barrier {
+        /// How many it waits for.
+        parties: u32,
+        /// How many have arrived.
+        arrived: u32,
+        /// A participant died; nobody has called `reset` since.
+        broken: bool,
+    },
+    /// Event flags.
+    Event {
+        /// The flags that are set.
+        flags: u32,
     },
     /// A mailbox.
     Mailbox {
@@ -132,6 +185,10 @@ impl ObjectState {
         match self {
             Self::Semaphore { .. } => Some(ObjectKind::Semaphore),
             Self::Mutex { .. } => Some(ObjectKind::Mutex),
+            Self::Monitor { .. } => Some(ObjectKind::Monitor),
+            Self::RwLock { .. } => Some(ObjectKind::RwLock),
+            Self::Barrier { .. } => Some(ObjectKind::Barrier),
+            Self::Event { .. } => Some(ObjectKind::Event),
             Self::Mailbox { .. } => Some(ObjectKind::Mailbox),
             Self::Ring { .. } => Some(ObjectKind::Ring),
             Self::Unreadable(_) => None,
@@ -174,5 +231,6 @@ pub fn snapshot(region: &Region, fd: BorrowedFd<'_>, me: Option<u32>, name: Opti
         created: geometry.created_ns as f64 / 1e9,
         participants: participant::list(region, fd, me),
         objects,
+        waits: super::waits::list(region),
     }
 }

@@ -5,6 +5,7 @@
 //! | 0                     | [`Header`]: constants, then the directory's mutex                  |
 //! | 4096                  | the table of participants, 128 bytes each                         |
 //! | behind it             | the directory, 128 bytes for each object there may be             |
+//! | behind it             | the board: who sleeps on what, 64 bytes each                      |
 //! | behind it, 4096-aligned | the arena: objects, each behind its [`ObjectHeader`](super::object::ObjectHeader) |
 //!
 //! Everything is counted in bytes from the segment's first one; there is no pointer in it. The constants are
@@ -19,11 +20,14 @@ use crate::sys::process;
 pub const MAGIC: u64 = u64::from_le_bytes(*b"triveni\0");
 pub const ENDIAN: u32 = 0x0102_0304;
 /// Raised when segments of the last version cannot be used any more.
-pub const MAJOR: u32 = 1;
+pub const MAJOR: u32 = 2;
 
 pub const HEADER: usize = 4096;
 pub const PARTICIPANT: usize = 128;
 pub const ENTRY: usize = 128;
+pub const NOTE: usize = 64;
+/// Notes on the board for each participant there may be.
+pub const NOTES_EACH: usize = 4;
 /// Distance between objects: twice a cache line, as processors fetch lines in pairs.
 pub const ALIGN: usize = 128;
 
@@ -47,7 +51,10 @@ pub struct Header {
     pub created_ns: AtomicU64,
     pub max_participants: AtomicU32,
     pub max_objects: AtomicU32,
-    _rest: [AtomicU64; 21],
+    /// Bit 0: a locker about to close a circle gets an error.
+    pub flags: AtomicU32,
+    _zero: AtomicU32,
+    _rest: [AtomicU64; 20],
     /// Guards the directory: creation, removal, attaching and detaching.
     pub directory: MutexLine,
 }
@@ -64,6 +71,8 @@ pub struct Geometry {
     pub total_size: usize,
     pub max_participants: usize,
     pub max_objects: usize,
+    /// A locker about to close a circle gets an error.
+    pub detect_deadlocks: bool,
     pub uid: u32,
     pub created_ns: u64,
 }
@@ -74,9 +83,24 @@ impl Geometry {
         HEADER + self.max_participants * PARTICIPANT
     }
 
+    /// Where the board begins.
+    pub fn board(&self) -> usize {
+        self.directory() + self.max_objects * ENTRY
+    }
+
+    /// How many notes the board has.
+    pub fn notes(&self) -> usize {
+        self.max_participants * NOTES_EACH
+    }
+
     /// Where the arena begins.
     pub fn arena(&self) -> usize {
-        (self.directory() + self.max_objects * ENTRY).next_multiple_of(4096)
+        (self.board() + self.notes() * NOTE).next_multiple_of(4096)
+    }
+
+    /// The same with another choice of [`Geometry::detect_deadlocks`].
+    pub fn detecting(self, detect_deadlocks: bool) -> Geometry {
+        Geometry { detect_deadlocks, ..self }
     }
 
     /// Checks the wishes of a creator.
@@ -92,7 +116,8 @@ impl Geometry {
         let created_ns = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .map_or(0, |d| u64::try_from(d.as_nanos()).unwrap_or(0));
-        let mut geometry = Geometry { total_size: 0, max_participants, max_objects, uid, created_ns };
+        let mut geometry =
+            Geometry { total_size: 0, max_participants, max_objects, detect_deadlocks: false, uid, created_ns };
         let least = geometry.arena() + 4096;
         if size < least || size > 1 << 46 {
             return invalid(format!(
@@ -126,6 +151,7 @@ impl Geometry {
         put(72, &self.created_ns.to_le_bytes());
         put(80, &(self.max_participants as u32).to_le_bytes());
         put(84, &(self.max_objects as u32).to_le_bytes());
+        put(88, &u32::from(self.detect_deadlocks).to_le_bytes());
         page
     }
 
@@ -166,6 +192,7 @@ impl Geometry {
             total_size: usize::try_from(size).unwrap_or(0),
             max_participants,
             max_objects,
+            detect_deadlocks: u32_at(88) & 1 != 0,
             uid: u32_at(64),
             created_ns: u64_at(72),
         };
@@ -187,7 +214,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let wished = Geometry::wished(1 << 20, 64, 256).unwrap();
+        let wished = Geometry::wished(1 << 20, 64, 256).unwrap().detecting(true);
         assert_eq!(Geometry::read(&wished.header(), 1 << 20, "t").unwrap(), wished);
     }
 
@@ -196,7 +223,7 @@ mod tests {
         for (at, byte, kind, says) in [
             (0, 0xFFu8, ErrorKind::Corrupt, "no segment"),
             (8, 0xFF, ErrorKind::Incompatible, "byte order"),
-            (12, 9, ErrorKind::Incompatible, "layout 9, this library speaks 1"),
+            (12, 9, ErrorKind::Incompatible, "layout 9, this library speaks 2"),
             (16, 1, ErrorKind::Incompatible, "features 0x1"),
             (80, 0, ErrorKind::Corrupt, "0 participants"),
             (30, 1, ErrorKind::Corrupt, "truncated"),

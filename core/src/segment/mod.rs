@@ -6,15 +6,19 @@ mod info;
 pub mod layout;
 pub mod object;
 pub mod region;
+pub mod waits;
+mod watch;
 
 pub use info::{ObjectInfo, ObjectKind, ObjectState, ParticipantInfo, Snapshot};
+pub use waits::{Deadlock, Wait, WaitMode};
+pub use watch::{WatchEvent, Watcher};
 
 use crate::channel::{mailbox, ring};
 use crate::error::{Error, ErrorKind, Result};
 use crate::participant::Participant;
-use crate::sync::{mutex, semaphore};
+use crate::sync::{Holder, RwPolicy, SemaphoreOptions, barrier, event, monitor, mutex, rwlock, semaphore};
 use crate::sys::memory;
-use crate::{Mailbox, Mutex, Ring, Semaphore, name};
+use crate::{Barrier, Event, Mailbox, Monitor, Mutex, Ring, RwLock, Semaphore, name};
 use directory::{Plan, Want};
 use object::Object;
 use std::fmt;
@@ -51,11 +55,18 @@ pub struct SegmentOptions {
     stale: Stale,
     max_participants: usize,
     max_objects: usize,
+    detect_deadlocks: bool,
 }
 
 impl Default for SegmentOptions {
     fn default() -> SegmentOptions {
-        SegmentOptions { mode: 0o600, stale: Stale::Recover, max_participants: 64, max_objects: 256 }
+        SegmentOptions {
+            mode: 0o600,
+            stale: Stale::Recover,
+            max_participants: 64,
+            max_objects: 256,
+            detect_deadlocks: false,
+        }
     }
 }
 
@@ -82,6 +93,14 @@ impl SegmentOptions {
     /// How many objects a new segment can hold; 256 unless set, at most 65536.
     pub fn max_objects(mut self, n: usize) -> Self {
         self.max_objects = n;
+        self
+    }
+
+    /// In a new segment: a thread that is about to close a circle of threads which wait for each other's mutexes,
+    /// monitors, readers-writer locks or leased permits gets [`ErrorKind::Deadlock`] with the circle in the message,
+    /// instead of waiting. Off unless set; [`Segment::deadlocks`] names circles in any case.
+    pub fn detect_deadlocks(mut self, on: bool) -> Self {
+        self.detect_deadlocks = on;
         self
     }
 
@@ -253,6 +272,11 @@ impl Segment {
         self.name.as_deref()
     }
 
+    /// Do lockers get [`ErrorKind::Deadlock`] instead of waiting in a circle? See [`SegmentOptions::detect_deadlocks`].
+    pub fn detects_deadlocks(&self) -> bool {
+        self.participant.region.geometry.detect_deadlocks
+    }
+
     /// Its size in bytes.
     pub fn size(&self) -> usize {
         self.participant.region.geometry.total_size
@@ -307,6 +331,44 @@ impl Segment {
         Ok(self.snapshot()?.participants)
     }
 
+    /// Everybody who sleeps for an object of this segment, with who is in the way. Takes no lock: a moment's truth.
+    /// Who only spins, for up to 50 µs before sleeping, is not to be seen; nor are more than four sleepers for each
+    /// place in the table of participants.
+    ///
+    /// # Errors
+    /// As [`Segment::snapshot`].
+    pub fn waits(&self) -> Result<Vec<Wait>> {
+        Ok(self.snapshot()?.waits)
+    }
+
+    /// Every circle of threads that wait for each other at this moment, among mutexes, monitors, readers-writer
+    /// locks and leased semaphores of this segment. What is reported stood as a whole at one moment.
+    ///
+    /// # Errors
+    /// As [`Segment::snapshot`].
+    pub fn deadlocks(&self) -> Result<Vec<Deadlock>> {
+        self.participant.me()?;
+        todo!()
+    }
+
+    /// Starts a thread that notices deaths at once and puts right what the dead left, until the [`Watcher`] is
+    /// dropped. Nobody needs it: without it, who waits for a dead process finds out by himself within 64 ms. One
+    /// watcher serves everybody in the segment. A forked child has none.
+    ///
+    /// # Errors
+    /// What the system reports where there are no descriptors or threads left.
+    pub fn watch(&self) -> Result<Watcher> {
+        self.watch_with(|_| {})
+    }
+
+    /// As [`Segment::watch`], and tells `tell`, on the watcher's thread, who joins, leaves and dies.
+    ///
+    /// # Errors
+    /// As [`Segment::watch`].
+    pub fn watch_with(&self, tell: impl FnMut(WatchEvent) + Send + 'static) -> Result<Watcher> {
+        Watcher::start(self.clone(), Box::new(tell))
+    }
+
     /// Removes an object's name. Who waits on it gets [`ErrorKind::Removed`]; its memory is used again once
     /// the last process has let go of it.
     ///
@@ -345,36 +407,58 @@ impl Segment {
         Object::attached(self.participant.clone(), self.name.clone(), name, found.map_err(|e| self.blame(e))?)
     }
 
-    /// Finds or creates a semaphore; a new one holds `initial` permits.
+    /// Finds or creates a counting semaphore; a new one holds `initial` permits.
     ///
     /// # Errors
-    /// `Invalid` for a bad name or more than [`Semaphore::MAX`] permits; `Incompatible` if the name is another
-    /// kind of object's; `NoSpace` if the segment or its directory is full.
+    /// As [`Segment::semaphore_with`].
     pub fn semaphore(&self, name: &str, initial: u32) -> Result<Semaphore> {
-        self.new_semaphore(name, initial, Want::Either)
+        self.semaphore_with(name, SemaphoreOptions::counting(initial))
     }
 
-    /// Creates a semaphore.
+    /// Creates a counting semaphore.
     ///
     /// # Errors
     /// As [`Segment::semaphore`]; `Exists`.
     pub fn create_semaphore(&self, name: &str, initial: u32) -> Result<Semaphore> {
-        self.new_semaphore(name, initial, Want::Create)
+        self.create_semaphore_with(name, SemaphoreOptions::counting(initial))
     }
 
-    fn new_semaphore(&self, name: &str, initial: u32, want: Want) -> Result<Semaphore> {
-        if initial > Semaphore::MAX {
-            return Err(Error::new(
-                ErrorKind::Invalid,
-                format!("semaphore {name:?}: {initial} permits are more than {}", Semaphore::MAX),
+    /// Finds or creates a semaphore: counting, binary or leased. One that is there may hold any number of permits.
+    ///
+    /// # Errors
+    /// `Invalid` for a bad name, or more permits than its maximum; `Incompatible` if there is one with another
+    /// maximum, leased where you ask for one that is not or the reverse, or another kind of object; `NoSpace` if
+    /// the segment or its directory is full.
+    pub fn semaphore_with(&self, name: &str, options: SemaphoreOptions) -> Result<Semaphore> {
+        let semaphore = self.new_semaphore(name, options, Want::Either)?;
+        let kind = |leased| if leased { "leased" } else { "not leased" };
+        if (semaphore.max(), semaphore.is_leased()) != (options.max, options.leased) {
+            return Err(other_geometry(
+                "semaphore",
+                name,
+                format_args!("at most {} permits, {}", semaphore.max(), kind(semaphore.is_leased())),
+                format_args!("{}, {}", options.max, kind(options.leased)),
             ));
         }
-        let initialise = |view: object::View<'_>| Semaphore::initialise(view, initial);
-        let plan = Plan { geometry: [0; 5], size: semaphore::SIZE, initialise: &initialise };
+        Ok(semaphore)
+    }
+
+    /// Creates a semaphore: counting, binary or leased.
+    ///
+    /// # Errors
+    /// As [`Segment::semaphore_with`]; `Exists`.
+    pub fn create_semaphore_with(&self, name: &str, options: SemaphoreOptions) -> Result<Semaphore> {
+        self.new_semaphore(name, options, Want::Create)
+    }
+
+    fn new_semaphore(&self, name: &str, options: SemaphoreOptions, want: Want) -> Result<Semaphore> {
+        let (geometry, size) = semaphore::geometry(name, options)?;
+        let initialise = |view: object::View<'_>| Semaphore::initialise(view, options);
+        let plan = Plan { geometry, size, initialise: &initialise };
         Semaphore::attach(self.object(ObjectKind::Semaphore, name, want, Some(plan))?)
     }
 
-    /// Opens a semaphore.
+    /// Opens a semaphore of whatever kind.
     ///
     /// # Errors
     /// `NotFound`; `Incompatible`.
@@ -409,6 +493,146 @@ impl Segment {
     /// `NotFound`; `Incompatible`.
     pub fn open_mutex(&self, name: &str) -> Result<Mutex> {
         Mutex::attach(self.object(ObjectKind::Mutex, name, Want::Open, None)?)
+    }
+
+    /// Finds or creates a monitor.
+    ///
+    /// # Errors
+    /// `Invalid` for a bad name; `Incompatible` if the name is another kind of object's; `NoSpace`.
+    pub fn monitor(&self, name: &str) -> Result<Monitor> {
+        self.new_monitor(name, Want::Either)
+    }
+
+    /// Creates a monitor.
+    ///
+    /// # Errors
+    /// As [`Segment::monitor`]; `Exists`.
+    pub fn create_monitor(&self, name: &str) -> Result<Monitor> {
+        self.new_monitor(name, Want::Create)
+    }
+
+    fn new_monitor(&self, name: &str, want: Want) -> Result<Monitor> {
+        let plan = Plan { geometry: [0; 5], size: monitor::SIZE, initialise: &|_| {} };
+        Monitor::attach(self.object(ObjectKind::Monitor, name, want, Some(plan))?)
+    }
+
+    /// Opens a monitor.
+    ///
+    /// # Errors
+    /// `NotFound`; `Incompatible`.
+    pub fn open_monitor(&self, name: &str) -> Result<Monitor> {
+        Monitor::attach(self.object(ObjectKind::Monitor, name, Want::Open, None)?)
+    }
+
+    /// Finds or creates a readers-writer lock.
+    ///
+    /// # Errors
+    /// `Invalid` for a bad name; `Incompatible` if there is one of another policy, or another kind of object;
+    /// `NoSpace`.
+    pub fn rwlock(&self, name: &str, policy: RwPolicy) -> Result<RwLock> {
+        let lock = self.new_rwlock(name, policy, Want::Either)?;
+        if lock.policy() != policy {
+            let (there, wished) = (lock.policy().name(), policy.name());
+            return Err(other_geometry("rwlock", name, format_args!("{there}"), format_args!("{wished}")));
+        }
+        Ok(lock)
+    }
+
+    /// Creates a readers-writer lock.
+    ///
+    /// # Errors
+    /// As [`Segment::rwlock`]; `Exists`.
+    pub fn create_rwlock(&self, name: &str, policy: RwPolicy) -> Result<RwLock> {
+        self.new_rwlock(name, policy, Want::Create)
+    }
+
+    fn new_rwlock(&self, name: &str, policy: RwPolicy, want: Want) -> Result<RwLock> {
+        let (geometry, size) = rwlock::geometry(policy, self.participant.region.geometry.max_participants);
+        let plan = Plan { geometry, size, initialise: &|_| {} };
+        RwLock::attach(self.object(ObjectKind::RwLock, name, want, Some(plan))?)
+    }
+
+    /// Opens a readers-writer lock of whatever policy.
+    ///
+    /// # Errors
+    /// `NotFound`; `Incompatible`.
+    pub fn open_rwlock(&self, name: &str) -> Result<RwLock> {
+        RwLock::attach(self.object(ObjectKind::RwLock, name, Want::Open, None)?)
+    }
+
+    /// Finds or creates a barrier for `parties` threads.
+    ///
+    /// # Errors
+    /// `Invalid` for a bad name, for 0 and for more than [`Barrier::MAX_PARTIES`]; `Incompatible` if there is one
+    /// for another number, or another kind of object; `NoSpace`.
+    pub fn barrier(&self, name: &str, parties: u32) -> Result<Barrier> {
+        let barrier = self.new_barrier(name, parties, Want::Either)?;
+        if barrier.parties() != parties {
+            let there = barrier.parties();
+            return Err(other_geometry("barrier", name, format_args!("{there} parties"), format_args!("{parties}")));
+        }
+        Ok(barrier)
+    }
+
+    /// Creates a barrier.
+    ///
+    /// # Errors
+    /// As [`Segment::barrier`]; `Exists`.
+    pub fn create_barrier(&self, name: &str, parties: u32) -> Result<Barrier> {
+        self.new_barrier(name, parties, Want::Create)
+    }
+
+    fn new_barrier(&self, name: &str, parties: u32, want: Want) -> Result<Barrier> {
+        if !(1..=Barrier::MAX_PARTIES).contains(&parties) {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!(
+                    "barrier {name:?} for {parties} parties: a barrier waits for 1 to {}; say how many threads meet there",
+                    Barrier::MAX_PARTIES
+                ),
+            ));
+        }
+        let initialise = |view: object::View<'_>| Barrier::initialise(view, parties);
+        let plan = Plan { geometry: [u64::from(parties), 0, 0, 0, 0], size: barrier::SIZE, initialise: &initialise };
+        Barrier::attach(self.object(ObjectKind::Barrier, name, want, Some(plan))?)
+    }
+
+    /// Opens a barrier for whatever number of parties.
+    ///
+    /// # Errors
+    /// `NotFound`; `Incompatible`.
+    pub fn open_barrier(&self, name: &str) -> Result<Barrier> {
+        Barrier::attach(self.object(ObjectKind::Barrier, name, Want::Open, None)?)
+    }
+
+    /// Finds or creates 32 event flags; new ones begin as `initial`.
+    ///
+    /// # Errors
+    /// `Invalid` for a bad name; `Incompatible` if the name is another kind of object's; `NoSpace`.
+    pub fn event(&self, name: &str, initial: u32) -> Result<Event> {
+        self.new_event(name, initial, Want::Either)
+    }
+
+    /// Creates 32 event flags.
+    ///
+    /// # Errors
+    /// As [`Segment::event`]; `Exists`.
+    pub fn create_event(&self, name: &str, initial: u32) -> Result<Event> {
+        self.new_event(name, initial, Want::Create)
+    }
+
+    fn new_event(&self, name: &str, initial: u32, want: Want) -> Result<Event> {
+        let initialise = |view: object::View<'_>| Event::initialise(view, initial);
+        let plan = Plan { geometry: [0; 5], size: event::SIZE, initialise: &initialise };
+        Event::attach(self.object(ObjectKind::Event, name, want, Some(plan))?)
+    }
+
+    /// Opens event flags.
+    ///
+    /// # Errors
+    /// `NotFound`; `Incompatible`.
+    pub fn open_event(&self, name: &str) -> Result<Event> {
+        Event::attach(self.object(ObjectKind::Event, name, Want::Open, None)?)
     }
 
     /// Finds or creates a mailbox of `capacity` messages of at most `message_size` bytes.

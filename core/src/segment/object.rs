@@ -1,13 +1,14 @@
 //! What every object has: a header in front of it, a view of its memory, and the handle of a process.
 
 use super::directory::Found;
-use super::{ObjectKind, ObjectState};
+use super::{ObjectKind, ObjectState, WaitMode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::participant::{Participant, fork};
 use crate::prim::{
     AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
+use crate::sync::mutex::Robber;
 use crate::wait::World;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
@@ -162,8 +163,41 @@ pub struct Kind {
     pub repair: fn(View<'_>, slot: u32),
     /// Wakes everybody who sleeps on the object.
     pub ring: fn(View<'_>),
+    /// Thread `thread` of the live process in `slot` has ended: what it held is left as after a death.
+    pub leave: fn(View<'_>, slot: u32, thread: u32),
+    /// Who could be in the way of a waiter: for finding deadlocks.
+    pub holds: fn(View<'_>) -> Holds,
     /// What is to be seen from outside.
     pub state: fn(View<'_>) -> Result<ObjectState>,
+}
+
+/// Who holds a lock, as words `slot:12 | thread:16`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// Nobody is ever in the way by holding: an object that anybody may set free.
+    Nobody,
+    /// One thread; 0: free.
+    One(u32),
+    /// One word for each permit that is out. A waiter goes on when enough of them are free.
+    Permits {
+        /// Permits in all.
+        max: u32,
+        /// Those that are out.
+        out: Vec<u32>,
+    },
+    /// A writer, or 0. Who reads, each thread says itself when it goes to sleep.
+    ReadWrite(u32),
+}
+
+/// Which object of which participant of this process: for what a thread remembers of its holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ObjectKey {
+    /// See `Participant::number`.
+    pub participant: u32,
+    /// The object's place in the directory.
+    pub index: u32,
+    /// Its generation there.
+    pub generation: u32,
 }
 
 /// A process's handle on one object. Cheap to clone; the last clone detaches.
@@ -263,6 +297,23 @@ impl Object {
         Ok(me)
     }
 
+    /// Which object this is, to the threads of this process.
+    #[inline]
+    pub fn key(&self) -> ObjectKey {
+        ObjectKey {
+            participant: self.0.participant.number(),
+            index: self.0.index as u32,
+            generation: self.0.generation,
+        }
+    }
+
+    /// The world in which the calling thread waits for this object. `count` says how many permits, which flags or
+    /// which condition.
+    #[inline]
+    pub fn waiting(&self, mode: WaitMode, count: u32) -> Waiting<'_> {
+        Waiting { object: self, mode, count }
+    }
+
     /// Changes with every fork: a role or a guard taken under another number is not ours.
     #[inline]
     pub fn fork_number(&self) -> u32 {
@@ -352,6 +403,42 @@ impl World for Object {
         let hint =
             if unlinked { "; the segment's name was removed or belongs to a new segment: open it again" } else { "" };
         Error::new(ErrorKind::Timeout, format!("{}: the deadline passed{hint}", self.address()))
+    }
+}
+
+/// A thread that waits for an object: while it sleeps, everybody can see what for.
+pub struct Waiting<'a> {
+    object: &'a Object,
+    mode: WaitMode,
+    count: u32,
+}
+
+impl World for Waiting<'_> {
+    fn still_there(&self) -> Result<()> {
+        self.object.still_there()
+    }
+
+    fn is_dead(&self, slot: u32) -> bool {
+        self.object.is_dead(slot)
+    }
+
+    fn is_seat(&self, slot: u32) -> bool {
+        self.object.is_seat(slot)
+    }
+
+    fn tick(&self) {
+        self.object.tick();
+    }
+
+    #[cold]
+    fn timed_out(&self) -> Error {
+        self.object.timed_out()
+    }
+}
+
+impl Robber for Waiting<'_> {
+    fn repairing<R>(&self, slot: u32, f: impl FnOnce() -> R) -> Option<R> {
+        self.object.repairing(slot, f)
     }
 }
 

@@ -28,8 +28,8 @@ use crate::prim::{
     AtomicU32, Full,
     Ordering::{Acquire, Relaxed},
 };
-use crate::segment::object::{InSegment, Kind, Object, Resident, View};
-use crate::segment::{ObjectKind, ObjectState};
+use crate::segment::object::{Holds, InSegment, Kind, Object, Resident, View};
+use crate::segment::{ObjectKind, ObjectState, WaitMode};
 use crate::wait::{self, EventCount, Spin};
 use std::fmt;
 use std::sync::Arc;
@@ -52,6 +52,17 @@ const _: () = assert!(size_of::<SemaphoreWords>() == 32);
 /// Bytes of a semaphore behind its header.
 pub const SIZE: usize = 128;
 
+/// Geometry and size of a semaphore.
+pub fn geometry(name: &str, options: SemaphoreOptions) -> Result<([u64; 5], usize)> {
+    if options.initial > Semaphore::MAX {
+        return Err(Error::new(
+            ErrorKind::Invalid,
+            format!("semaphore {name:?}: {} permits are more than {}", options.initial, Semaphore::MAX),
+        ));
+    }
+    Ok(([0; 5], SIZE))
+}
+
 /// What the segment knows of semaphores.
 pub static KIND: Kind = Kind {
     kind: ObjectKind::Semaphore,
@@ -61,7 +72,11 @@ pub static KIND: Kind = Kind {
             words.bell.ring();
         }
     },
-    state: |view| Ok(ObjectState::Semaphore { value: SemaphoreWords::of(view)?.value() }),
+    leave: |_, _, _| {},
+    holds: |_| Holds::Nobody,
+    state: |view| {
+        Ok(ObjectState::Semaphore { value: SemaphoreWords::of(view)?.value(), max: Semaphore::MAX, leases: Vec::new() })
+    },
 };
 
 impl SemaphoreWords {
@@ -122,6 +137,37 @@ impl SemaphoreWords {
     }
 }
 
+/// What a new semaphore is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SemaphoreOptions {
+    pub(crate) initial: u32,
+    pub(crate) max: u32,
+    pub(crate) leased: bool,
+}
+
+impl SemaphoreOptions {
+    /// A counting semaphore with `initial` permits and at most [`Semaphore::MAX`].
+    pub fn counting(initial: u32) -> SemaphoreOptions {
+        SemaphoreOptions { initial, max: Semaphore::MAX, leased: false }
+    }
+
+    /// A binary semaphore: one permit at most, there from the beginning or not.
+    pub fn binary(free: bool) -> SemaphoreOptions {
+        SemaphoreOptions { initial: free.into(), max: 1, leased: false }
+    }
+
+    /// `permits` permits that belong to the thread that took them: only it can post them, and they come back when
+    /// it ends or its process dies. At most [`Semaphore::MAX_LEASED`].
+    pub fn leased(permits: u32) -> SemaphoreOptions {
+        SemaphoreOptions { initial: permits, max: permits, leased: true }
+    }
+
+    /// The most permits it holds; a post beyond is an error. For counting semaphores.
+    pub fn max(self, max: u32) -> SemaphoreOptions {
+        SemaphoreOptions { max, ..self }
+    }
+}
+
 /// A counting semaphore in a segment.
 ///
 /// `wait` (Dijkstra's P) takes a permit, `post` (V) adds one. Anybody may post; permits have no owner, so those
@@ -145,15 +191,17 @@ pub struct Semaphore {
 impl Semaphore {
     /// The most permits a semaphore holds: 2³¹ − 1.
     pub const MAX: u32 = i32::MAX as u32;
+    /// The most permits a leased semaphore has.
+    pub const MAX_LEASED: u32 = 4096;
 
     pub(crate) fn attach(object: Object) -> Result<Semaphore> {
         Ok(Semaphore { resident: Resident::new(object)?, spin: Arc::default() })
     }
 
     /// Gives a fresh semaphore its permits. Under the directory's mutex, before anybody can find it.
-    pub(crate) fn initialise(view: View<'_>, initial: u32) {
+    pub(crate) fn initialise(view: View<'_>, options: SemaphoreOptions) {
         if let Ok(words) = SemaphoreWords::of(view) {
-            words.value.store(initial, Relaxed); // Relaxed: the directory publishes it.
+            words.value.store(options.initial, Relaxed); // Relaxed: the directory publishes it.
         }
     }
 
@@ -194,8 +242,8 @@ impl Semaphore {
     #[cold]
     #[inline(never)]
     fn wait_contended(&self, words: &SemaphoreWords, deadline: Deadline) -> Result<()> {
-        let object = self.resident.object();
-        wait::until(object, words.bell(), &self.spin, deadline, || None, || Ok(words.take().then_some(())))
+        let object = self.resident.object().waiting(WaitMode::Permit, 1);
+        wait::until(&object, words.bell(), &self.spin, deadline, || None, || Ok(words.take().then_some(())))
     }
 
     /// Adds a permit and wakes one sleeper. Never blocks.
@@ -217,6 +265,42 @@ impl Semaphore {
                 Self::MAX
             ),
         )
+    }
+
+    /// Takes `n` permits at once; waits for them for ever, holding none meanwhile.
+    ///
+    /// # Errors
+    /// `Invalid` for 0, and for more than there can ever be; as [`Semaphore::wait`].
+    pub fn wait_n(&self, n: u32) -> Result<()> {
+        self.wait_n_until(n, Deadline::never())
+    }
+
+    /// Takes `n` permits at once if there are that many; never waits.
+    pub fn try_wait_n(&self, _n: u32) -> Result<bool> {
+        todo!()
+    }
+
+    /// Takes `n` permits at once; waits until the deadline.
+    pub fn wait_n_until(&self, _n: u32, _deadline: Deadline) -> Result<()> {
+        todo!()
+    }
+
+    /// Adds `n` permits, all or none, and wakes who can go on.
+    ///
+    /// # Errors
+    /// `Overflow` beyond the maximum; `NotOwner` if it is leased and the calling thread holds fewer.
+    pub fn post_n(&self, _n: u32) -> Result<()> {
+        todo!()
+    }
+
+    /// The most permits it holds.
+    pub fn max(&self) -> u32 {
+        Self::MAX
+    }
+
+    /// Do permits belong to who took them?
+    pub fn is_leased(&self) -> bool {
+        false
     }
 
     /// Permits at this moment; 0 if the semaphore is gone.

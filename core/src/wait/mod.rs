@@ -31,6 +31,10 @@ pub trait World {
     fn tick(&self);
     /// The error for a deadline that has passed; says what was waited for.
     fn timed_out(&self) -> Error;
+    /// Runs `sleep`, the part of a wait that has given up spinning; lets others see it.
+    fn visibly<R>(&self, sleep: impl FnOnce() -> R) -> R {
+        sleep()
+    }
 }
 
 /// How long to sleep before looking again, in milliseconds.
@@ -118,7 +122,7 @@ fn contended<T>(
         }
     }
     spin.missed();
-    asleep(world, bell, deadline, suspect, attempt)
+    world.visibly(|| asleep(world, bell, deadline, suspect, attempt))
 }
 
 fn asleep<T>(

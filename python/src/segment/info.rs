@@ -29,7 +29,7 @@ impl ObjectInfo {
         let state = PyDict::new(py);
         let kind = info.state.kind().map(triveni::ObjectKind::name);
         match info.state {
-            ObjectState::Semaphore { value } => state.set_item("value", value)?,
+            ObjectState::Semaphore { value, .. } => state.set_item("value", value)?,
             ObjectState::Mutex { holder, owner_died } => {
                 state.set_item("holder", holder.map(|(slot, _)| slot))?;
                 state.set_item("owner_died", owner_died)?;

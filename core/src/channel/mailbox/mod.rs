@@ -40,8 +40,8 @@ mod tests;
 
 use crate::deadline::now_ns;
 use crate::prim::{AtomicU64, Ordering::Relaxed};
-use crate::segment::object::{InSegment, Kind, Object, View};
-use crate::segment::{ObjectKind, ObjectState};
+use crate::segment::object::{Holds, InSegment, Kind, Object, View};
+use crate::segment::{ObjectKind, ObjectState, WaitMode};
 use crate::sys::memory::{copy_in, copy_out};
 use crate::wait::{self, Spin, World};
 use crate::{Deadline, Error, ErrorKind, Result};
@@ -144,6 +144,8 @@ pub static KIND: Kind = Kind {
             memory.ring();
         }
     },
+    leave: |_, _, _| {},
+    holds: |_| Holds::Nobody,
     state: |view| {
         let memory = Memory::of(view)?;
         let tally = &memory.control().tally.0;
@@ -385,7 +387,7 @@ impl Mailbox {
         let control = self.memory.control();
         let (patience, suspect, tries) = (Patience::from_now(), Cell::new(None), Cell::new(0u32));
         let seen = wait::until(
-            &self.object,
+            &self.object.waiting(WaitMode::Receive, 0),
             &control.rx.0,
             &self.spin_rx,
             deadline,
@@ -513,7 +515,7 @@ impl Mailbox {
         let control = self.memory.control();
         let (patience, suspect) = (Patience::from_now(), Cell::new(None));
         let claim = wait::until(
-            &self.object,
+            &self.object.waiting(WaitMode::Send, 0),
             &control.tx.0,
             &self.spin_tx,
             deadline,
@@ -541,7 +543,7 @@ impl Mailbox {
         let control = self.memory.control();
         let (patience, suspect) = (Patience::from_now(), Cell::new(None));
         let claim = wait::until(
-            &self.object,
+            &self.object.waiting(WaitMode::Receive, 0),
             &control.rx.0,
             &self.spin_rx,
             deadline,

@@ -46,8 +46,8 @@ pub(crate) use place::geometry;
 
 use crate::deadline::{Deadline, now_ns};
 use crate::error::{Error, ErrorKind, Result};
-use crate::segment::object::{Kind, Object, View};
-use crate::segment::{ObjectKind, ObjectState};
+use crate::segment::object::{Holds, Kind, Object, View};
+use crate::segment::{ObjectKind, ObjectState, WaitMode};
 use crate::sys::memory::{copy_in, copy_out};
 use crate::wait::{self, Spin, World};
 use cells::{CELL, End, Fault, Memory, Reader, Record, Room, Writer, max_record};
@@ -65,7 +65,8 @@ pub mod model {
 }
 
 /// What the sweep and the observers need to know.
-pub static KIND: Kind = Kind { kind: ObjectKind::Ring, repair, ring: wake_all, state };
+pub static KIND: Kind =
+    Kind { kind: ObjectKind::Ring, repair, ring: wake_all, leave: |_, _, _| {}, holds: |_| Holds::Nobody, state };
 
 /// Leaves neither role to `slot`, whose process is dead.
 fn repair(view: View<'_>, slot: u32) {
@@ -411,7 +412,7 @@ impl Producer {
             suspect(ring.place.consumer())
         };
         let attempt = || look_for_room(ring, writer, size, ask.take());
-        wait::until(&ring.object, ring.place.freed(), spin, deadline, sleeping, attempt)
+        wait::until(&ring.object.waiting(WaitMode::Send, 0), ring.place.freed(), spin, deadline, sleeping, attempt)
     }
 
     #[inline]
@@ -592,7 +593,7 @@ impl Consumer {
             suspect(ring.place.producer())
         };
         let attempt = || look_for_record(ring, reader, ask.take());
-        wait::until(&ring.object, ring.place.filled(), spin, deadline, sleeping, attempt)
+        wait::until(&ring.object.waiting(WaitMode::Receive, 0), ring.place.filled(), spin, deadline, sleeping, attempt)
     }
 
     #[inline]

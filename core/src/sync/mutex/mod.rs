@@ -6,13 +6,13 @@ mod line;
 
 pub use line::{MutexLine, Own, Robber, owner_slot, owner_word};
 
+use super::{Guard, Holder, LockError};
 use crate::deadline::{Deadline, now_ns};
 use crate::error::{Error, ErrorKind, Result};
 use crate::participant::thread;
-use crate::segment::object::{Kind, Object, Resident, View};
-use crate::segment::{ObjectKind, ObjectState};
+use crate::segment::object::{Holds, Kind, Object, Resident};
+use crate::segment::{ObjectKind, ObjectState, WaitMode};
 use crate::wait::{Spin, World};
-use super::{Guard, Holder, LockError};
 use line::{INCONSISTENT, OWNER};
 use std::fmt;
 use std::marker::PhantomData;
@@ -39,18 +39,21 @@ pub static KIND: Kind = Kind {
             line.ring();
         }
     },
+    leave: |view, slot, thread| {
+        if let Ok(line) = MutexLine::of(view) {
+            line.abandon(|word| word & OWNER == owner_word(slot, thread));
+        }
+    },
+    holds: |view| MutexLine::of(view).map_or(Holds::Nobody, |line| Holds::One(line.word() & OWNER)),
     state: |view| {
         let word = MutexLine::of(view)?.word();
-        let holder = (owner_slot(word) != 0).then_some((owner_slot(word), word >> 12 & 0xFFFF));
-        Ok(ObjectState::Mutex { holder, owner_died: word & INCONSISTENT != 0 })
+        Ok(ObjectState::Mutex { holder: holder_in(word), owner_died: word & INCONSISTENT != 0 })
     },
 };
 
-/// Thread `thread` of the process in `slot` has ended: what it holds is left as after a death.
-pub fn leave(view: View<'_>, slot: u32, thread: u32) {
-    if let Ok(line) = MutexLine::of(view) {
-        line.abandon(|word| word & OWNER == owner_word(slot, thread));
-    }
+/// The holder that a word names: slot and thread.
+pub fn holder_in(word: u32) -> Option<(u32, u32)> {
+    (owner_slot(word) != 0).then_some((owner_slot(word), word >> 12 & 0xFFFF))
 }
 
 /// A robust mutex in a segment.
@@ -170,7 +173,14 @@ impl Mutex {
     ) -> Result<MutexGuard<'_>, LockError<MutexGuard<'_>>> {
         match line.take(mine, 0) {
             Some(owner_died) => self.guard(owner_died),
-            None => match line.lock_contended(self.object(), me, mine, deadline, Own::Relock, &self.spin) {
+            None => match line.lock_contended(
+                &self.object().waiting(WaitMode::Lock, 0),
+                me,
+                mine,
+                deadline,
+                Own::Relock,
+                &self.spin,
+            ) {
                 Ok(owner_died) => self.guard(owner_died),
                 Err(error) => Err(LockError::Failed(self.explain(error))),
             },
