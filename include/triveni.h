@@ -67,6 +67,11 @@
 #define TVN_EPANIC 1003
 
 /**
+ * A process that takes part in the barrier died, or somebody reset it.
+ */
+#define TVN_EBROKEN 1004
+
+/**
  * The size a segment has where you have none in mind. Only what objects use is ever committed.
  */
 #define TVN_DEFAULT_SIZE 67108864

@@ -16,13 +16,18 @@ pub const TVN_ECORRUPT: c_int = 1001;
 pub const TVN_EINCOMPATIBLE: c_int = 1002;
 /// A bug in triveni: a panic was caught.
 pub const TVN_EPANIC: c_int = 1003;
+/// A process that takes part in the barrier died, or somebody reset it.
+pub const TVN_EBROKEN: c_int = 1004;
 
 // A code of our own that has no constant above stops the build.
 const _: () = {
     let mut i = 0;
     while i < ErrorKind::TABLE.len() {
         let number = ErrorKind::TABLE[i].errno;
-        assert!(number < 1000 || matches!(number, TVN_EFORKED | TVN_ECORRUPT | TVN_EINCOMPATIBLE | TVN_EPANIC));
+        assert!(
+            number < 1000
+                || matches!(number, TVN_EFORKED | TVN_ECORRUPT | TVN_EINCOMPATIBLE | TVN_EPANIC | TVN_EBROKEN)
+        );
         i += 1;
     }
 };
@@ -114,6 +119,7 @@ mod tests {
             (ErrorKind::Corrupt, TVN_ECORRUPT),
             (ErrorKind::Incompatible, TVN_EINCOMPATIBLE),
             (ErrorKind::Panic, TVN_EPANIC),
+            (ErrorKind::Broken, TVN_EBROKEN),
         ] {
             assert_eq!(kind.errno(), constant);
         }
