@@ -26,7 +26,7 @@ pub use segment::{
     WaitMode, WatchEvent, Watcher,
 };
 pub use sync::{
-    After, Barrier, Condition, Event, Guard, Holder, LockError, Monitor, Mutex, MutexGuard, RwLock, RwPolicy,
+    After, Barrier, Condition, Event, Guard, Holder, LockError, Monitor, MonitorGuard, Mutex, MutexGuard, RwLock, RwPolicy,
     RwReadGuard, RwWriteGuard, Semaphore, SemaphoreOptions,
 };
 pub use wait_set::{Interest, Ready, Token, WaitSet, Waitable};

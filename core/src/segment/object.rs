@@ -320,6 +320,11 @@ impl Object {
         fork::number()
     }
 
+    /// Runs `f` with the directory's mutex held: alone among all processes.
+    pub fn exclusively<R>(&self, f: impl FnOnce() -> R) -> Result<R> {
+        self.0.participant.with_directory(|_| f())
+    }
+
     /// Runs `f` under the repair byte of `slot` if that process is still dead then. `None`: not dead, or
     /// somebody else is repairing it; look again later.
     pub fn repairing<R>(&self, slot: u32, f: impl FnOnce() -> R) -> Option<R> {

@@ -11,7 +11,7 @@ pub mod semaphore;
 pub use barrier::Barrier;
 pub use event::{After, Event};
 pub use lock::{Guard, Holder, LockError};
-pub use monitor::{Condition, Monitor};
+pub use monitor::{Condition, Monitor, MonitorGuard};
 pub use mutex::{Mutex, MutexGuard, MutexLine};
 pub use rwlock::{RwLock, RwPolicy, RwReadGuard, RwWriteGuard};
 pub use semaphore::{Semaphore, SemaphoreOptions};

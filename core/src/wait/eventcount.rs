@@ -71,6 +71,12 @@ impl EventCount {
         }
     }
 
+    /// Has anybody been woken since [`Bell::prepare`] gave `key`?
+    pub fn has_rung_since(&self, key: u32) -> bool {
+        // ORDER wake: Acquire; pairs with the Release in `wake` and `ring`.
+        self.seq.load(Acquire) != key
+    }
+
     /// Wakes everybody, registered or not: for the sweep, which repairs a wake that a dead process owed.
     pub fn ring(&self) {
         // ORDER wake: as in `wake`.

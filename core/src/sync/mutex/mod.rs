@@ -90,7 +90,7 @@ impl Mutex {
     }
 
     #[inline(always)]
-    fn object(&self) -> &Object {
+    pub(super) fn object(&self) -> &Object {
         self.resident.object()
     }
 
