@@ -41,6 +41,7 @@ impl Participant {
     /// holds the repair byte of `slot`. False: the directory could not be had in time.
     pub(super) fn sweep_objects(&self, slot: u32, me: u32, patience_ns: u64) -> bool {
         let deadline = Deadline::after(Duration::from_nanos(patience_ns));
+        self.region.notes().for_each(|note| note.take_off_for(slot));
         self.with_directory_as(me, deadline, |directory| {
             directory.each_used(|entry| {
                 let Some((header, view)) = directory.object(entry) else { return };

@@ -2,6 +2,7 @@
 
 use super::object::ObjectHeader;
 use super::region::Region;
+use super::{deadlock, waits};
 use crate::{kinds, participant};
 use std::os::fd::BorrowedFd;
 
@@ -26,6 +27,8 @@ pub struct Snapshot {
     pub objects: Vec<ObjectInfo>,
     /// Who sleeps, and on what.
     pub waits: Vec<super::Wait>,
+    /// The circles of threads that wait for each other.
+    pub deadlocks: Vec<super::Deadlock>,
 }
 
 /// A process that takes part in a segment.
@@ -222,6 +225,10 @@ pub fn snapshot(region: &Region, fd: BorrowedFd<'_>, me: Option<u32>, name: Opti
             objects.push(info);
         }
     }
+    let participants = participant::list(region, fd, me);
+    let is_alive = |slot: u32| participants.iter().any(|p| p.slot == slot && p.alive);
+    let waits = waits::look(region, is_alive).iter().map(|sleeper| waits::describe(region, sleeper)).collect();
+    let deadlocks = deadlock::find(region, is_alive);
     Snapshot {
         name: name.map(str::to_string),
         size: geometry.total_size,
@@ -229,8 +236,9 @@ pub fn snapshot(region: &Region, fd: BorrowedFd<'_>, me: Option<u32>, name: Opti
         uid: geometry.uid,
         mode,
         created: geometry.created_ns as f64 / 1e9,
-        participants: participant::list(region, fd, me),
+        participants,
         objects,
-        waits: super::waits::list(region),
+        waits,
+        deadlocks,
     }
 }

@@ -1,6 +1,7 @@
 //! A segment: one piece of shared memory with named objects in it.
 
 mod backing;
+mod deadlock;
 pub mod directory;
 mod info;
 pub mod layout;
@@ -9,8 +10,9 @@ pub mod region;
 pub mod waits;
 mod watch;
 
+pub use deadlock::Deadlock;
 pub use info::{ObjectInfo, ObjectKind, ObjectState, ParticipantInfo, Snapshot};
-pub use waits::{Deadlock, Wait, WaitMode};
+pub use waits::{Wait, WaitMode};
 pub use watch::{WatchEvent, Watcher};
 
 use crate::channel::{mailbox, ring};
@@ -347,8 +349,7 @@ impl Segment {
     /// # Errors
     /// As [`Segment::snapshot`].
     pub fn deadlocks(&self) -> Result<Vec<Deadlock>> {
-        self.participant.me()?;
-        todo!()
+        Ok(self.snapshot()?.deadlocks)
     }
 
     /// Starts a thread that notices deaths at once and puts right what the dead left, until the [`Watcher`] is

@@ -1,15 +1,18 @@
 //! What every object has: a header in front of it, a view of its memory, and the handle of a process.
 
 use super::directory::Found;
-use super::{ObjectKind, ObjectState, WaitMode};
+use super::{ObjectKind, ObjectState, WaitMode, deadlock};
+use crate::deadline::now_ns;
 use crate::error::{Error, ErrorKind, Result};
-use crate::participant::{Participant, fork};
+use crate::participant::{Participant, fork, thread};
 use crate::prim::{
     AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
-use crate::sync::mutex::Robber;
+use crate::sync::mutex::{self, Robber};
+use crate::sys::process;
 use crate::wait::World;
+use crate::wait::board::{self, Note, Said};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -418,9 +421,54 @@ pub struct Waiting<'a> {
     count: u32,
 }
 
+impl Waiting<'_> {
+    /// The calling thread, as in the word of a lock.
+    fn owner(&self) -> u32 {
+        mutex::owner_word(self.object.0.participant.me_if_joined().unwrap_or(0), thread::number())
+    }
+
+    /// Pins a note about this wait. `None`: all notes are taken.
+    fn pin(&self) -> Option<&Note> {
+        let Attached { participant, index, generation, .. } = &*self.object.0;
+        let region = &participant.region;
+        let mut said = Said {
+            owner: self.owner(),
+            mode: self.mode as u32,
+            since_ns: now_ns(),
+            object: *index as u32,
+            generation: *generation,
+            count: self.count,
+            tid: process::thread_id(),
+            reads: [0; board::READS],
+        };
+        let mut places = said.reads.iter_mut();
+        thread::each_read(participant.number(), |read| {
+            if let Some(place) = places.next() {
+                *place = read.lock.index + 1;
+            }
+        });
+        // Each thread begins to look at another place.
+        let (first, all) = (said.owner as usize * 2654435761, region.geometry.notes());
+        (0..all).filter_map(|i| region.note(first.wrapping_add(i) % all)).find(|note| note.pin(&said))
+    }
+}
+
 impl World for Waiting<'_> {
     fn still_there(&self) -> Result<()> {
-        self.object.still_there()
+        self.object.still_there()?;
+        let participant = &self.object.0.participant;
+        if participant.region.geometry.detect_deadlocks
+            && matches!(self.mode, WaitMode::Permit | WaitMode::Lock | WaitMode::Read | WaitMode::Write)
+            && let Some(deadlock) = deadlock::mine(&participant.region, |slot| !self.is_dead(slot), self.owner())
+        {
+            return Err(deadlock);
+        }
+        Ok(())
+    }
+
+    fn visibly<R>(&self, sleep: impl FnOnce() -> R) -> R {
+        let _pinned = self.pin().map(Pinned);
+        sleep()
     }
 
     fn is_dead(&self, slot: u32) -> bool {
@@ -444,6 +492,15 @@ impl World for Waiting<'_> {
 impl Robber for Waiting<'_> {
     fn repairing<R>(&self, slot: u32, f: impl FnOnce() -> R) -> Option<R> {
         self.object.repairing(slot, f)
+    }
+}
+
+/// A note that is taken off in the end.
+struct Pinned<'a>(&'a Note);
+
+impl Drop for Pinned<'_> {
+    fn drop(&mut self) {
+        self.0.take_off();
     }
 }
 

@@ -1,10 +1,11 @@
 //! A mapped segment: the one place where an offset becomes a reference, each checked against the mapping.
 
-use super::layout::{ALIGN, ENTRY, Geometry, HEADER, Header, PARTICIPANT};
+use super::layout::{ALIGN, ENTRY, Geometry, HEADER, Header, NOTE, PARTICIPANT};
 use super::object::{InSegment, ObjectHeader, View};
 use crate::error::{Error, ErrorKind, Result};
 use crate::participant::Seat;
 use crate::segment::directory::Entry;
+use crate::wait::board::Note;
 use memmap2::MmapRaw;
 
 /// A mapping with checked geometry.
@@ -51,6 +52,19 @@ impl Region {
             return None;
         }
         self.at(self.geometry.directory() + index * ENTRY).ok()
+    }
+
+    /// Number `index` of the board.
+    pub fn note(&self, index: usize) -> Option<&Note> {
+        if index >= self.geometry.notes() {
+            return None;
+        }
+        self.at(self.geometry.board() + index * NOTE).ok()
+    }
+
+    /// All of the board.
+    pub fn notes(&self) -> impl Iterator<Item = &Note> {
+        (0..self.geometry.notes()).filter_map(|index| self.note(index))
     }
 
     /// Checks an extent of the arena: a header and what is behind it.

@@ -339,3 +339,106 @@ fn a_dead_ones_seat_is_refused_while_it_cannot_be_swept() {
         other => panic!("{other:?}"),
     }
 }
+
+/// Waits until `fact` holds; the watchdog of the test program ends it if it never does.
+fn until(fact: impl Fn() -> bool) {
+    while !fact() {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn who_sleeps_can_be_seen_with_what_for_and_who_is_in_the_way() {
+    let segment = segment();
+    let (mutex, box_) = (segment.mutex("m").unwrap(), segment.mailbox("box", 1, 8).unwrap());
+    let held = mutex.lock().unwrap();
+    assert!(segment.waits().unwrap().is_empty());
+    std::thread::scope(|scope| {
+        scope.spawn(|| drop(mutex.lock().unwrap()));
+        scope.spawn(|| box_.receive(&mut [0; 8]).unwrap());
+        until(|| segment.waits().unwrap().len() == 2);
+        let mut waits = segment.waits().unwrap();
+        waits.sort_by_key(|wait| wait.mode as u32);
+        let [lock, receive] = &waits[..] else { panic!("{waits:?}") };
+        assert_eq!((lock.mode, lock.object.as_str(), lock.kind), (WaitMode::Lock, "m", Some(ObjectKind::Mutex)));
+        assert_eq!(lock.blocked_by, [mutex.holder().unwrap()]);
+        assert_eq!((lock.pid, receive.pid), (std::process::id(), std::process::id()));
+        assert_eq!((receive.mode, receive.object.as_str()), (WaitMode::Receive, "box"));
+        assert!(
+            receive.blocked_by.is_empty() && lock.tid != 0 && lock.tid != receive.tid && lock.thread != receive.thread
+        );
+        assert!(lock.to_string().ends_with("waits to lock \"m\""), "{lock}");
+        assert!(segment.deadlocks().unwrap().is_empty());
+        drop(held);
+        box_.send(b"x").unwrap();
+    });
+    assert!(segment.waits().unwrap().is_empty());
+}
+
+#[test]
+fn a_circle_is_named_while_it_stands_and_ends_with_a_deadline() {
+    let segment = segment();
+    let (a, b) = (segment.mutex("a").unwrap(), segment.mutex("b").unwrap());
+    let gate = std::sync::Barrier::new(2);
+    let open = segment.semaphore("open", 0).unwrap();
+    std::thread::scope(|scope| {
+        for (first, second) in [(&a, &b), (&b, &a)] {
+            let (gate, open) = (&gate, &open);
+            scope.spawn(move || {
+                let _first = first.lock().unwrap();
+                gate.wait();
+                // A wait for ever that ends when the test has seen enough.
+                while let Err(LockError::Failed(error)) =
+                    second.lock_until(crate::Deadline::after(std::time::Duration::from_secs(1)))
+                {
+                    assert_eq!(error.kind(), ErrorKind::Timeout);
+                    if open.value() > 0 {
+                        return;
+                    }
+                }
+            });
+        }
+        until(|| !segment.deadlocks().unwrap().is_empty());
+        let found = segment.deadlocks().unwrap();
+        open.post().unwrap();
+        for one in &found {
+            let text = one.to_string();
+            assert_eq!(one.cycle.len(), 2);
+            assert!(
+                text.contains("waits to lock \"a\", which") && text.contains("waits to lock \"b\", which"),
+                "{text}"
+            );
+        }
+    });
+    assert!(segment.deadlocks().unwrap().is_empty());
+}
+
+#[test]
+fn in_a_segment_that_detects_deadlocks_exactly_the_last_of_the_circle_is_told() {
+    let segment = Segment::options().detect_deadlocks(true).anonymous(1 << 20).unwrap();
+    assert!(segment.detects_deadlocks());
+    let forks: Vec<_> = (0..3).map(|i| segment.mutex(&format!("fork{i}")).unwrap()).collect();
+    let gate = std::sync::Barrier::new(3);
+    let told: Vec<Option<String>> = std::thread::scope(|scope| {
+        let philosophers: Vec<_> = (0..3)
+            .map(|i| {
+                let (left, right, gate) = (&forks[i], &forks[(i + 1) % 3], &gate);
+                scope.spawn(move || {
+                    let _left = left.lock().unwrap();
+                    gate.wait();
+                    match right.lock() {
+                        Ok(_right) => None,
+                        Err(LockError::Failed(error)) if error.kind() == ErrorKind::Deadlock => Some(error.to_string()),
+                        Err(error) => panic!("{error}"),
+                    }
+                })
+            })
+            .collect();
+        philosophers.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    let told: Vec<String> = told.into_iter().flatten().collect();
+    let [one] = &told[..] else { panic!("{told:?}") };
+    for i in 0..3 {
+        assert!(one.contains(&format!("waits to lock \"fork{i}\"")), "{one}");
+    }
+}

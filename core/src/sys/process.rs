@@ -30,6 +30,11 @@ pub fn myself() -> Myself {
     }
 }
 
+/// The calling thread's id in the system.
+pub fn thread_id() -> u32 {
+    nix::unistd::gettid().as_raw() as u32
+}
+
 /// The effective user of this process.
 pub fn effective_uid() -> u32 {
     nix::unistd::geteuid().as_raw()

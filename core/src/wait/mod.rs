@@ -5,6 +5,7 @@
 //! condition, at the suspect (the process named in the word it waits for), and at everybody else now and then.
 //! So a lost wake is a delay and a death is noticed by whoever waits; nobody else is needed.
 
+pub mod board;
 mod eventcount;
 mod park;
 mod spin;

@@ -190,7 +190,7 @@ impl Mutex {
     #[cold]
     fn explain(&self, error: Error) -> Error {
         match (error.kind(), self.holder()) {
-            (ErrorKind::Deadlock, _) => Error::new(
+            (ErrorKind::Deadlock, _) if self.is_mine() => Error::new(
                 ErrorKind::Deadlock,
                 format!("lock {}: the calling thread holds it already; unlock it first", self.address()),
             ),
