@@ -1,10 +1,59 @@
 //! Event flags: 32 of them, to be waited for alone or together.
+//!
+//! # State
+//!
+//! | at | word          | meaning                                                     |
+//! |----|---------------|-------------------------------------------------------------|
+//! | 0  | `flags`       | the flags; any value is valid                               |
+//! | 16 | an eventcount | where waiters sleep, whichever flags they wait for          |
+//!
+//! Nobody sleeps on `flags` itself: a set that is cleared again between a waiter's look and its sleep would leave the
+//! word as it was, and its wake would be lost.
+//!
+//! # Orderings
+//!
+//! Edge `flag`: setting releases, a wait that succeeds acquires. What the setter wrote, the waiter sees.
+//! Edge `register` (see the eventcount): `set` changes the flags with a full barrier before it looks for sleepers.
+//!
+//! # When a peer dies
+//!
+//! Between flags and wake: the next `set` wakes everybody, also if it changes nothing; else sleepers look again when
+//! their slice ends, after 64 ms at most. Nothing in the words names anybody.
+//!
+//! # Cost
+//!
+//! `set`: one atomic, a system call only if someone sleeps. A wait for flags that are set: one load, or one atomic
+//! if it clears them.
 
 use crate::deadline::Deadline;
-use crate::error::Result;
-use crate::segment::object::{Holds, Kind, Object, View};
-use crate::segment::{ObjectKind, ObjectState};
+use crate::error::{Error, ErrorKind, Result};
+use crate::prim::{
+    AtomicU32, Full,
+    Ordering::{AcqRel, Acquire, Relaxed},
+};
+use crate::segment::object::{Holds, InSegment, Kind, Object, Resident, View};
+use crate::segment::{ObjectKind, ObjectState, WaitMode};
+use crate::wait::{self, EventCount, Spin};
 use std::fmt;
+use std::sync::Arc;
+
+/// Exchanges that a wait loses against others before it looks whether it should sleep.
+const RETRIES: u32 = 64;
+
+/// The event flags in the segment.
+#[repr(C)]
+#[derive(Debug)]
+pub struct EventWords {
+    flags: AtomicU32,
+    _zero: [AtomicU32; 3],
+    bell: EventCount,
+}
+
+// SAFETY: repr(C), made of atomics only.
+unsafe impl InSegment for EventWords {}
+
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<EventWords>() == 32 && std::mem::offset_of!(EventWords, bell) == 16);
 
 /// Bytes of event flags behind their header.
 pub const SIZE: usize = 128;
@@ -12,11 +61,15 @@ pub const SIZE: usize = 128;
 /// What the segment knows of event flags.
 pub static KIND: Kind = Kind {
     kind: ObjectKind::Event,
-    repair: |_, _| {},
-    ring: |_| todo!(),
+    repair: |_, _| {}, // The words name nobody.
+    ring: |view| {
+        if let Ok(words) = EventWords::of(view) {
+            words.bell.ring();
+        }
+    },
     leave: |_, _, _| {},
     holds: |_| Holds::Nobody,
-    state: |_| Ok(ObjectState::Event { flags: 0 }),
+    state: |view| Ok(ObjectState::Event { flags: EventWords::of(view)?.flags() }),
 };
 
 /// What becomes of the flags that a wait was for, once it succeeds.
@@ -28,78 +81,211 @@ pub enum After {
     Clear,
 }
 
+/// How many of its flags a wait needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    Any,
+    All,
+}
+
+impl EventWords {
+    /// Flags on the heap.
+    #[cfg(any(test, loom))]
+    fn new(flags: u32) -> EventWords {
+        EventWords {
+            flags: AtomicU32::new(flags),
+            _zero: std::array::from_fn(|_| AtomicU32::new(0)),
+            bell: EventCount::new(),
+        }
+    }
+
+    fn of(view: View<'_>) -> Result<&EventWords> {
+        view.at(0)
+    }
+
+    fn flags(&self) -> u32 {
+        // ORDER flag: Acquire; who sees a flag here sees what its setter wrote.
+        self.flags.load(Acquire)
+    }
+
+    fn set(&self, flags: u32) -> u32 {
+        let mut now = self.flags.load(Relaxed);
+        // Lost only against others that succeed.
+        // ORDER flag, register: a full barrier, so a Release too; also if nothing changes, as a setter before us may
+        // have died without waking anybody.
+        while let Err(other) = self.flags.cas_full(now, now | flags) {
+            now = other;
+        }
+        self.bell.notify(i32::MAX as u32);
+        now
+    }
+
+    fn clear(&self, flags: u32) -> u32 {
+        // ORDER flag: AcqRel; keeps what the setters of the flags that stay have released.
+        self.flags.fetch_and(!flags, AcqRel)
+    }
+
+    /// The flags of `mask` that are set, if they are what is needed; then cleared, if that is wished.
+    fn take(&self, mask: u32, need: Need, after: After) -> Option<u32> {
+        let mut now = self.flags();
+        for _ in 0..RETRIES {
+            let met = now & mask;
+            if met == 0 || need == Need::All && met != mask {
+                return None;
+            }
+            if after == After::Keep {
+                return Some(met);
+            }
+            // ORDER flag: AcqRel; pairs with the full barrier in `set`, and keeps what other setters have released.
+            match self.flags.compare_exchange(now, now & !mask, AcqRel, Acquire) {
+                Ok(_) => return Some(met),
+                Err(other) => now = other,
+            }
+        }
+        None
+    }
+}
+
 /// 32 event flags in a segment.
+///
+/// One thread waits for any or all of some flags, another one sets them. With [`After::Keep`] everybody who waits
+/// goes on, with [`After::Clear`] one of them does, and the flags are cleared in the same step. A process that dies
+/// leaves the flags as they are. Threads and forked children may share a handle.
+///
+/// ```
+/// # fn main() -> triveni::Result<()> {
+/// use triveni::After;
+/// const STARTED: u32 = 1 << 0;
+/// const FAILED: u32 = 1 << 1;
+/// let segment = triveni::Segment::anonymous(1 << 20)?;
+/// let event = segment.event("motor", 0)?;
+/// event.set(STARTED)?;
+/// assert_eq!(event.wait_any(STARTED | FAILED, After::Clear)?, STARTED);
+/// assert_eq!(event.flags(), 0);
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Event {
-    object: Object,
+    resident: Resident<EventWords>,
+    spin: Arc<Spin>,
 }
 
 impl Event {
     pub(crate) fn attach(object: Object) -> Result<Event> {
-        Ok(Event { object })
+        Ok(Event { resident: Resident::new(object)?, spin: Arc::default() })
     }
 
     /// Sets fresh flags up. Under the directory's mutex, before anybody can find them.
-    pub(crate) fn initialise(_view: View<'_>, _flags: u32) {
-        todo!()
+    pub(crate) fn initialise(view: View<'_>, flags: u32) {
+        if let Ok(words) = EventWords::of(view) {
+            words.flags.store(flags, Relaxed); // Relaxed: the directory publishes it.
+        }
     }
 
-    /// Sets flags and wakes everybody who waits. Returns what was set before.
-    pub fn set(&self, _flags: u32) -> Result<u32> {
-        todo!()
+    #[inline]
+    fn words(&self) -> Result<&EventWords> {
+        self.resident.object().me()?;
+        Ok(self.resident.get())
     }
 
-    /// Clears flags. Returns what was set before.
-    pub fn clear(&self, _flags: u32) -> Result<u32> {
-        todo!()
+    /// Sets flags and wakes everybody who waits. Returns what was set before. Never blocks.
+    ///
+    /// # Errors
+    /// In a forked child, what joining reports.
+    pub fn set(&self, flags: u32) -> Result<u32> {
+        Ok(self.words()?.set(flags))
     }
 
-    /// The flags that are set at this moment.
+    /// Clears flags. Returns what was set before. Never blocks.
+    ///
+    /// # Errors
+    /// As [`Event::set`].
+    pub fn clear(&self, flags: u32) -> Result<u32> {
+        Ok(self.words()?.clear(flags))
+    }
+
+    /// The flags that are set at this moment; 0 if the event is gone.
     pub fn flags(&self) -> u32 {
-        todo!()
+        self.words().map_or(0, EventWords::flags)
     }
 
     /// Waits for ever until one of `mask` is set; returns those of `mask` that were.
     ///
     /// # Errors
-    /// `Invalid` for an empty mask; `Removed`.
+    /// `Invalid` for an empty mask; `Removed` if the event is removed while waiting.
     pub fn wait_any(&self, mask: u32, after: After) -> Result<u32> {
         self.wait_any_until(mask, after, Deadline::never())
     }
 
     /// As [`Event::wait_any`], without waiting; `None` if none is set.
-    pub fn try_wait_any(&self, _mask: u32, _after: After) -> Result<Option<u32>> {
-        todo!()
+    ///
+    /// # Errors
+    /// `Invalid` for an empty mask.
+    pub fn try_wait_any(&self, mask: u32, after: After) -> Result<Option<u32>> {
+        self.check(mask)?;
+        Ok(self.words()?.take(mask, Need::Any, after))
     }
 
     /// As [`Event::wait_any`], until the deadline.
-    pub fn wait_any_until(&self, _mask: u32, _after: After, _deadline: Deadline) -> Result<u32> {
-        todo!()
+    ///
+    /// # Errors
+    /// As [`Event::wait_any`]; `Timeout`; `Interrupted` if the deadline is interruptible.
+    pub fn wait_any_until(&self, mask: u32, after: After, deadline: Deadline) -> Result<u32> {
+        self.wait_until(mask, Need::Any, after, deadline)
     }
 
-    /// Waits for ever until all of `mask` are set; returns `mask`.
+    /// Waits for ever until all of `mask` are set at the same time; returns `mask`.
+    ///
+    /// # Errors
+    /// As [`Event::wait_any`].
     pub fn wait_all(&self, mask: u32, after: After) -> Result<u32> {
         self.wait_all_until(mask, after, Deadline::never())
     }
 
     /// As [`Event::wait_all`], without waiting; `None` if one is missing.
-    pub fn try_wait_all(&self, _mask: u32, _after: After) -> Result<Option<u32>> {
-        todo!()
+    ///
+    /// # Errors
+    /// `Invalid` for an empty mask.
+    pub fn try_wait_all(&self, mask: u32, after: After) -> Result<Option<u32>> {
+        self.check(mask)?;
+        Ok(self.words()?.take(mask, Need::All, after))
     }
 
     /// As [`Event::wait_all`], until the deadline.
-    pub fn wait_all_until(&self, _mask: u32, _after: After, _deadline: Deadline) -> Result<u32> {
-        todo!()
+    ///
+    /// # Errors
+    /// As [`Event::wait_any_until`].
+    pub fn wait_all_until(&self, mask: u32, after: After, deadline: Deadline) -> Result<u32> {
+        self.wait_until(mask, Need::All, after, deadline)
+    }
+
+    fn wait_until(&self, mask: u32, need: Need, after: After, deadline: Deadline) -> Result<u32> {
+        self.check(mask)?;
+        let words = self.words()?;
+        let world = self.resident.object().waiting(WaitMode::Flags, mask);
+        wait::until(&world, &words.bell, &self.spin, deadline, || None, || Ok(words.take(mask, need, after)))
+    }
+
+    fn check(&self, mask: u32) -> Result<()> {
+        if mask != 0 { Ok(()) } else { Err(self.no_flags()) }
+    }
+
+    #[cold]
+    fn no_flags(&self) -> Error {
+        Error::new(
+            ErrorKind::Invalid,
+            format!("wait for {}: the mask is 0, so no flag could ever end the wait; name one", self.address()),
+        )
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
-        self.object.name()
+        self.resident.object().name()
     }
 
     /// `segment/name`.
     pub fn address(&self) -> String {
-        self.object.address()
+        self.resident.object().address()
     }
 }
 
