@@ -25,7 +25,7 @@ use crate::sys::{lock, memory, process};
 use std::cell::Cell;
 use std::fs::File;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 // Process-private state: not what other processes race on.
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -263,11 +263,31 @@ impl Participant {
         self.locks().is_some_and(|fd| is_dead(&self.region, fd, slot, self.pidns))
     }
 
+    /// Who sits in `slot`, taken to be alive.
+    pub fn describe(&self, slot: u32) -> crate::ParticipantInfo {
+        describe(&self.region, slot, true)
+    }
+
+    /// A descriptor that becomes readable when the process in `slot` has ended. `None` if it lives in another pid
+    /// namespace, or is gone, or there are no descriptors left.
+    pub fn pidfd(&self, slot: u32) -> Option<OwnedFd> {
+        let seat = self.region.seat(slot)?;
+        (self.pidns != 0 && seat.pidns() == self.pidns)
+            .then(|| process::pidfd(seat.pid(), seat.start_ticks()))
+            .flatten()
+    }
+
     /// Does somebody hold the repair byte of `slot`?
     #[cfg(test)]
     pub fn is_being_repaired(&self, slot: u32) -> bool {
         let stranger = memory::reopen(self.file.as_fd(), true).unwrap();
         lock::held_by_another(stranger.as_fd(), REPAIR + i64::from(slot), 1).unwrap()
+    }
+
+    /// Leaves as the last handle does.
+    #[cfg(test)]
+    pub fn leave_for_test(&self) {
+        self.leave();
     }
 
     /// Puts another file behind the number of our descriptor, as a careless program does.
@@ -403,16 +423,21 @@ pub fn list(region: &Region, fd: BorrowedFd<'_>, me: Option<u32>) -> Vec<crate::
         .filter_map(|slot| {
             let seat = region.seat(slot)?;
             let state = seat.state();
-            (state.kind() != table::FREE).then(|| crate::ParticipantInfo {
-                slot,
-                pid: seat.pid(),
-                uid: seat.uid(),
-                name: seat.name(),
-                alive: me == Some(slot) || !is_dead(region, fd, slot, pidns),
-                since: seat.joined_ns() as f64 / 1e9,
-            })
+            state.is_taken().then(|| describe(region, slot, me == Some(slot) || !is_dead(region, fd, slot, pidns)))
         })
         .collect()
+}
+
+fn describe(region: &Region, slot: u32, alive: bool) -> crate::ParticipantInfo {
+    let seat = region.seat(slot);
+    crate::ParticipantInfo {
+        slot,
+        pid: seat.map_or(0, Seat::pid),
+        uid: seat.map_or(0, Seat::uid),
+        name: seat.map_or_else(String::new, Seat::name),
+        alive,
+        since: seat.map_or(0, Seat::joined_ns) as f64 / 1e9,
+    }
 }
 
 /// A description's number, for messages.

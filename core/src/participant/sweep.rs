@@ -16,7 +16,8 @@ impl Participant {
         (1..=self.region.geometry.max_participants as u32).filter(|slot| self.sweep(*slot, patience_ns)).count()
     }
 
-    fn sweep(&self, slot: u32, patience_ns: u64) -> bool {
+    /// Sweeps `slot` if its process is dead. False: it is not, or the directory could not be had in time.
+    pub fn sweep(&self, slot: u32, patience_ns: u64) -> bool {
         let Some(seat) = self.region.seat(slot) else { return false };
         if seat.state().kind() == table::FREE || !self.is_dead(slot) {
             return false;
@@ -31,7 +32,7 @@ impl Participant {
             if !self.sweep_objects(slot, me, patience_ns) {
                 return false; // The directory is busy; DEAD stays dead, and the next one tries again.
             }
-            seat.set(table::FREE, 0, state.generation().wrapping_add(1));
+            seat.set(table::FREE, me, state.generation().wrapping_add(1));
             true
         })
         .unwrap_or(false)

@@ -10,6 +10,8 @@
 //! | ACTIVE | a process sits here as long as the kernel says that its life byte is locked   |
 //! | DEAD   | its process is dead, `reaper` is putting things right                        |
 //!
+//! A seat that a reaper has freed keeps its number, so that a watcher can tell a death from leaving in order.
+//!
 //! # Orderings
 //!
 //! Edge `seat`: who joins stores the fields, then the state with Release; who asks loads the state with Acquire.
@@ -55,6 +57,14 @@ impl State {
     }
     pub fn generation(self) -> u32 {
         (self.0 >> 32) as u32
+    }
+    /// Does somebody sit here, dead or alive?
+    pub fn is_taken(self) -> bool {
+        self.kind() != FREE
+    }
+    /// Was the last one swept, or is being swept, instead of leaving in order?
+    pub fn was_reaped(self) -> bool {
+        self.0 >> 4 & 0xFFF != 0
     }
     fn pack(kind: u32, reaper: u32, generation: u32) -> u64 {
         u64::from(kind) | u64::from(reaper) << 4 | u64::from(generation) << 32

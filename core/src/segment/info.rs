@@ -242,3 +242,26 @@ pub fn snapshot(region: &Region, fd: BorrowedFd<'_>, me: Option<u32>, name: Opti
         deadlocks,
     }
 }
+
+/// The names of the objects that the participant in `slot` holds a part of.
+pub fn held_by(region: &Region, slot: u32) -> Vec<String> {
+    let holds = |state: &ObjectState| match state {
+        ObjectState::Mutex { holder, .. } | ObjectState::Monitor { holder, .. } => {
+            holder.is_some_and(|(holder, _)| holder == slot)
+        }
+        ObjectState::RwLock { writer, readers, .. } => {
+            writer.is_some_and(|(writer, _)| writer == slot) || readers.iter().any(|(reader, _)| *reader == slot)
+        }
+        ObjectState::Semaphore { leases, .. } => leases.iter().any(|(holder, _)| *holder == slot),
+        ObjectState::Ring { producer, consumer, .. } => [producer, consumer].contains(&&Some(slot)),
+        _ => false,
+    };
+    let objects = (0..region.geometry.max_objects).filter_map(|index| {
+        let entry = region.entry(index).filter(|entry| entry.is_ready())?;
+        let (at, len) = entry.extent();
+        let (header, view) = region.object(at, len).ok()?;
+        let state = (kinds::of(header.kind())?.state)(view).ok()?;
+        if holds(&state) { entry.name() } else { None }
+    });
+    objects.collect()
+}

@@ -442,3 +442,42 @@ fn in_a_segment_that_detects_deadlocks_exactly_the_last_of_the_circle_is_told() 
         assert!(one.contains(&format!("waits to lock \"fork{i}\"")), "{one}");
     }
 }
+
+#[test]
+fn a_watcher_tells_who_comes_leaves_and_dies_and_sweeps() {
+    let segment = segment();
+    let (mutex, go) = (segment.mutex("m").unwrap(), segment.semaphore("go", 0).unwrap());
+    let (tell, told) = std::sync::mpsc::channel();
+    let watcher = segment.watch_with(move |event| drop(tell.send(event))).unwrap();
+    let next = || told.recv_timeout(std::time::Duration::from_secs(20)).unwrap();
+    assert!(matches!(next(), WatchEvent::Joined(me) if me.pid == std::process::id()));
+    let holder = Child::runs(|| {
+        std::mem::forget(mutex.lock());
+        go.post().unwrap();
+    });
+    go.wait_until(patience()).unwrap();
+    assert!(matches!(next(), WatchEvent::Joined(child) if child.pid == holder.0 as u32 && child.alive));
+    let pid = holder.0 as u32;
+    drop(holder);
+    match next() {
+        WatchEvent::Died { participant, held, swept } => {
+            assert_eq!((participant.pid, participant.alive, swept), (pid, false, true));
+            assert_eq!(held, ["m"]);
+        }
+        event => panic!("{event:?}"),
+    }
+    assert!(mutex.owner_died() && mutex.holder().is_none(), "swept without anybody locking");
+    let leaver = Child::runs(|| {
+        let copy = segment.clone();
+        copy.participant.me().unwrap();
+        go.wait().unwrap();
+        copy.participant.leave_for_test();
+        go.post().unwrap();
+    });
+    assert!(matches!(next(), WatchEvent::Joined(child) if child.pid == leaver.0 as u32));
+    go.post().unwrap();
+    assert!(matches!(next(), WatchEvent::Left(child) if child.pid == leaver.0 as u32));
+    assert_eq!(watcher.deaths(), 1);
+    drop(watcher);
+    assert!(told.recv().is_err(), "the thread is gone");
+}

@@ -59,19 +59,31 @@ fn start_ticks(pid: &str) -> Option<u64> {
     stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
-/// Is the process that had this pid and started then gone? False when in doubt.
-pub fn is_gone(pid: u32, start: u64) -> bool {
-    let Ok(pid) = libc::pid_t::try_from(pid) else { return false };
-    if pid <= 0 {
-        return false;
-    }
+/// A descriptor of the process that has this pid now.
+fn pidfd_open(pid: u32) -> std::io::Result<OwnedFd> {
+    let pid = libc::pid_t::try_from(pid).ok().filter(|pid| *pid > 0);
+    let pid = pid.ok_or_else(|| std::io::Error::from_raw_os_error(libc::EINVAL))?;
     // SAFETY: pidfd_open takes a pid and flags and touches no memory of ours.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
     if fd < 0 {
-        return std::io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH);
+        return Err(std::io::Error::last_os_error());
     }
     // SAFETY: the kernel just gave us this descriptor; nobody else owns it.
-    let pidfd = unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) };
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
+}
+
+/// A descriptor that becomes readable when the process that had this pid and started then has ended.
+pub fn pidfd(pid: u32, start: u64) -> Option<OwnedFd> {
+    let fd = pidfd_open(pid).ok()?;
+    (start_ticks(&pid.to_string()) == Some(start)).then_some(fd)
+}
+
+/// Is the process that had this pid and started then gone? False when in doubt.
+pub fn is_gone(pid: u32, start: u64) -> bool {
+    let pidfd = match pidfd_open(pid) {
+        Ok(pidfd) => pidfd,
+        Err(error) => return error.raw_os_error() == Some(libc::ESRCH),
+    };
     // The descriptor is of the process that has the pid *now*; the start time tells whether it is the same.
     if start_ticks(&pid.to_string()).is_some_and(|now| start != 0 && now != start) {
         return true;
@@ -80,6 +92,19 @@ pub fn is_gone(pid: u32, start: u64) -> bool {
     use std::os::fd::AsFd;
     let mut polled = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
     matches!(poll(&mut polled, PollTimeout::ZERO), Ok(1))
+}
+
+/// Runs `f` with all signals blocked, which a thread that it starts inherits.
+pub fn without_signals<R>(f: impl FnOnce() -> R) -> R {
+    // SAFETY: an all-zero sigset_t is one; both sets are ours and outlive the calls.
+    unsafe {
+        let (mut all, mut before) = std::mem::zeroed::<(libc::sigset_t, libc::sigset_t)>();
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+        let answer = f();
+        libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
+        answer
+    }
 }
 
 /// A number for this boot of the machine.
