@@ -79,24 +79,45 @@ pub(crate) unsafe fn array<'a, T>(first: *mut T, count: usize) -> Result<&'a mut
 /// A place for one answer. `Invalid` for NULL.
 ///
 /// # Safety
-/// - `out` is NULL or aligned and may be written until the reference's last use; otherwise the answer goes astray.
+/// - As for [`optional`].
 pub(crate) unsafe fn output<'a, T>(out: *mut T) -> Result<&'a mut MaybeUninit<T>> {
+    // SAFETY: the caller's promise is the one `optional` asks for.
+    unsafe { optional(out) }.ok_or_else(|| invalid("the place for the answer is NULL; pass the address of a variable"))
+}
+
+/// A place for an answer that not everybody wants; NULL for who does not.
+///
+/// # Safety
+/// - `out` is NULL or aligned and may be written until the reference's last use; otherwise the answer goes astray.
+pub(crate) unsafe fn optional<'a, T>(out: *mut T) -> Option<&'a mut MaybeUninit<T>> {
     // SAFETY: NULL becomes `None`; the caller promises the rest; `MaybeUninit` asks nothing of the bytes there.
     unsafe { out.cast::<MaybeUninit<T>>().as_mut() }
-        .ok_or_else(|| invalid("the place for the answer is NULL; pass the address of a variable"))
 }
 
 /// `text` as an array of `char`, cut at a letter's border if it is too long, with a NUL at its end.
 pub(crate) fn chars<const N: usize>(text: &str) -> [c_char; N] {
     let mut array = [0; N];
-    let mut end = text.len().min(N.saturating_sub(1));
-    while !text.is_char_boundary(end) {
-        end -= 1; // 0 is a boundary
-    }
-    for (to, from) in array.iter_mut().zip(text.bytes().take(end)) {
+    for (to, from) in array.iter_mut().zip(cut(text, N).bytes()) {
         *to = from as c_char;
     }
     array
+}
+
+/// Writes `text` to a buffer, cut at a letter's border if it is too long, with a NUL at its end if it has any room.
+pub(crate) fn write_text(buffer: &mut [u8], text: &str) {
+    let text = cut(text, buffer.len());
+    for (to, from) in buffer.iter_mut().zip(text.bytes().chain([0])) {
+        *to = from;
+    }
+}
+
+/// As much of `text` as fits in `room` bytes together with a NUL.
+fn cut(text: &str, room: usize) -> &str {
+    let mut end = text.len().min(room.saturating_sub(1));
+    while !text.is_char_boundary(end) {
+        end -= 1; // 0 is a boundary
+    }
+    text.get(..end).unwrap_or_default()
 }
 
 fn room(data: *const u8, size: usize) -> Result<usize> {
@@ -140,5 +161,17 @@ mod tests {
         assert_eq!(cut.map(|c| c as u8), [b'a', 0xC3, 0xA9, 0]);
         let whole: [c_char; 4] = chars("ab");
         assert_eq!(whole.map(|c| c as u8), [b'a', b'b', 0, 0]);
+    }
+
+    #[test]
+    fn a_long_text_is_cut_and_ends_with_nul_where_there_is_room() {
+        let mut buffer = *b"xxxxx";
+        write_text(&mut buffer, "aé");
+        assert_eq!(&buffer, b"a\xC3\xA9\0x");
+        write_text(&mut buffer[..3], "aé");
+        assert_eq!(&buffer[..3], b"a\0\xA9");
+        write_text(&mut buffer[..1], "a");
+        assert_eq!(buffer[0], 0);
+        write_text(&mut [], "a");
     }
 }

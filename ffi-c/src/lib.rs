@@ -7,13 +7,21 @@
 #![allow(non_camel_case_types)] // C's names
 
 mod argument;
+mod barrier;
 mod boundary;
 mod deadline;
 mod error;
+mod event;
 mod handle;
+mod lock;
 mod mailbox;
+mod monitor;
 mod mutex;
+mod options;
 mod ring;
+mod rwlock;
 mod segment;
 mod semaphore;
 mod version;
+mod waits;
+mod watcher;

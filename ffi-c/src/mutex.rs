@@ -1,27 +1,18 @@
-//! The mutex in C. A guard has no place in C: the lock belongs to the thread until it calls unlock.
+//! The mutex in C.
 
 use crate::argument::{output, text};
 use crate::boundary::call;
-use crate::deadline::{TVN_TRY, deadline, tried};
+use crate::deadline::{TVN_TRY, deadline};
 use crate::handle::{give, lend, take};
+use crate::lock::{held_by, locked, tvn_holder_t};
 use crate::segment::tvn_segment_t;
 use std::ffi::{c_char, c_int};
-use std::mem::forget;
-use triveni::{Error, ErrorKind, LockError, Mutex, MutexGuard};
+use triveni::Mutex;
 
 /// A robust mutex: a handle on one that lies in a segment.
 pub struct tvn_mutex_t(Mutex);
 
-/// Who holds a mutex.
-#[repr(C)]
-pub struct tvn_holder_t {
-    /// The process, by its number in the segment.
-    pub slot: u32,
-    /// Its pid; 0 if it is not known.
-    pub pid: u32,
-    /// The thread, by its number in its process.
-    pub thread: u32,
-}
+const REPAIR: &str = "you hold it now: put the state right, call tvn_mutex_recover and unlock";
 
 /// Finds the mutex `name`, or creates it, unlocked. Lends `segment` and `name`, gives `*out`. Does not wait
 /// for other users. Any thread; a forked child too.
@@ -84,30 +75,19 @@ pub unsafe extern "C" fn tvn_mutex_close(mutex: *mut tvn_mutex_t) {
 /// without recover, the next one gets -EOWNERDEAD too. Any thread; a forked child holds none of its parent's
 /// locks.
 /// @return 0; -EOWNERDEAD, held; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible;
-/// -EDEADLK if the calling thread holds it already; -EIDRM if the mutex was removed.
+/// -EDEADLK if the calling thread holds it already, or if the segment detects deadlocks and this wait would close
+/// a circle; -EIDRM if the mutex was removed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_mutex_lock(mutex: *const tvn_mutex_t, timeout_ms: c_int) -> c_int {
     call("tvn_mutex_lock", || {
         // SAFETY: the C contract: NULL, or a mutex' handle that is not closed during this call.
         let mutex = &unsafe { lend(mutex) }?.0;
-        let locked = match timeout_ms {
+        let answer = match timeout_ms {
             TVN_TRY => mutex.try_lock(),
             ms => mutex.lock_until(deadline(ms)).map(Some),
         };
-        match locked {
-            Ok(guard) => tried(guard).map(forget), // held until tvn_mutex_unlock
-            Err(LockError::OwnerDied(guard)) => Err(owner_died(mutex, guard)),
-            Err(LockError::Failed(error)) => Err(error),
-        }
+        locked(answer, REPAIR)
     })
-}
-
-/// After its owner's death the mutex is held, whatever the number says: the guard must not unlock it.
-#[cold]
-fn owner_died(mutex: &Mutex, guard: MutexGuard<'_>) -> Error {
-    forget(guard);
-    let repair = "you hold it now: put the state right, call tvn_mutex_recover and unlock";
-    Error::new(ErrorKind::OwnerDied, format!("mutex {:?}: its holder died; {repair}", mutex.name()))
 }
 
 /// Unlocks and wakes one sleeper, if any sleeps. Lends `mutex`. Never blocks. The thread that locked.
@@ -139,9 +119,6 @@ pub unsafe extern "C" fn tvn_mutex_holder(mutex: *const tvn_mutex_t, out: *mut t
     call("tvn_mutex_holder", || {
         // SAFETY: the C contract: NULL or a mutex' handle, not closed during this call; NULL or a place for the answer.
         let (mutex, out) = unsafe { (&lend(mutex)?.0, output(out)?) };
-        let holder = mutex.holder();
-        Ok(holder
-            .map(|h| out.write(tvn_holder_t { slot: h.slot, pid: h.pid.unwrap_or(0), thread: h.thread }))
-            .is_some())
+        Ok(held_by(mutex.holder(), out))
     })
 }

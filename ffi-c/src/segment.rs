@@ -6,7 +6,7 @@ use crate::handle::{give, lend, take};
 use std::ffi::{c_char, c_int};
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, IntoRawFd};
-use triveni::{Error, ErrorKind, ObjectInfo, ObjectKind, ObjectState, ParticipantInfo, Segment};
+use triveni::{Error, ErrorKind, Monitor, ObjectInfo, ObjectKind, ObjectState, ParticipantInfo, Segment};
 
 /// A segment, one piece of shared memory with named objects in it: this process's handle.
 pub struct tvn_segment_t(pub(crate) Segment);
@@ -31,6 +31,18 @@ const _: () = assert!(TVN_KIND_SEMAPHORE == ObjectKind::Semaphore as u32);
 /// Kind of a mutex.
 pub const TVN_KIND_MUTEX: u32 = 2;
 const _: () = assert!(TVN_KIND_MUTEX == ObjectKind::Mutex as u32);
+/// Kind of a monitor.
+pub const TVN_KIND_MONITOR: u32 = 3;
+const _: () = assert!(TVN_KIND_MONITOR == ObjectKind::Monitor as u32);
+/// Kind of a readers-writer lock.
+pub const TVN_KIND_RWLOCK: u32 = 4;
+const _: () = assert!(TVN_KIND_RWLOCK == ObjectKind::RwLock as u32);
+/// Kind of a barrier.
+pub const TVN_KIND_BARRIER: u32 = 5;
+const _: () = assert!(TVN_KIND_BARRIER == ObjectKind::Barrier as u32);
+/// Kind of event flags.
+pub const TVN_KIND_EVENT: u32 = 6;
+const _: () = assert!(TVN_KIND_EVENT == ObjectKind::Event as u32);
 /// Kind of a ring.
 pub const TVN_KIND_RING: u32 = 7;
 const _: () = assert!(TVN_KIND_RING == ObjectKind::Ring as u32);
@@ -49,9 +61,11 @@ pub struct tvn_object_info_t {
     pub attached: u32,
     /// Bytes it occupies, with its header.
     pub size: u64,
-    /// Mailbox: the most messages. Ring: bytes of its cells. Semaphore: TVN_SEMAPHORE_MAX.
+    /// Mailbox: the most messages. Ring: bytes of its cells. Semaphore: the most permits. Barrier: the parties.
+    /// Monitor: TVN_CONDITIONS_MAX.
     pub capacity: u64,
-    /// Mailbox: messages in it. Ring: bytes occupied by records. Semaphore: permits.
+    /// Mailbox: messages in it. Ring: bytes occupied by records. Semaphore: permits left. Barrier: how many have
+    /// arrived. Monitor: its conditions. Readers-writer lock: read locks.
     pub length: u64,
     /// Mailbox: the largest message in bytes.
     pub message_size: u64,
@@ -59,12 +73,20 @@ pub struct tvn_object_info_t {
     pub voided: u64,
     /// Mailbox: messages that dead receivers held and that were delivered again, so far.
     pub redelivered: u64,
-    /// Mutex: the slot of the process that holds it, 0 if it is free.
+    /// Mutex, monitor: the slot of the process that holds it, 0 if it is free. Readers-writer lock: of the writer.
     pub holder: u32,
-    /// Mutex: the number of the thread that holds it, in its process.
+    /// Mutex, monitor, readers-writer lock: the number of the thread that `holder` is about, in its process.
     pub thread: u32,
-    /// Mutex: the last holder died, and nobody has called recover since.
+    /// Mutex, monitor, readers-writer lock: a holder died, and nobody has called recover since.
     pub owner_died: bool,
+    /// Barrier: a participant died, and nobody has called reset since.
+    pub broken: bool,
+    /// Leased semaphore: the permits that are out.
+    pub leases: u32,
+    /// Readers-writer lock: TVN_READERS_FIRST, TVN_WRITERS_FIRST or TVN_FAIR.
+    pub policy: u32,
+    /// Event: the flags that are set.
+    pub flags: u32,
     /// Ring: the slot of its producer, 0 if it has none.
     pub producer: u32,
     /// Ring: the slot of its consumer, 0 if it has none.
@@ -182,6 +204,19 @@ pub unsafe extern "C" fn tvn_segment_unlink(name: *const c_char) -> c_int {
     })
 }
 
+/// Fills `names` with the names of the segments on this machine, sorted, as many as there are and at most `count`:
+/// `char names[100][TVN_NAME_ROOM]; int64_t there = tvn_segment_list(names, 100);`. Lends `names` (NULL will do
+/// with 0). Never blocks. Any thread.
+/// @return how many segments there are, which may be more than `count`; what reading /dev/shm reports.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_segment_list(names: *mut [c_char; TVN_NAME_ROOM], count: usize) -> i64 {
+    call("tvn_segment_list", || {
+        // SAFETY: the C contract: `count` items to write.
+        let names = unsafe { array(names, count) }?;
+        Ok(fill(names, Segment::list()?.iter().map(|name| chars(name))))
+    })
+}
+
 /// Lets go of the segment. Takes `segment`; NULL is fine. Objects opened through it stay good; the process
 /// leaves with the last of them. Never blocks. No other thread may be using this handle.
 #[unsafe(no_mangle)]
@@ -208,6 +243,17 @@ pub unsafe extern "C" fn tvn_segment_is_unlinked(segment: *const tvn_segment_t) 
     call("tvn_segment_is_unlinked", || {
         // SAFETY: the C contract: NULL, or a segment's handle that is not closed during this call.
         Ok(unsafe { lend(segment) }?.0.is_unlinked())
+    })
+}
+
+/// Does a locker that would close a circle of waits get -EDEADLK instead? See tvn_segment_options_t. Lends
+/// `segment`. Never blocks. Any thread; a forked child too.
+/// @return 1 or 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_segment_detects_deadlocks(segment: *const tvn_segment_t) -> c_int {
+    call("tvn_segment_detects_deadlocks", || {
+        // SAFETY: the C contract: NULL, or a segment's handle that is not closed during this call.
+        Ok(unsafe { lend(segment) }?.0.detects_deadlocks())
     })
 }
 
@@ -267,7 +313,7 @@ pub unsafe extern "C" fn tvn_segment_participants(
 }
 
 /// Writes items until the array is full; counts them all.
-fn fill<T>(array: &mut [MaybeUninit<T>], items: impl ExactSizeIterator<Item = T>) -> usize {
+pub(crate) fn fill<T>(array: &mut [MaybeUninit<T>], items: impl ExactSizeIterator<Item = T>) -> usize {
     let count = items.len();
     for (place, item) in array.iter_mut().zip(items) {
         place.write(item);
@@ -294,17 +340,35 @@ fn object(info: &ObjectInfo) -> tvn_object_info_t {
         holder: 0,
         thread: 0,
         owner_died: false,
+        broken: false,
+        leases: 0,
+        policy: 0,
+        flags: 0,
         producer: 0,
         consumer: 0,
     };
     match info.state {
-        ObjectState::Semaphore { value, .. } => {
-            (out.capacity, out.length) = (crate::semaphore::TVN_SEMAPHORE_MAX.into(), value.into());
+        ObjectState::Semaphore { value, max, ref leases } => {
+            (out.capacity, out.length, out.leases) = (max.into(), value.into(), leases.len() as u32); // at most 4096
         }
         ObjectState::Mutex { holder, owner_died } => {
             (out.holder, out.thread) = holder.unwrap_or((0, 0));
             out.owner_died = owner_died;
         }
+        ObjectState::Monitor { holder, owner_died, ref conditions } => {
+            (out.capacity, out.length) = (Monitor::MAX_CONDITIONS as u64, conditions.len() as u64);
+            (out.holder, out.thread) = holder.unwrap_or((0, 0));
+            out.owner_died = owner_died;
+        }
+        ObjectState::RwLock { policy, writer, ref readers, owner_died } => {
+            (out.policy, out.length) = (policy as u32, readers.iter().map(|(_, reads)| u64::from(*reads)).sum());
+            (out.holder, out.thread) = writer.unwrap_or((0, 0));
+            out.owner_died = owner_died;
+        }
+        ObjectState::Barrier { parties, arrived, broken } => {
+            (out.capacity, out.length, out.broken) = (parties.into(), arrived.into(), broken);
+        }
+        ObjectState::Event { flags } => out.flags = flags,
         ObjectState::Mailbox { capacity, message_size, len, voided, redelivered } => {
             (out.capacity, out.length, out.message_size) = (capacity as u64, len as u64, message_size as u64);
             (out.voided, out.redelivered) = (voided, redelivered);

@@ -6,19 +6,24 @@ use crate::deadline::{TVN_TRY, deadline, tried};
 use crate::handle::{give, lend, take};
 use crate::segment::tvn_segment_t;
 use std::ffi::{c_char, c_int};
-use triveni::Semaphore;
+use triveni::{Semaphore, SemaphoreOptions};
 
-/// A counting semaphore (Dijkstra's P and V): a handle on one that lies in a segment.
+/// A semaphore (Dijkstra's P and V), counting, binary or leased: a handle on one that lies in a segment.
 pub struct tvn_semaphore_t(Semaphore);
 
 /// The most permits a semaphore holds.
 pub const TVN_SEMAPHORE_MAX: u32 = 2147483647;
 const _: () = assert!(TVN_SEMAPHORE_MAX == Semaphore::MAX);
 
+/// The most permits a leased semaphore has.
+pub const TVN_SEMAPHORE_LEASED_MAX: u32 = 4096;
+const _: () = assert!(TVN_SEMAPHORE_LEASED_MAX == Semaphore::MAX_LEASED);
+
 /// Finds the semaphore `name`, or creates it with `initial` permits; an existing one keeps its count.
 /// Lends `segment` and `name`, gives `*out`. Does not wait for other users. Any thread; a forked child too.
 /// @return 0; -EINVAL for a bad name or an `initial` above TVN_SEMAPHORE_MAX; -TVN_EINCOMPATIBLE if the name
-/// belongs to an object of another kind; -ENOSPC if the segment has no room.
+/// belongs to an object of another kind, or to a semaphore that is limited, binary or leased; -ENOSPC if the
+/// segment has no room.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_semaphore(
     segment: *const tvn_segment_t,
@@ -49,7 +54,121 @@ pub unsafe extern "C" fn tvn_semaphore_create(
     })
 }
 
-/// Opens the semaphore `name`, which must exist. Lends `segment` and `name`, gives `*out`. Does not wait for
+/// Finds the limited semaphore `name`, or creates it with `initial` permits and at most `max`: a post beyond that
+/// is an error. An existing one keeps its count and must have the same `max`. Lends `segment` and `name`, gives
+/// `*out`. Does not wait for other users. Any thread; a forked child too.
+/// @return 0; -EINVAL for a bad name, a `max` of 0 or above TVN_SEMAPHORE_MAX, or an `initial` above it;
+/// -TVN_EINCOMPATIBLE if the name belongs to an object of another kind, or to a semaphore of another `max` or
+/// leased; -ENOSPC if the segment has no room.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_semaphore_limited(
+    segment: *const tvn_segment_t,
+    name: *const c_char,
+    initial: u32,
+    max: u32,
+    out: *mut *mut tvn_semaphore_t,
+) -> c_int {
+    call("tvn_semaphore_limited", || {
+        let options = SemaphoreOptions::counting(initial).max(max);
+        // SAFETY: the C contract: NULL or a segment's handle, NULL or a string, NULL or a place for a handle.
+        unsafe { give(out, || lend(segment)?.0.semaphore_with(text(name)?, options).map(tvn_semaphore_t)) }
+    })
+}
+
+/// Creates the limited semaphore `name` with `initial` permits and at most `max`. Lends `segment` and `name`,
+/// gives `*out`. Does not wait for other users. Any thread; a forked child too.
+/// @return 0; -EEXIST if the name is taken; -EINVAL for a bad name, a `max` of 0 or above TVN_SEMAPHORE_MAX, or
+/// an `initial` above it; -ENOSPC if the segment has no room.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_semaphore_limited_create(
+    segment: *const tvn_segment_t,
+    name: *const c_char,
+    initial: u32,
+    max: u32,
+    out: *mut *mut tvn_semaphore_t,
+) -> c_int {
+    call("tvn_semaphore_limited_create", || {
+        let options = SemaphoreOptions::counting(initial).max(max);
+        // SAFETY: the C contract: NULL or a segment's handle, NULL or a string, NULL or a place for a handle.
+        unsafe { give(out, || lend(segment)?.0.create_semaphore_with(text(name)?, options).map(tvn_semaphore_t)) }
+    })
+}
+
+/// Finds the binary semaphore `name`, or creates it: one permit at most, there from the beginning if `free`. An
+/// existing one keeps its count. Anybody may post; for a lock that knows its holder take a mutex. Lends `segment`
+/// and `name`, gives `*out`. Does not wait for other users. Any thread; a forked child too.
+/// @return 0; -EINVAL for a bad name; -TVN_EINCOMPATIBLE if the name belongs to an object of another kind, or to
+/// another sort of semaphore; -ENOSPC if the segment has no room.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_semaphore_binary(
+    segment: *const tvn_segment_t,
+    name: *const c_char,
+    free: bool,
+    out: *mut *mut tvn_semaphore_t,
+) -> c_int {
+    call("tvn_semaphore_binary", || {
+        let options = SemaphoreOptions::binary(free);
+        // SAFETY: the C contract: NULL or a segment's handle, NULL or a string, NULL or a place for a handle.
+        unsafe { give(out, || lend(segment)?.0.semaphore_with(text(name)?, options).map(tvn_semaphore_t)) }
+    })
+}
+
+/// Creates the binary semaphore `name`, free or taken. Lends `segment` and `name`, gives `*out`. Does not wait
+/// for other users. Any thread; a forked child too.
+/// @return 0; -EEXIST if the name is taken; -EINVAL for a bad name; -ENOSPC if the segment has no room.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_semaphore_binary_create(
+    segment: *const tvn_segment_t,
+    name: *const c_char,
+    free: bool,
+    out: *mut *mut tvn_semaphore_t,
+) -> c_int {
+    call("tvn_semaphore_binary_create", || {
+        let options = SemaphoreOptions::binary(free);
+        // SAFETY: the C contract: NULL or a segment's handle, NULL or a string, NULL or a place for a handle.
+        unsafe { give(out, || lend(segment)?.0.create_semaphore_with(text(name)?, options).map(tvn_semaphore_t)) }
+    })
+}
+
+/// Finds the leased semaphore `name`, or creates it with `permits` permits that belong to the thread that took
+/// them: only it can post them, and they come back when it ends or its process dies. An existing one must have as
+/// many. Lends `segment` and `name`, gives `*out`. Does not wait for other users. Any thread; a forked child too.
+/// @return 0; -EINVAL for a bad name, or for 0 `permits` or more than TVN_SEMAPHORE_LEASED_MAX;
+/// -TVN_EINCOMPATIBLE if the name belongs to an object of another kind, or to a semaphore that has another number
+/// of permits or is not leased; -ENOSPC if the segment has no room.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_semaphore_leased(
+    segment: *const tvn_segment_t,
+    name: *const c_char,
+    permits: u32,
+    out: *mut *mut tvn_semaphore_t,
+) -> c_int {
+    call("tvn_semaphore_leased", || {
+        let options = SemaphoreOptions::leased(permits);
+        // SAFETY: the C contract: NULL or a segment's handle, NULL or a string, NULL or a place for a handle.
+        unsafe { give(out, || lend(segment)?.0.semaphore_with(text(name)?, options).map(tvn_semaphore_t)) }
+    })
+}
+
+/// Creates the leased semaphore `name` with `permits` permits. Lends `segment` and `name`, gives `*out`. Does not
+/// wait for other users. Any thread; a forked child too.
+/// @return 0; -EEXIST if the name is taken; -EINVAL for a bad name, or for 0 `permits` or more than
+/// TVN_SEMAPHORE_LEASED_MAX; -ENOSPC if the segment has no room.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_semaphore_leased_create(
+    segment: *const tvn_segment_t,
+    name: *const c_char,
+    permits: u32,
+    out: *mut *mut tvn_semaphore_t,
+) -> c_int {
+    call("tvn_semaphore_leased_create", || {
+        let options = SemaphoreOptions::leased(permits);
+        // SAFETY: the C contract: NULL or a segment's handle, NULL or a string, NULL or a place for a handle.
+        unsafe { give(out, || lend(segment)?.0.create_semaphore_with(text(name)?, options).map(tvn_semaphore_t)) }
+    })
+}
+
+/// Opens the semaphore `name`, which must exist, of whatever sort. Lends `segment` and `name`, gives `*out`. Does not wait for
 /// other users. Any thread; a forked child too.
 /// @return 0; -ENOENT if there is none; -EINVAL for a bad name; -TVN_EINCOMPATIBLE if the name belongs to an
 /// object of another kind.
@@ -74,10 +193,10 @@ pub unsafe extern "C" fn tvn_semaphore_close(semaphore: *mut tvn_semaphore_t) {
 }
 
 /// Takes a permit (P); blocks until there is one, or until `timeout_ms` has passed. Lends `semaphore`.
-/// A process that dies before its post never gives that permit: a timeout is the way out. Any thread; a
-/// forked child too.
-/// @return 0; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -EIDRM if the
-/// semaphore was removed.
+/// A process that dies before its post never gives that permit, unless the semaphore is leased: then it comes
+/// back. Any thread; a forked child too, which holds none of its parent's leased permits.
+/// @return 0; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -EDEADLK if the segment
+/// detects deadlocks and this wait for a leased permit would close a circle; -EIDRM if the semaphore was removed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_semaphore_wait(semaphore: *const tvn_semaphore_t, timeout_ms: c_int) -> c_int {
     call("tvn_semaphore_wait", || {
@@ -90,14 +209,42 @@ pub unsafe extern "C" fn tvn_semaphore_wait(semaphore: *const tvn_semaphore_t, t
     })
 }
 
+/// Takes `n` permits at once; blocks until there are that many, holding none meanwhile, or until `timeout_ms`
+/// has passed. Lends `semaphore`. Any thread; a forked child too.
+/// @return 0; -EINVAL for 0, and for more than there can ever be; otherwise as tvn_semaphore_wait().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_semaphore_wait_n(semaphore: *const tvn_semaphore_t, n: u32, timeout_ms: c_int) -> c_int {
+    call("tvn_semaphore_wait_n", || {
+        // SAFETY: the C contract: NULL, or a semaphore's handle that is not closed during this call.
+        let semaphore = &unsafe { lend(semaphore) }?.0;
+        match timeout_ms {
+            TVN_TRY => tried(semaphore.try_wait_n(n)?.then_some(())),
+            ms => semaphore.wait_n_until(n, deadline(ms)),
+        }
+    })
+}
+
 /// Adds a permit (V) and wakes one sleeper, if any sleeps. Lends `semaphore`. Never blocks. Any thread; a
 /// forked child too.
-/// @return 0; -EOVERFLOW at TVN_SEMAPHORE_MAX; -EIDRM if the semaphore was removed.
+/// @return 0; -EOVERFLOW at tvn_semaphore_max(), and nothing is added; -EPERM if it is leased and the calling
+/// thread holds no permit; -EIDRM if the semaphore was removed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_semaphore_post(semaphore: *const tvn_semaphore_t) -> c_int {
     call("tvn_semaphore_post", || {
         // SAFETY: the C contract: NULL, or a semaphore's handle that is not closed during this call.
         unsafe { lend(semaphore) }?.0.post()
+    })
+}
+
+/// Adds `n` permits, all or none, and wakes who can go on. Lends `semaphore`. Never blocks. Any thread; a
+/// forked child too.
+/// @return 0; -EINVAL for 0; -EOVERFLOW beyond tvn_semaphore_max(); -EPERM if it is leased and the calling thread
+/// holds fewer; -EIDRM if the semaphore was removed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_semaphore_post_n(semaphore: *const tvn_semaphore_t, n: u32) -> c_int {
+    call("tvn_semaphore_post_n", || {
+        // SAFETY: the C contract: NULL, or a semaphore's handle that is not closed during this call.
+        unsafe { lend(semaphore) }?.0.post_n(n)
     })
 }
 
@@ -109,5 +256,27 @@ pub unsafe extern "C" fn tvn_semaphore_value(semaphore: *const tvn_semaphore_t) 
     call("tvn_semaphore_value", || {
         // SAFETY: the C contract: NULL, or a semaphore's handle that is not closed during this call.
         Ok(u64::from(unsafe { lend(semaphore) }?.0.value()))
+    })
+}
+
+/// The most permits it holds: a post beyond them fails. Lends `semaphore`. Never blocks. Any thread; a forked
+/// child too.
+/// @return the maximum, from 1 on.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_semaphore_max(semaphore: *const tvn_semaphore_t) -> i64 {
+    call("tvn_semaphore_max", || {
+        // SAFETY: the C contract: NULL, or a semaphore's handle that is not closed during this call.
+        Ok(u64::from(unsafe { lend(semaphore) }?.0.max()))
+    })
+}
+
+/// Do permits belong to the threads that took them? Lends `semaphore`. Never blocks. Any thread; a forked child
+/// too.
+/// @return 1 if it is leased, else 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_semaphore_is_leased(semaphore: *const tvn_semaphore_t) -> c_int {
+    call("tvn_semaphore_is_leased", || {
+        // SAFETY: the C contract: NULL, or a semaphore's handle that is not closed during this call.
+        Ok(unsafe { lend(semaphore) }?.0.is_leased())
     })
 }

@@ -31,7 +31,7 @@ archive="-Wl,--gc-sections $kit/lib/libtriveni.a -lgcc_s -lutil -lrt -lpthread -
 only_our_names() { ! nm -D --defined-only "$kit/lib/libtriveni.so.0" | awk '{print $3}' | grep -v '^tvn_'; }
 every_name_of_the_header() {
     nm -D --defined-only "$kit/lib/libtriveni.so.0" | awk '{print $3}' | sort >"$work/exported"
-    grep -v '^ \*' "$kit/include/triveni.h" | grep -o '\btvn_[a-z_]*(' | tr -d '(' | sort -u | diff - "$work/exported"
+    grep -v '^ *\*' "$kit/include/triveni.h" | grep -o '\btvn_[a-z_]*(' | tr -d '(' | sort -u | diff - "$work/exported"
 }
 has_soname() { readelf -d "$kit/lib/libtriveni.so" | grep -q 'SONAME.*\[libtriveni.so.0\]'; }
 check "the library exports tvn_ names only" only_our_names
