@@ -12,14 +12,30 @@
 //! | `hold`              | locks the mutex, says `holding`, stays                                                |
 //! | `claim`             | claims room in the mailbox, says `holding`, stays                                     |
 //! | `lock-once`         | locks with 10 s to wait, says `ok` or `owner_died` (and recovers), unlocks            |
+//! | `lock-X`            | N times: locks, adds one to *both* 8-byte numbers in the file EXTRA, unlocks; X is    |
+//! |                     | `monitor`, `write` (an rwlock) or `lease` (one permit of a leased semaphore).         |
+//! |                     | `lock-read`: read-locks and fails if the two numbers differ                           |
+//! | `hold-X`            | locks, says `holding`, stays; X as above, also `read`                                 |
+//! | `once-X`            | as `lock-once`, on X                                                                  |
+//! | `put`, `take`       | N times, in a monitor with the conditions `not_full` and `not_empty`: waits until the |
+//! |                     | 8-byte number in the file EXTRA is 0 (put) or not (take), makes it the turn's number  |
+//! |                     | from 1 on (put), or checks that it is that and makes it 0 (take), signals the other   |
+//! | `meet`              | N times at a barrier; says `ok N LED`, LED being how often it was the last to arrive  |
+//! | `attend`            | says `waiting`, arrives at a barrier, says `ok` or `broken`                           |
+//! | `set`, `await`      | N times on event flags: set sets 1 and waits for 2 (clearing it), await the reverse   |
+//! | `wait-condition`    | enters, says `waiting`, waits for the condition `c` for up to 10 s, says `ok` or      |
+//! |                     | `owner_died` (and recovers), leaves                                                   |
+//!
+//! Where the table says nothing else, `ok N` is the last that is said.
 //!
 //! The roles below these are this peer's alone; each says at its function what it does.
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::mem::forget;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
-use triveni::{Deadline, Error, ErrorKind, LockError, Mutex, Result, Segment};
+use triveni::{After, Deadline, Error, ErrorKind, LockError, Monitor, Mutex, Result, RwLock, Segment, Semaphore};
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -51,6 +67,11 @@ fn run(args: &[&str]) -> Result<()> {
         "hold" => hold(&segment, object),
         "claim" => claim(&segment, object),
         "lock-once" => lock_once(&segment, object),
+        "put" | "take" => bounded_buffer(&segment, object, n, extra, role == "put"),
+        "meet" => meet(&segment, object, n),
+        "attend" => attend(&segment, object),
+        "set" | "await" => flags(&segment, object, n, role == "set"),
+        "wait-condition" => wait_condition(&segment, object),
         "create-object" => create_object(&segment, object),
         "log-send" => log_send(&segment, object, n, extra),
         "log-receive" => log_receive(&segment, object),
@@ -60,7 +81,12 @@ fn run(args: &[&str]) -> Result<()> {
         "fork" => fork(&segment, object),
         "uncontended" => uncontended(&segment, object, n),
         "everything" => everything(&segment),
-        _ => Err(wrong(&format!("there is no role {role:?}"))),
+        _ => match role.split_once('-') {
+            Some(("lock", what)) => lock_both(&segment, object, n, extra, what),
+            Some(("hold", what)) => hold_any(&segment, object, what),
+            Some(("once", what)) => once(&segment, object, what),
+            _ => Err(wrong(&format!("there is no role {role:?}"))),
+        },
     }
 }
 
@@ -205,6 +231,206 @@ fn lock_once(segment: &Segment, object: &str) -> Result<()> {
             guard.recover();
         }
         Err(failed) => return Err(failed.into()),
+    }
+    Ok(())
+}
+
+/// Anything that is locked and unlocked.
+enum Lock {
+    Monitor(Monitor),
+    Read(RwLock),
+    Write(RwLock),
+    Lease(Semaphore),
+}
+
+impl Lock {
+    fn open(segment: &Segment, object: &str, what: &str) -> Result<Lock> {
+        match what {
+            "monitor" => Ok(Lock::Monitor(segment.open_monitor(object)?)),
+            "read" => Ok(Lock::Read(segment.open_rwlock(object)?)),
+            "write" => Ok(Lock::Write(segment.open_rwlock(object)?)),
+            "lease" => Ok(Lock::Lease(segment.open_semaphore(object)?)),
+            _ => Err(wrong(&format!("{what:?} is nothing to lock"))),
+        }
+    }
+
+    /// Locks. True: a holder died; then `recover` is due.
+    fn lock(&self, deadline: Deadline) -> Result<bool> {
+        fn kept<G>(locked: std::result::Result<G, LockError<G>>) -> Result<bool> {
+            match locked {
+                Ok(guard) => {
+                    forget(guard);
+                    Ok(false)
+                }
+                Err(LockError::OwnerDied(guard)) => {
+                    forget(guard);
+                    Ok(true)
+                }
+                Err(LockError::Failed(error)) => Err(error),
+            }
+        }
+        match self {
+            Lock::Monitor(monitor) => kept(monitor.enter_until(deadline)),
+            Lock::Read(lock) => kept(lock.read_until(deadline)),
+            Lock::Write(lock) => kept(lock.write_until(deadline)),
+            Lock::Lease(semaphore) => semaphore.wait_until(deadline).map(|()| false),
+        }
+    }
+
+    fn recover(&self) -> Result<()> {
+        match self {
+            Lock::Monitor(monitor) => monitor.recover(),
+            Lock::Write(lock) => lock.recover(),
+            Lock::Read(_) | Lock::Lease(_) => Ok(()), // Readers do not repair; permits guard nothing.
+        }
+    }
+
+    fn unlock(&self) -> Result<()> {
+        match self {
+            Lock::Monitor(monitor) => monitor.leave(),
+            Lock::Read(lock) | Lock::Write(lock) => lock.unlock(),
+            Lock::Lease(semaphore) => semaphore.post(),
+        }
+    }
+}
+
+/// The numbers in a file that a lock guards.
+struct Numbers<'a>(File, &'a str);
+
+impl<'a> Numbers<'a> {
+    fn open(path: &'a str) -> Result<Numbers<'a>> {
+        let file = File::options().read(true).write(true).open(path);
+        Ok(Numbers(file.map_err(|error| wrong(&format!("{path}: {error}")))?, path))
+    }
+
+    fn get(&self, i: u64) -> Result<u64> {
+        let mut number = [0; 8];
+        self.0.read_exact_at(&mut number, 8 * i).map_err(|error| wrong(&format!("{}: {error}", self.1)))?;
+        Ok(u64::from_le_bytes(number))
+    }
+
+    fn set(&self, i: u64, number: u64) -> Result<()> {
+        let written = self.0.write_all_at(&number.to_le_bytes(), 8 * i);
+        written.map_err(|error| wrong(&format!("{}: {error}", self.1)))
+    }
+}
+
+fn lock_both(segment: &Segment, object: &str, n: u64, file: &str, what: &str) -> Result<()> {
+    let (lock, numbers) = (Lock::open(segment, object, what)?, Numbers::open(file)?);
+    ready();
+    for _ in 0..n {
+        lock.lock(Deadline::never())?;
+        let (a, b) = (numbers.get(0)?, numbers.get(1)?);
+        if a != b {
+            return Err(wrong(&format!("locked to {what}, and the numbers are {a} and {b}")));
+        }
+        if what != "read" {
+            numbers.set(0, a + 1)?;
+            numbers.set(1, b + 1)?;
+        }
+        lock.unlock()?;
+    }
+    println!("ok {n}");
+    Ok(())
+}
+
+fn hold_any(segment: &Segment, object: &str, what: &str) -> Result<()> {
+    let lock = Lock::open(segment, object, what)?;
+    ready();
+    lock.lock(Deadline::never())?;
+    println!("holding");
+    stay()
+}
+
+fn once(segment: &Segment, object: &str, what: &str) -> Result<()> {
+    let lock = Lock::open(segment, object, what)?;
+    ready();
+    if lock.lock(Deadline::after(Duration::from_secs(10)))? {
+        println!("owner_died");
+        lock.recover()?;
+    } else {
+        println!("ok");
+    }
+    lock.unlock()
+}
+
+fn bounded_buffer(segment: &Segment, object: &str, n: u64, file: &str, put: bool) -> Result<()> {
+    let (monitor, numbers) = (segment.open_monitor(object)?, Numbers::open(file)?);
+    let (not_full, not_empty) = (monitor.condition("not_full")?, monitor.condition("not_empty")?);
+    ready();
+    for turn in 1..=n {
+        let _inside = monitor.enter()?;
+        if put {
+            while numbers.get(0)? != 0 {
+                not_full.wait()?;
+            }
+            numbers.set(0, turn)?;
+            not_empty.signal()?;
+        } else {
+            while numbers.get(0)? == 0 {
+                not_empty.wait()?;
+            }
+            if numbers.get(0)? != turn {
+                return Err(wrong(&format!("item {} came in turn {turn}", numbers.get(0)?)));
+            }
+            numbers.set(0, 0)?;
+            not_full.signal()?;
+        }
+    }
+    println!("ok {n}");
+    Ok(())
+}
+
+fn meet(segment: &Segment, object: &str, n: u64) -> Result<()> {
+    let barrier = segment.open_barrier(object)?;
+    ready();
+    let mut led = 0;
+    for _ in 0..n {
+        led += u64::from(barrier.wait()?);
+    }
+    println!("ok {n} {led}");
+    Ok(())
+}
+
+fn attend(segment: &Segment, object: &str) -> Result<()> {
+    let barrier = segment.open_barrier(object)?;
+    println!("waiting");
+    match barrier.wait() {
+        Ok(_) => println!("ok"),
+        Err(error) if error.kind() == ErrorKind::Broken => println!("broken"),
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+fn flags(segment: &Segment, object: &str, n: u64, first: bool) -> Result<()> {
+    let event = segment.open_event(object)?;
+    ready();
+    for _ in 0..n {
+        if first {
+            event.set(1)?;
+            event.wait_any(2, After::Clear)?;
+        } else {
+            event.wait_any(1, After::Clear)?;
+            event.set(2)?;
+        }
+    }
+    println!("ok {n}");
+    Ok(())
+}
+
+fn wait_condition(segment: &Segment, object: &str) -> Result<()> {
+    let monitor = segment.open_monitor(object)?;
+    let condition = monitor.condition("c")?;
+    let _inside = monitor.enter()?;
+    println!("waiting");
+    match condition.wait_until(Deadline::after(Duration::from_secs(10))) {
+        Ok(()) => println!("ok"),
+        Err(error) if error.kind() == ErrorKind::OwnerDied => {
+            println!("owner_died");
+            monitor.recover()?;
+        }
+        Err(error) => return Err(error),
     }
     Ok(())
 }
