@@ -27,6 +27,8 @@ pub trait Full {
     fn swap_full(&self, new: Self::Value) -> Self::Value;
     /// Adds, wrapping; returns what was there. A full barrier.
     fn add_full(&self, n: Self::Value) -> Self::Value;
+    /// Sets bits; returns what was there. A full barrier.
+    fn or_full(&self, bits: Self::Value) -> Self::Value;
     /// Compares and exchanges. A full barrier when it succeeds.
     fn cas_full(&self, old: Self::Value, new: Self::Value) -> Result<Self::Value, Self::Value>;
 }
@@ -56,6 +58,12 @@ macro_rules! full {
             #[inline(always)]
             fn add_full(&self, n: $value) -> $value {
                 let old = self.fetch_add(n, RMW);
+                after_rmw();
+                old
+            }
+            #[inline(always)]
+            fn or_full(&self, bits: $value) -> $value {
+                let old = self.fetch_or(bits, RMW);
                 after_rmw();
                 old
             }
@@ -94,8 +102,14 @@ pub fn futex_wake(word: &AtomicU32, n: u32) -> u32 {
     crate::sys::futex::wake(word, n)
 }
 
+/// Sleeps while every word has its value, until one is woken or until `at_ns`. `None`: this system cannot.
+#[cfg(not(loom))]
+pub fn futex_wait_any<'a>(words: impl Iterator<Item = (&'a AtomicU32, u32)>, at_ns: u64) -> Option<Woken> {
+    crate::sys::waitv::wait(words, at_ns)
+}
+
 #[cfg(loom)]
-pub use model::{futex_wait, futex_wake};
+pub use model::{futex_wait, futex_wait_any, futex_wake};
 
 /// The futex as loom sees it: one lock around all queues, a condition variable for each word.
 /// A deadline never comes and no slice ever ends, so that a lost wake is a deadlock, which loom reports.
@@ -110,10 +124,13 @@ mod model {
         sleepers: u32,
         wakes: u32,
         bell: Option<Arc<Condvar>>,
+        /// Where those sleep who sleep on other words too: one for all queues.
+        any: Option<Arc<Condvar>>,
     }
 
     loom::lazy_static! {
         static ref QUEUES: Mutex<HashMap<usize, Queue>> = Mutex::new(HashMap::new());
+        static ref ANY: Arc<Condvar> = Arc::new(Condvar::new());
     }
 
     /// See the real one.
@@ -139,6 +156,33 @@ mod model {
     }
 
     /// See the real one.
+    pub fn futex_wait_any<'a>(words: impl Iterator<Item = (&'a AtomicU32, u32)>, _at_ns: u64) -> Option<Woken> {
+        let words: Vec<_> = words.map(|(word, expected)| (word, word as *const _ as usize, expected)).collect();
+        let mut queues = QUEUES.lock().unwrap();
+        loom::sync::atomic::fence(Ordering::SeqCst);
+        if words.iter().any(|(word, _, expected)| word.load(Ordering::Relaxed) != *expected) {
+            return Some(Woken::Perhaps);
+        }
+        for (_, address, _) in &words {
+            let queue = queues.entry(*address).or_default();
+            queue.sleepers += 1;
+            queue.any.get_or_insert_with(|| ANY.clone());
+        }
+        loop {
+            queues = ANY.wait(queues).unwrap();
+            if words.iter().any(|(_, address, _)| queues.entry(*address).or_default().wakes > 0) {
+                break;
+            }
+        }
+        // It leaves all queues. Where a wake is on its way it is this one that uses it up: the worst case.
+        for (_, address, _) in &words {
+            let queue = queues.entry(*address).or_default();
+            if queue.wakes > 0 { queue.wakes -= 1 } else { queue.sleepers -= 1 }
+        }
+        Some(Woken::Perhaps)
+    }
+
+    /// See the real one.
     pub fn futex_wake(word: &AtomicU32, n: u32) -> u32 {
         let address = word as *const _ as usize;
         let mut queues = QUEUES.lock().unwrap();
@@ -147,7 +191,7 @@ mod model {
         let woken = n.min(queue.sleepers);
         queue.sleepers -= woken;
         queue.wakes += woken;
-        if let Some(bell) = &queue.bell {
+        for bell in queue.bell.iter().chain(&queue.any) {
             bell.notify_all();
         }
         woken

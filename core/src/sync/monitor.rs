@@ -168,6 +168,11 @@ impl Monitor {
         self.mutex.object()
     }
 
+    /// The mutex of who is inside.
+    pub(crate) fn mutex(&self) -> &Mutex {
+        &self.mutex
+    }
+
     #[inline]
     fn inside(&self) -> MonitorGuard<'_> {
         MonitorGuard { monitor: self, fork: self.object().fork_number(), _not_send: PhantomData }

@@ -77,6 +77,18 @@ impl EventCount {
         self.seq.load(Acquire) != key
     }
 
+    /// Can nobody be asleep? For a caller behind a full barrier, or behind the exchange of a word that whoever
+    /// registers changes too.
+    pub fn is_quiet(&self) -> bool {
+        // ORDER register: as in `notify`.
+        self.reg.load(Acquire) == self.ack.load(Relaxed)
+    }
+
+    /// The word that sleepers sleep on.
+    pub fn word(&self) -> &AtomicU32 {
+        &self.seq
+    }
+
     /// Wakes everybody, registered or not: for the sweep, which repairs a wake that a dead process owed.
     pub fn ring(&self) {
         // ORDER wake: as in `wake`.

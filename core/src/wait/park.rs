@@ -53,6 +53,11 @@ impl ParkWord {
         }
     }
 
+    /// The word that the waiter sleeps on.
+    pub fn word(&self) -> &AtomicU32 {
+        &self.0
+    }
+
     /// Wakes the waiter in any case: for the sweep.
     pub fn ring(&self) {
         self.0.swap(0, AcqRel);
