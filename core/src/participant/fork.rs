@@ -50,7 +50,10 @@ pub fn install() {
         if page != libc::MAP_FAILED {
             // SAFETY: the page is ours. Kernels before 4.14 refuse; `child` below zeroes the word as well.
             unsafe { libc::madvise(page, 4096, libc::MADV_WIPEONFORK) };
-            let word: *mut AtomicU32 = page.cast();
+            // Its last word. Locks begin at multiples of 128, and a processor takes a load for one that depends on a
+            // store just before it if the addresses agree in their low 12 bits.
+            // SAFETY: inside the page.
+            let word = unsafe { page.cast::<AtomicU32>().add(4096 / size_of::<AtomicU32>() - 1) };
             // SAFETY: a fresh page, aligned, ours alone.
             unsafe { (*word).store(number(), Ordering::Relaxed) };
             PAGE.store(word, Ordering::Release);

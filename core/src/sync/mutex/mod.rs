@@ -100,11 +100,13 @@ impl Mutex {
         Ok((self.resident.get(), me, owner_word(me, thread::number())))
     }
 
-    #[inline]
-    fn guard(&self, owner_died: bool) -> Result<MutexGuard<'_>, LockError<MutexGuard<'_>>> {
-        thread::holds_one_more();
-        let guard = MutexGuard { mutex: self, fork: self.object().fork_number(), _not_send: PhantomData };
-        if owner_died { Err(LockError::OwnerDied(guard)) } else { Ok(guard) }
+    #[inline(always)]
+    fn guard(&self, mine: u32) -> MutexGuard<'_> {
+        MutexGuard { mutex: self, mine, fork: self.object().fork_number(), _not_send: PhantomData }
+    }
+
+    fn guard_with_news(&self, mine: u32, owner_died: bool) -> Result<MutexGuard<'_>, LockError<MutexGuard<'_>>> {
+        if owner_died { Err(LockError::OwnerDied(self.guard(mine))) } else { Ok(self.guard(mine)) }
     }
 
     /// Locks; waits for ever.
@@ -125,7 +127,7 @@ impl Mutex {
     pub fn try_lock(&self) -> Result<Option<MutexGuard<'_>>, LockError<MutexGuard<'_>>> {
         let (line, _, mine) = self.line()?;
         match line.take(mine, 0) {
-            Some(owner_died) => self.guard(owner_died).map(Some),
+            Some(owner_died) => self.guard_with_news(mine, owner_died).map(Some),
             None => self.try_lock_held(line, mine),
         }
     }
@@ -147,7 +149,7 @@ impl Mutex {
             return Ok(None);
         }
         match self.object().repairing(owner, || line.steal(word, mine)).flatten() {
-            Some(owner_died) => self.guard(owner_died).map(Some),
+            Some(owner_died) => self.guard_with_news(mine, owner_died).map(Some),
             None => Ok(None),
         }
     }
@@ -159,7 +161,7 @@ impl Mutex {
     #[inline]
     pub fn lock_until(&self, deadline: Deadline) -> Result<MutexGuard<'_>, LockError<MutexGuard<'_>>> {
         let (line, me, mine) = self.line()?;
-        if line.take_free(mine) { self.guard(false) } else { self.lock_taken(line, me, mine, deadline) }
+        if line.take_free(mine) { Ok(self.guard(mine)) } else { self.lock_taken(line, me, mine, deadline) }
     }
 
     #[cold]
@@ -172,7 +174,7 @@ impl Mutex {
         deadline: Deadline,
     ) -> Result<MutexGuard<'_>, LockError<MutexGuard<'_>>> {
         match line.take(mine, 0) {
-            Some(owner_died) => self.guard(owner_died),
+            Some(owner_died) => self.guard_with_news(mine, owner_died),
             None => match line.lock_contended(
                 &self.object().waiting(WaitMode::Lock, 0),
                 me,
@@ -181,7 +183,7 @@ impl Mutex {
                 Own::Relock,
                 &self.spin,
             ) {
-                Ok(owner_died) => self.guard(owner_died),
+                Ok(owner_died) => self.guard_with_news(mine, owner_died),
                 Err(error) => Err(LockError::Failed(self.explain(error))),
             },
         }
@@ -208,12 +210,7 @@ impl Mutex {
     #[inline]
     pub fn unlock(&self) -> Result<()> {
         let (line, _, mine) = self.line()?;
-        if line.word() & OWNER != mine {
-            return Err(self.not_owner("unlock"));
-        }
-        thread::holds_one_less();
-        line.unlock();
-        Ok(())
+        if line.unlock_mine(mine) { Ok(()) } else { Err(self.not_owner("unlock")) }
     }
 
     /// As [`MutexGuard::recover`], without a guard.
@@ -276,6 +273,8 @@ impl fmt::Debug for Mutex {
 #[must_use = "dropping the guard unlocks at once"]
 pub struct MutexGuard<'a> {
     mutex: &'a Mutex,
+    /// The word of the lock as the holder took it.
+    mine: u32,
     fork: u32,
     _not_send: PhantomData<*const ()>,
 }
@@ -304,8 +303,7 @@ impl Drop for MutexGuard<'_> {
     #[inline]
     fn drop(&mut self) {
         if self.fork == self.mutex.object().fork_number() {
-            thread::holds_one_less();
-            self.mutex.resident.get().unlock();
+            self.mutex.resident.get().unlock_mine(self.mine);
         }
     }
 }
