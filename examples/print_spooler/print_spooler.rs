@@ -1,0 +1,73 @@
+//! The print spooler that loses entries, and the one that does not.
+//!
+//! Two processes, X and Y, enter files into the spooler's directory: each reads `in`, the next free slot, stores
+//! its file there, and adds one to `in`. If the system switches to the other process in between, both store into
+//! the same slot, and an entry is lost. The directory looks consistent all the same.
+//!
+//! ```text
+//! print_spooler                  the whole story: without a lock, then with one
+//! print_spooler X unlocked N     one process of it, which waits for Y to begin; or: Y locked N
+//! print_spooler report           what stands in the directory
+//! ```
+//!
+//! X and Y may be Rust, C or Python. They share the segment `print_spooler` with the barrier `start` and the mutex
+//! `mutex`, and plain memory, /dev/shm/print_spooler: `in`, then the slots. A file is known by its number; Y's have
+//! a million added. To begin anew: `triveni rm print_spooler; rm /dev/shm/print_spooler`.
+
+use triveni::{Error, ErrorKind, Result, Segment};
+use triveni_examples::{SharedInts, finish, fresh, start};
+
+const NAME: &str = "print_spooler";
+const SLOTS: usize = 40_000;
+const IN: usize = 0;
+
+fn enter(directory: &SharedInts, file: i32) {
+    let next_free_slot = directory.get(IN);
+    std::thread::yield_now(); // a process switch: it may come here at any time; to see it often, we invite it
+    directory.set(1 + next_free_slot as usize, file);
+    directory.set(IN, next_free_slot + 1);
+}
+
+fn process(who: &str, locked: bool, n: i32) -> Result<()> {
+    let directory = SharedInts::open(NAME, 1 + SLOTS)?;
+    let segment = Segment::open_or_create(NAME, Segment::DEFAULT_SIZE)?;
+    let mutex = segment.mutex("mutex")?;
+    let first = if who == "Y" { 1_000_001 } else { 1 };
+    segment.barrier("start", 2)?.wait()?;
+    for file in first..first + n {
+        if locked {
+            let _guard = mutex.lock()?; // until the end of this block
+            enter(&directory, file);
+        } else {
+            enter(&directory, file);
+        }
+    }
+    Ok(())
+}
+
+fn report() -> Result<()> {
+    let directory = SharedInts::open(NAME, 1 + SLOTS)?;
+    println!("{} entries in the directory", directory.get(IN));
+    Ok(())
+}
+
+fn story() -> Result<()> {
+    for how in ["unlocked", "locked"] {
+        fresh(NAME);
+        println!("{how}: X and Y enter 10000 files each");
+        finish([start(&["X", how, "10000"])?, start(&["Y", how, "10000"])?])?;
+        report()?;
+    }
+    fresh(NAME);
+    Ok(())
+}
+
+fn main() -> Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => story(),
+        ["report"] => report(),
+        [who, how, n] => process(who, how == "locked", n.parse().unwrap_or(0)),
+        _ => Err(Error::new(ErrorKind::Invalid, "usage: print_spooler [report | X|Y locked|unlocked N]")),
+    }
+}

@@ -1,0 +1,76 @@
+/*
+ * Two ways to wait until another process says so: to ask again and again, or to sleep until woken.
+ *
+ *     signaling                     the whole story: the same wait, both ways
+ *     signaling wait busy           one process of it, which waits; or: wait sleeping
+ *     signaling signal              the other process, which ends the wait
+ *
+ * Each process may be Rust, C or Python. They share the segment `signaling` with the event flags `events`; flag 1
+ * says that it is done.
+ */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <triveni.h>
+#include <unistd.h>
+
+enum { DONE = 1 };
+
+static tvn_event_t *events;
+
+static void must(int result) {
+    if (result < 0) tvn_perror("signaling"), exit(1);
+}
+
+static void open_events(void) {
+    tvn_segment_t *segment;
+    must(tvn_segment_open_or_create("signaling", TVN_DEFAULT_SIZE, 0600, &segment));
+    must(tvn_event(segment, "events", 0, &events));
+}
+
+static double seconds(clockid_t clock) {
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void wait_for(const char *how) {
+    open_events();
+    double begin = seconds(CLOCK_MONOTONIC), worked = seconds(CLOCK_PROCESS_CPUTIME_ID);
+    if (!strcmp(how, "busy")) {
+        while (!(tvn_event_flags(events) & DONE)) {} /* busy waiting */
+        must(tvn_event_clear(events, DONE, NULL));
+    } else {
+        must(tvn_event_wait_any(events, DONE, true, TVN_FOREVER, NULL)); /* sleeps */
+    }
+    begin = seconds(CLOCK_MONOTONIC) - begin, worked = seconds(CLOCK_PROCESS_CPUTIME_ID) - worked;
+    printf("%s: waited %.3f s, and used the CPU for %.4f s of them\n", how, begin, worked);
+}
+
+static void signal_it(void) {
+    open_events();
+    must(tvn_event_set(events, DONE, NULL));
+}
+
+static int story(const char *how) {
+    tvn_segment_unlink("signaling");
+    pid_t waiter = fork();
+    if (waiter == 0) return wait_for(how), exit(0), 0;
+    usleep(500000); /* the work that the other waits for */
+    signal_it();
+    int status;
+    waitpid(waiter, &status, 0);
+    tvn_segment_unlink("signaling");
+    return status != 0;
+}
+
+int main(int argc, char **argv) {
+    if (argc == 1) return story("busy") || story("sleeping");
+    if (argc == 3 && !strcmp(argv[1], "wait")) return wait_for(argv[2]), 0;
+    if (argc == 2 && !strcmp(argv[1], "signal")) return signal_it(), 0;
+    return fprintf(stderr, "usage: signaling [wait busy | wait sleeping | signal]\n"), 2;
+}
