@@ -109,15 +109,11 @@ impl EventWords {
     }
 
     fn set(&self, flags: u32) -> u32 {
-        let mut now = self.flags.load(Relaxed);
-        // Lost only against others that succeed.
-        // ORDER flag, register: a full barrier, so a Release too; also if nothing changes, as a setter before us may
-        // have died without waking anybody.
-        while let Err(other) = self.flags.cas_full(now, now | flags) {
-            now = other;
-        }
+        // ORDER flag, register: a full barrier, so a Release too.
+        let before = self.flags.or_full(flags);
+        // Also if nothing has changed: a setter before us may have died without waking anybody.
         self.bell.notify(i32::MAX as u32);
-        now
+        before
     }
 
     fn clear(&self, flags: u32) -> u32 {
@@ -180,6 +176,16 @@ impl Event {
         if let Ok(words) = EventWords::of(view) {
             words.flags.store(flags, Relaxed); // Relaxed: the directory publishes it.
         }
+    }
+
+    /// The handle, for whoever waits for several objects.
+    pub(crate) fn object(&self) -> &Object {
+        self.resident.object()
+    }
+
+    /// Where waiters sleep.
+    pub(crate) fn bell(&self) -> &EventCount {
+        &self.resident.get().bell
     }
 
     #[inline]
