@@ -8,6 +8,7 @@ mod ls;
 mod rm;
 #[path = "../../examples/temperature/temperature.rs"]
 mod temperature;
+mod watch;
 
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
@@ -25,6 +26,7 @@ struct Cli {
 enum Command {
     Ls(ls::Ls),
     Rm(rm::Rm),
+    Watch(watch::Watch),
     Demo(demo::Demo),
     /// A sensor or the monitor of the demo.
     #[command(hide = true)]
@@ -78,6 +80,7 @@ pub fn run(args: Vec<OsString>) -> i32 {
     let done = match cli.command {
         Command::Ls(ls) => ls.run(),
         Command::Rm(rm) => rm.run(),
+        Command::Watch(watch) => watch.run(),
         Command::Demo(demo) => demo.run(),
         Command::Temperature { args } => {
             temperature::run(&args.iter().map(String::as_str).collect::<Vec<_>>()).map_err(Failure::from)
@@ -113,6 +116,8 @@ mod tests {
         assert_eq!(code(&[]), 2);
         assert_eq!(code(&["nonsense"]), 2);
         assert_eq!(code(&["rm"]), 2);
+        assert_eq!(code(&["watch"]), 2);
+        assert_eq!(code(&["watch", "--for", "-1", "lab"]), 2);
         assert_eq!(code(&["demo", "--sensors", "0"]), 2);
         assert_eq!(code(&["demo", "--monitor", "cobol"]), 2);
     }
@@ -121,6 +126,7 @@ mod tests {
     fn what_is_not_there_is_1() {
         assert_eq!(code(&["ls", "no-such-segment"]), 1);
         assert_eq!(code(&["rm", "no-such-segment"]), 1);
+        assert_eq!(code(&["watch", "no-such-segment"]), 1);
         assert_eq!(code(&["rm", "no-such-segment/object"]), 1);
     }
 }

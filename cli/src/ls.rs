@@ -9,27 +9,41 @@
 //! { "segments": [
 //!     { "name": "lab", "size": 67108864, "used": 98304, "uid": 1000, "mode": "0600", "created": 1763719823.5,
 //!       "participants": [ { "slot": 1, "pid": 4711, "uid": 1000, "name": "python3", "alive": true, "since": 1763719823.6 } ],
-//!       "objects": [ { "name": "TEMP_MONITOR", "kind": "mailbox", "size": 8320, "attached": [4711], "state": STATE } ] } ],
+//!       "objects": [ { "name": "TEMP_MONITOR", "kind": "mailbox", "size": 8320, "attached": [4711], "state": STATE } ],
+//!       "waits": [ WAIT ], "deadlocks": [ { "text": "process 4711 …", "cycle": [ WAIT ] } ] } ],
 //!   "unreadable": [ { "name": "old", "reason": "open \"old\": layout 3, this library speaks 2; …" } ] }
 //! ```
 //!
 //! STATE depends on the kind:
 //!
-//! | kind        | fields                                                                      |
-//! |-------------|-----------------------------------------------------------------------------|
-//! | semaphore   | `value`                                                                     |
-//! | mutex       | `holder`: null or `{slot, thread, pid, name}`; `owner_died`                 |
-//! | mailbox     | `capacity`, `message_size`, `len`, `voided`, `redelivered`                  |
-//! | ring        | `size`, `used`, `producer`, `consumer`: null or `{slot, pid, name}`         |
-//! | unreadable  | `reason`                                                                    |
+//! | kind        | fields                                                                               |
+//! |-------------|--------------------------------------------------------------------------------------|
+//! | semaphore   | `value`, `max`, `holders`: [THREAD], once for each permit of a leased one            |
+//! | mutex       | `holder`: null or THREAD; `owner_died`                                               |
+//! | monitor     | `holder`: null or THREAD; `owner_died`, `conditions`: [name]                         |
+//! | rwlock      | `policy`, `writer`: null or THREAD; `readers`: [PROCESS with `count`]; `owner_died`  |
+//! | barrier     | `parties`, `arrived`, `broken`                                                       |
+//! | event       | `flags`                                                                              |
+//! | mailbox     | `capacity`, `message_size`, `len`, `voided`, `redelivered`                           |
+//! | ring        | `size`, `used`, `producer`, `consumer`: null or PROCESS                              |
+//! | unreadable  | `reason`                                                                             |
+//!
+//! PROCESS is `{slot, pid, name}`, THREAD is `{slot, thread, pid, name}`. WAIT is a thread that sleeps: a THREAD with
+//! `tid`, `object`, `kind`, `mode` (`permit`, `lock`, `read`, `write`, `condition`, `barrier`, `flags`, `send`,
+//! `receive`, `any`), `count` (permits, flags or objects; 0 where that has no meaning), `condition` (null or a name),
+//! `waited` (seconds) and `blocked_by`: [THREAD]. In a cycle each is blocked by the next one, the last by the first.
 //!
 //! Times are seconds since 1970, sizes bytes. `pid` and `name` are null where the participant is unknown.
 
 use crate::Failure;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::SystemTime;
-use triveni::{ErrorKind, ObjectInfo, ObjectState, ParticipantInfo, Segment, Snapshot};
+use triveni::{
+    Deadlock, ErrorKind, ObjectInfo, ObjectKind, ObjectState, ParticipantInfo, Segment, Semaphore, Snapshot, Wait,
+    WaitMode,
+};
 
 /// Lists segments, their participants and their objects.
 #[derive(clap::Args)]
@@ -44,15 +58,22 @@ pub struct Ls {
 
 const JSON: &str = "\
 --json prints one object; new fields may be added, these stay (times are seconds since 1970, sizes bytes):
-  segments    [ {name, size, used, uid, mode, created, participants, objects} ]
+  segments    [ {name, size, used, uid, mode, created, participants, objects, waits, deadlocks} ]
   unreadable  [ {name, reason} ]
   participants of a segment  [ {slot, pid, uid, name, alive, since} ]
   objects of a segment       [ {name, kind, size, attached: [pid], state} ]
-  state of a semaphore   value
+  waits of a segment         [ {slot, thread, pid, name, tid, object, kind, mode, count, condition, waited, blocked_by} ]
+  deadlocks of a segment     [ {text, cycle: waits, each blocked by the next one, the last by the first} ]
+  state of a semaphore   value, max, holders (of a leased one, once for each permit)
            a mutex       holder: null or {slot, thread, pid, name}; owner_died
+           a monitor     holder, owner_died, conditions: [name]
+           an rwlock     policy, writer: null or as a holder; readers: [ {slot, pid, name, count} ]; owner_died
+           a barrier     parties, arrived, broken
+           an event      flags
            a mailbox     capacity, message_size, len, voided, redelivered
            a ring        size, used, producer, consumer: null or {slot, pid, name}
-           unreadable    reason";
+           unreadable    reason
+  modes of waits  permit, lock, read, write, condition, barrier, flags, send, receive, any; waited is in seconds";
 
 impl Ls {
     pub fn run(self) -> Result<(), Failure> {
@@ -93,7 +114,8 @@ impl Ls {
     }
 }
 
-/// Prints one segment: a line about it, then its participants, then its objects.
+/// Prints one segment: a line about it, then its participants, then its objects, each with who holds it and who waits
+/// for it, then the deadlocks.
 pub fn print(out: &mut impl Write, snapshot: &Snapshot) -> io::Result<()> {
     writeln!(
         out,
@@ -114,40 +136,111 @@ pub fn print(out: &mut impl Write, snapshot: &Snapshot) -> io::Result<()> {
             let joined = format!("{} ago", ago(p.since));
             rows.push([p.pid.to_string(), plain(&p.name), alive.into(), p.uid.to_string(), joined]);
         }
-        table(out, &rows)?;
+        for line in table(&rows) {
+            writeln!(out, "{line}")?;
+        }
     }
     if snapshot.objects.is_empty() {
         return writeln!(out, "  no objects");
     }
+    let who = Who(&snapshot.participants);
     let mut rows = vec![["OBJECT", "KIND", "SIZE", "STATE", "OPEN IN"].map(String::from)];
     for object in &snapshot.objects {
         rows.push([
             plain(&object.name),
             object.state.kind().map_or("?", |kind| kind.name()).to_string(),
             bytes(object.size),
-            state(object, &snapshot.participants),
+            state(object, who),
             pids(&object.attached),
         ]);
     }
-    table(out, &rows)
+    let mut lines = table(&rows).into_iter();
+    if let Some(heading) = lines.next() {
+        writeln!(out, "{heading}")?;
+    }
+    for (line, object) in lines.zip(&snapshot.objects) {
+        writeln!(out, "{line}")?;
+        for holder in holders(&object.state, who) {
+            writeln!(out, "      {holder}")?;
+        }
+        for wait in snapshot.waits.iter().filter(|wait| wait.object == object.name) {
+            writeln!(out, "      {}", waiting(wait, who))?;
+        }
+    }
+    for wait in &snapshot.waits {
+        if !snapshot.objects.iter().any(|object| object.name == wait.object) {
+            writeln!(out, "  {} (of {}, which is gone)", waiting(wait, who), plain(&wait.object))?;
+        }
+    }
+    for deadlock in &snapshot.deadlocks {
+        let n = deadlock.cycle.len();
+        writeln!(out, "  DEADLOCK: {n} threads wait in a circle, until one of them gives up or is killed:")?;
+        for (wait, next) in deadlock.cycle.iter().zip(deadlock.cycle.iter().cycle().skip(1)) {
+            let (waiter, holder) = (who.thread(wait.slot, wait.thread), who.thread(next.slot, next.thread));
+            writeln!(out, "      {waiter}, waits {}, held by {holder}", plain(&wait.what()))?;
+        }
+    }
+    Ok(())
+}
+
+/// The participants, to name one by his slot.
+#[derive(Clone, Copy)]
+struct Who<'s>(&'s [ParticipantInfo]);
+
+impl Who<'_> {
+    fn process(self, slot: u32) -> String {
+        match self.0.iter().find(|p| p.slot == slot) {
+            Some(p) => format!("pid {} ({}{})", p.pid, plain(&p.name), if p.alive { "" } else { ", dead" }),
+            None => format!("participant {slot}, who has left"),
+        }
+    }
+
+    fn thread(self, slot: u32, thread: u32) -> String {
+        format!("{}, thread {thread}", self.process(slot))
+    }
+}
+
+fn plural(n: u64, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
 }
 
 /// One line about what an object holds.
-fn state(object: &ObjectInfo, participants: &[ParticipantInfo]) -> String {
-    let who = |slot: u32| match participants.iter().find(|p| p.slot == slot) {
-        Some(p) => format!("pid {} ({}{})", p.pid, plain(&p.name), if p.alive { "" } else { ", dead" }),
-        None => format!("participant {slot}, who has left"),
-    };
-    let plural = |n: u64, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
+fn state(object: &ObjectInfo, who: Who<'_>) -> String {
+    let not_recovered = |owner_died: &bool| if *owner_died { "; the last holder died, not recovered yet" } else { "" };
     match &object.state {
+        ObjectState::Semaphore { value, max, .. } if *max != Semaphore::MAX => {
+            format!("{value} of {}", plural((*max).into(), "permit", "permits"))
+        }
         ObjectState::Semaphore { value, .. } => plural((*value).into(), "permit", "permits"),
         ObjectState::Mutex { holder, owner_died } => {
-            let held = match holder {
-                Some((slot, thread)) => format!("held by {}, thread {thread}", who(*slot)),
-                None => "free".to_string(),
-            };
-            if *owner_died { format!("{held}; the last holder died, not recovered yet") } else { held }
+            let held = holder.map(|(slot, thread)| format!("held by {}", who.thread(slot, thread)));
+            held.unwrap_or_else(|| "free".to_string()) + not_recovered(owner_died)
         }
+        ObjectState::Monitor { holder, owner_died, conditions } => {
+            let inside = holder.map(|(slot, thread)| format!("{} is inside", who.thread(slot, thread)));
+            let names: Vec<String> = conditions.iter().map(|name| plain(name)).collect();
+            let conditions = if names.is_empty() { "none".to_string() } else { names.join(", ") };
+            let inside = inside.unwrap_or_else(|| "nobody inside".to_string());
+            format!("{inside}{}; conditions: {conditions}", not_recovered(owner_died))
+        }
+        ObjectState::RwLock { policy, writer, readers, owner_died } => {
+            let held = match writer {
+                Some((slot, thread)) if readers.is_empty() => {
+                    format!("held for writing by {}", who.thread(*slot, *thread))
+                }
+                Some((slot, thread)) => {
+                    format!("{} is to write when the readers have left", who.thread(*slot, *thread))
+                }
+                None if readers.is_empty() => "free".to_string(),
+                None => "held for reading".to_string(),
+            };
+            format!("{held}; {}{}", policy.name(), not_recovered(owner_died))
+        }
+        ObjectState::Barrier { parties, arrived, broken } => {
+            let broken = if *broken { "; broken, as a participant died: reset it" } else { "" };
+            format!("{arrived} of {parties} have arrived{broken}")
+        }
+        ObjectState::Event { flags } => format!("flags {flags:#010x}"),
         ObjectState::Mailbox { capacity, message_size, len, voided, redelivered } => {
             let mut line = format!("{len} of {capacity} messages, up to {} each", bytes(*message_size));
             if *voided > 0 {
@@ -159,7 +252,7 @@ fn state(object: &ObjectInfo, participants: &[ParticipantInfo]) -> String {
             line
         }
         ObjectState::Ring { size, used, producer, consumer } => {
-            let role = |slot: &Option<u32>| slot.map_or("nobody".to_string(), who);
+            let role = |slot: &Option<u32>| slot.map_or("nobody".to_string(), |slot| who.process(slot));
             let percent = if *size == 0 { 0 } else { used.saturating_mul(100) / size };
             let (used, size) = (bytes(*used), bytes(*size));
             format!("{used} of {size} ({percent}%); {} writes, {} reads", role(producer), role(consumer))
@@ -169,23 +262,74 @@ fn state(object: &ObjectInfo, participants: &[ParticipantInfo]) -> String {
     }
 }
 
+/// Those who hold a part of an object, where there may be many: a line each.
+fn holders(state: &ObjectState, who: Who<'_>) -> Vec<String> {
+    match state {
+        ObjectState::Semaphore { leases, .. } => {
+            let mut permits: BTreeMap<(u32, u32), u64> = BTreeMap::new();
+            for holder in leases {
+                *permits.entry(*holder).or_default() += 1;
+            }
+            let line = |((slot, thread), n)| {
+                format!("{} held by {}", plural(n, "permit", "permits"), who.thread(slot, thread))
+            };
+            permits.into_iter().map(line).collect()
+        }
+        ObjectState::RwLock { readers, .. } => {
+            let line = |(slot, n): &(u32, u32)| match n {
+                1 => format!("read by {}", who.process(*slot)),
+                _ => format!("read by {}, {n} times", who.process(*slot)),
+            };
+            readers.iter().map(line).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// A line about a thread that sleeps for an object, and who is in its way.
+fn waiting(wait: &Wait, who: Who<'_>) -> String {
+    let what = match (wait.mode, &wait.condition) {
+        (WaitMode::Permit, _) => format!("for {}", plural(wait.count.max(1).into(), "permit", "permits")),
+        (WaitMode::Lock, _) if wait.kind == Some(ObjectKind::Monitor) => "to enter".to_string(),
+        (WaitMode::Lock, _) => "to lock".to_string(),
+        (WaitMode::Read, _) => "to read".to_string(),
+        (WaitMode::Write, _) => "to write".to_string(),
+        (WaitMode::Condition, Some(name)) => format!("for condition {}", plain(name)),
+        (WaitMode::Condition, None) => "for a condition".to_string(),
+        (WaitMode::Barrier, _) => "for the others".to_string(),
+        (WaitMode::Flags, _) => format!("for flags {:#010x}", wait.count),
+        (WaitMode::Send, _) => "for room".to_string(),
+        (WaitMode::Receive, _) => "to receive".to_string(),
+        (WaitMode::Any, _) if wait.count > 1 => format!("for this or one of {} others", wait.count - 1),
+        (WaitMode::Any, _) => "for this".to_string(),
+        _ => format!("({})", wait.mode.name()),
+    };
+    let who_waits = who.thread(wait.slot, wait.thread);
+    let line = format!("waits: {who_waits}, {what}, for {:.1} s", wait.since.as_secs_f64());
+    if wait.blocked_by.is_empty() {
+        return line;
+    }
+    let blockers: Vec<String> = wait.blocked_by.iter().map(|by| who.thread(by.slot, by.thread)).collect();
+    format!("{line}; blocked by {}", blockers.join(" and "))
+}
+
 /// Columns as wide as their widest cell, two spaces apart, two in front.
-fn table<const N: usize>(out: &mut impl Write, rows: &[[String; N]]) -> io::Result<()> {
+fn table<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
     let mut widths = [0; N];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
-    for row in rows {
-        let line: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        writeln!(out, "  {}", line.join("  ").trim_end())?;
-    }
-    Ok(())
+    let line = |row: &[String; N]| {
+        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        format!("  {}", cells.join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
 }
 
 /// A name that another process chose, fit for a terminal.
-fn plain(name: &str) -> String {
+pub fn plain(name: &str) -> String {
     name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
@@ -230,6 +374,7 @@ fn segment_json(snapshot: &Snapshot) -> Value {
             json!({ "slot": p.slot, "pid": p.pid, "uid": p.uid, "name": p.name, "alive": p.alive, "since": p.since })
         })
         .collect();
+    let who = WhoJson(&snapshot.participants);
     let objects: Vec<Value> = snapshot
         .objects
         .iter()
@@ -239,7 +384,7 @@ fn segment_json(snapshot: &Snapshot) -> Value {
                 "kind": object.state.kind().map_or("unreadable", |kind| kind.name()),
                 "size": object.size,
                 "attached": object.attached,
-                "state": state_json(&object.state, &snapshot.participants),
+                "state": state_json(&object.state, who),
             })
         })
         .collect();
@@ -252,38 +397,97 @@ fn segment_json(snapshot: &Snapshot) -> Value {
         "created": snapshot.created,
         "participants": participants,
         "objects": objects,
+        "waits": waits_json(&snapshot.waits, who),
+        "deadlocks": snapshot.deadlocks.iter().map(|deadlock| deadlock_json(deadlock, who)).collect::<Vec<_>>(),
     })
 }
 
-fn state_json(state: &ObjectState, participants: &[ParticipantInfo]) -> Value {
-    let who = |slot: u32| {
-        let p = participants.iter().find(|p| p.slot == slot);
+/// As [`Who`], for JSON.
+#[derive(Clone, Copy)]
+struct WhoJson<'s>(&'s [ParticipantInfo]);
+
+impl WhoJson<'_> {
+    fn process(self, slot: u32) -> Value {
+        let p = self.0.iter().find(|p| p.slot == slot);
         json!({ "slot": slot, "pid": p.map(|p| p.pid), "name": p.map(|p| p.name.clone()) })
-    };
+    }
+
+    fn thread(self, (slot, thread): (u32, u32)) -> Value {
+        let mut holder = self.process(slot);
+        holder["thread"] = json!(thread);
+        holder
+    }
+
+    fn reader(self, (slot, count): (u32, u32)) -> Value {
+        let mut reader = self.process(slot);
+        reader["count"] = json!(count);
+        reader
+    }
+}
+
+fn state_json(state: &ObjectState, who: WhoJson<'_>) -> Value {
+    let thread = |holder| who.thread(holder);
     match state {
-        ObjectState::Semaphore { value, .. } => json!({ "value": value }),
-        ObjectState::Mutex { holder, owner_died } => {
-            let holder = holder.map(|(slot, thread)| {
-                let mut holder = who(slot);
-                holder["thread"] = json!(thread);
-                holder
-            });
-            json!({ "holder": holder, "owner_died": owner_died })
+        ObjectState::Semaphore { value, max, leases } => {
+            json!({ "value": value, "max": max, "holders": leases.iter().copied().map(thread).collect::<Vec<_>>() })
         }
+        ObjectState::Mutex { holder, owner_died } => {
+            json!({ "holder": holder.map(thread), "owner_died": owner_died })
+        }
+        ObjectState::Monitor { holder, owner_died, conditions } => {
+            json!({ "holder": holder.map(thread), "owner_died": owner_died, "conditions": conditions })
+        }
+        ObjectState::RwLock { policy, writer, readers, owner_died } => json!({
+            "policy": policy.name(),
+            "writer": writer.map(thread),
+            "readers": readers.iter().map(|reader| who.reader(*reader)).collect::<Vec<_>>(),
+            "owner_died": owner_died,
+        }),
+        ObjectState::Barrier { parties, arrived, broken } => {
+            json!({ "parties": parties, "arrived": arrived, "broken": broken })
+        }
+        ObjectState::Event { flags } => json!({ "flags": flags }),
         ObjectState::Mailbox { capacity, message_size, len, voided, redelivered } => json!({
             "capacity": capacity, "message_size": message_size, "len": len, "voided": voided, "redelivered": redelivered
         }),
         ObjectState::Ring { size, used, producer, consumer } => {
-            json!({ "size": size, "used": used, "producer": producer.map(who), "consumer": consumer.map(who) })
+            let process = |slot| who.process(slot);
+            json!({ "size": size, "used": used, "producer": producer.map(process), "consumer": consumer.map(process) })
         }
         ObjectState::Unreadable(reason) => json!({ "reason": reason }),
         _ => json!({}),
     }
 }
 
+fn waits_json(waits: &[Wait], who: WhoJson<'_>) -> Vec<Value> {
+    let wait = |wait: &Wait| {
+        json!({
+            "slot": wait.slot,
+            "thread": wait.thread,
+            "pid": wait.pid,
+            "name": wait.process,
+            "tid": wait.tid,
+            "object": wait.object,
+            "kind": wait.kind.map(ObjectKind::name),
+            "mode": wait.mode.name(),
+            "count": wait.count,
+            "condition": wait.condition,
+            "waited": wait.since.as_secs_f64(),
+            "blocked_by": wait.blocked_by.iter().map(|by| who.thread((by.slot, by.thread))).collect::<Vec<_>>(),
+        })
+    };
+    waits.iter().map(wait).collect()
+}
+
+fn deadlock_json(deadlock: &Deadlock, who: WhoJson<'_>) -> Value {
+    json!({ "text": deadlock.to_string(), "cycle": waits_json(&deadlock.cycle, who) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+    use triveni::{Holder, RwPolicy};
 
     fn snapshot() -> Snapshot {
         let participant = |slot, pid, name: &str, alive| ParticipantInfo {
@@ -313,7 +517,59 @@ mod tests {
                 object("r", ObjectState::Ring { size: 65536, used: 32768, producer: Some(1), consumer: None }),
                 object("gone", ObjectState::Mutex { holder: Some((9, 1)), owner_died: true }),
                 object("bad", ObjectState::Unreadable("kind 77 is unknown".to_string())),
+                object("s", ObjectState::Semaphore { value: 1, max: 4, leases: vec![(1, 0), (2, 1), (1, 0)] }),
+                object(
+                    "monitor",
+                    ObjectState::Monitor {
+                        holder: Some((1, 2)),
+                        owner_died: false,
+                        conditions: vec!["not\x07full".to_string()],
+                    },
+                ),
+                object(
+                    "rw",
+                    ObjectState::RwLock {
+                        policy: RwPolicy::Fair,
+                        writer: None,
+                        readers: vec![(1, 1), (2, 3)],
+                        owner_died: false,
+                    },
+                ),
+                object("barrier", ObjectState::Barrier { parties: 5, arrived: 2, broken: true }),
+                object("event", ObjectState::Event { flags: 5 }),
             ],
+            waits: vec![
+                wait((1, 0), "m", WaitMode::Lock, Some((2, 1))),
+                wait((2, 1), "s", WaitMode::Permit, Some((1, 0))),
+                wait((1, 3), "removed", WaitMode::Receive, None),
+                Wait {
+                    condition: Some("not\x07full".to_string()),
+                    ..wait((2, 2), "monitor", WaitMode::Condition, None)
+                },
+            ],
+            deadlocks: vec![Deadlock {
+                cycle: vec![
+                    wait((1, 0), "m", WaitMode::Lock, Some((2, 1))),
+                    wait((2, 1), "s", WaitMode::Permit, Some((1, 0))),
+                ],
+            }],
+        }
+    }
+
+    fn wait((slot, thread): (u32, u32), object: &str, mode: WaitMode, by: Option<(u32, u32)>) -> Wait {
+        Wait {
+            slot,
+            pid: 70 + slot,
+            process: if slot == 1 { "python3" } else { "bad\x1b[2J" }.to_string(),
+            thread,
+            tid: 700 + thread,
+            object: object.to_string(),
+            kind: None,
+            mode,
+            count: 1,
+            condition: None,
+            since: Duration::from_millis(2300),
+            blocked_by: by.iter().map(|(slot, thread)| Holder { slot: *slot, pid: None, thread: *thread }).collect(),
         }
     }
 
@@ -332,7 +588,54 @@ mod tests {
         ] {
             assert!(text.contains(part), "no {part:?} in\n{text}");
         }
-        assert!(!text.contains('\x1b'), "a name of a peer must not steer the terminal");
+        assert!(!text.contains(['\x1b', '\x07']), "a name of a peer must not steer the terminal");
+    }
+
+    #[test]
+    fn who_blocks_whom_is_to_be_seen() {
+        let mut out = Vec::new();
+        print(&mut out, &snapshot()).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        let below = |object: &str| {
+            let at = lines.iter().position(|line| line.starts_with(&format!("  {object} "))).unwrap();
+            lines[at + 1..].iter().take_while(|line| line.starts_with("      ")).copied().collect::<Vec<_>>()
+        };
+        assert_eq!(
+            below("m"),
+            [
+                "      waits: pid 71 (python3), thread 0, to lock, for 2.3 s; blocked by pid 72 (bad?[2J, dead), thread 1"
+            ]
+        );
+        assert_eq!(
+            below("s"),
+            [
+                "      2 permits held by pid 71 (python3), thread 0",
+                "      1 permit held by pid 72 (bad?[2J, dead), thread 1",
+                "      waits: pid 72 (bad?[2J, dead), thread 1, for 1 permit, for 2.3 s; blocked by pid 71 (python3), thread 0",
+            ]
+        );
+        assert_eq!(below("rw"), ["      read by pid 71 (python3)", "      read by pid 72 (bad?[2J, dead), 3 times"]);
+        assert_eq!(
+            below("monitor"),
+            ["      waits: pid 72 (bad?[2J, dead), thread 2, for condition not?full, for 2.3 s"]
+        );
+        for part in [
+            "1 of 4 permits",
+            "pid 71 (python3), thread 2 is inside; conditions: not?full",
+            "held for reading; fair",
+            "2 of 5 have arrived; broken",
+            "flags 0x00000005",
+            "  waits: pid 71 (python3), thread 3, to receive, for 2.3 s (of removed, which is gone)",
+        ] {
+            assert!(text.contains(part), "no {part:?} in\n{text}");
+        }
+        let circle = [
+            "  DEADLOCK: 2 threads wait in a circle, until one of them gives up or is killed:",
+            "      pid 71 (python3), thread 0, waits to lock \"m\", held by pid 72 (bad?[2J, dead), thread 1",
+            "      pid 72 (bad?[2J, dead), thread 1, waits for a permit of \"s\", held by pid 71 (python3), thread 0",
+        ];
+        assert!(lines.ends_with(&circle), "{text}");
     }
 
     #[test]
@@ -346,6 +649,20 @@ mod tests {
         assert_eq!(objects[2]["state"]["consumer"], Value::Null);
         assert_eq!(objects[3]["state"]["holder"]["pid"], Value::Null);
         assert_eq!(objects[4]["kind"], "unreadable");
+        assert_eq!(objects[5]["state"]["holders"][2], json!({ "slot": 1, "thread": 0, "pid": 71, "name": "python3" }));
+        assert_eq!(objects[6]["state"]["holder"]["thread"], 2);
+        assert_eq!(objects[7]["state"]["policy"], "fair");
+        assert_eq!(objects[7]["state"]["readers"][1]["count"], 3);
+        assert_eq!(objects[8]["state"], json!({ "parties": 5, "arrived": 2, "broken": true }));
+        assert_eq!(objects[9]["state"]["flags"], 5);
+        let waits = &value["segments"][0]["waits"];
+        assert_eq!(waits[0]["mode"], "lock");
+        assert_eq!(waits[0]["blocked_by"][0]["pid"], 72);
+        assert_eq!(waits[3]["condition"], "not\x07full");
+        assert_eq!(value["segments"][0]["deadlocks"][0]["cycle"].as_array().map(Vec::len), Some(2));
+        assert!(
+            value["segments"][0]["deadlocks"][0]["text"].as_str().is_some_and(|text| text.contains("waits to lock"))
+        );
         assert_eq!(value["unreadable"][0]["reason"], "layout 3");
     }
 }
