@@ -92,6 +92,12 @@ impl ObjectHeader {
         }
     }
 
+    /// Has `slot` a handle?
+    pub fn is_attached(&self, slot: u32) -> bool {
+        // Relaxed: whoever acts on it has read with Acquire what was changed after it, see the barrier's `reset`.
+        self.bit(slot).is_some_and(|(word, bit)| word.load(Relaxed) & bit != 0)
+    }
+
     /// The slots that have a handle.
     pub fn attached(&self) -> impl Iterator<Item = u32> + '_ {
         self.attached.iter().enumerate().flat_map(|(i, word)| {
@@ -119,6 +125,8 @@ pub struct View<'a> {
     base: *mut u8,
     size: usize,
     geometry: [u64; 5],
+    /// `None`: a stand-in on the heap.
+    header: Option<&'a ObjectHeader>,
     life: PhantomData<&'a ()>,
 }
 
@@ -127,7 +135,22 @@ impl<'a> View<'a> {
     /// - `base` begins `size` bytes that stay mapped for `'a`, aligned to 128.
     /// - Nobody in this process holds Rust references to them except through views.
     pub unsafe fn new(base: *mut u8, size: usize, geometry: [u64; 5]) -> View<'a> {
-        View { base, size, geometry, life: PhantomData }
+        View { base, size, geometry, header: None, life: PhantomData }
+    }
+
+    /// The same memory with the header that lies in front of it.
+    pub fn behind(self, header: &'a ObjectHeader) -> View<'a> {
+        View { header: Some(header), ..self }
+    }
+
+    /// Has the process in `slot` a handle on this object? Everybody has one on a stand-in on the heap.
+    pub fn is_attached(&self, slot: u32) -> bool {
+        self.header.is_none_or(|header| header.is_attached(slot))
+    }
+
+    /// The slots that have a handle.
+    pub fn attached(&self) -> impl Iterator<Item = u32> + 'a {
+        self.header.into_iter().flat_map(|header| header.attached())
     }
 
     /// Bytes of the object, without its header.
@@ -260,7 +283,10 @@ impl Object {
     pub fn view(&self) -> View<'_> {
         // SAFETY: `base` begins `len - 128` bytes inside the mapping (checked by `region.object`), which the
         // participant keeps as long as `self`.
-        unsafe { View::new(self.0.base, self.0.len - size_of::<ObjectHeader>(), self.0.geometry) }
+        let view = unsafe { View::new(self.0.base, self.0.len - size_of::<ObjectHeader>(), self.0.geometry) };
+        // SAFETY: the header lies in front of `base`, inside the mapping (checked by `region.object`); it is all
+        // atomics, so peers may store to it.
+        view.behind(unsafe { &*self.0.base.cast::<ObjectHeader>().sub(1) })
     }
 
     /// Its name.
@@ -332,6 +358,23 @@ impl Object {
     /// somebody else is repairing it; look again later.
     pub fn repairing<R>(&self, slot: u32, f: impl FnOnce() -> R) -> Option<R> {
         self.0.participant.repair(slot, f)
+    }
+
+    /// Takes the handles of the dead off this object, so that no sweep does anything here for them. `Some`: one that
+    /// somebody else is just putting right; look again later.
+    pub fn detach_dead(&self) -> Result<Option<u32>> {
+        self.0.participant.with_directory(|_| {
+            let view = self.view();
+            let mut left = None;
+            for slot in view.attached() {
+                // Under the repair byte: the slot must not get a new owner between verdict and change.
+                let gone = || view.header.map(|header| header.detach(slot));
+                if self.is_dead(slot) && self.repairing(slot, gone).is_none() {
+                    left = Some(slot);
+                }
+            }
+            left
+        })
     }
 
     /// The pid that sits in `slot`, for messages. Never trusted for more.

@@ -90,7 +90,7 @@ impl Region {
         let base = unsafe { self.map.as_mut_ptr().add(at + behind) };
         // SAFETY: `base` begins `len - behind` mapped bytes that live as long as `self`, aligned to 128.
         let view = unsafe { View::new(base, len - behind, header.geometry()) };
-        Ok((header, view))
+        Ok((header, view.behind(header)))
     }
 
     /// Fills an extent with zeros: only its creator does, before anybody else can find it.

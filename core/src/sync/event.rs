@@ -300,3 +300,109 @@ impl fmt::Debug for Event {
         write!(f, "Event({:?}, {:#010x})", self.address(), self.flags())
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::Segment;
+    use std::time::Duration;
+
+    fn segment() -> Segment {
+        Segment::anonymous(1 << 20).unwrap()
+    }
+
+    /// Longer than anything here takes, so that a fault fails and does not hang.
+    fn patience() -> Deadline {
+        Duration::from_secs(20).into()
+    }
+
+    #[test]
+    fn any_needs_one_flag_and_all_needs_each() {
+        let words = EventWords::new(0b0110);
+        assert_eq!(words.take(0b1001, Need::Any, After::Keep), None);
+        assert_eq!(words.take(0b1100, Need::Any, After::Keep), Some(0b0100));
+        assert_eq!(words.take(0b1100, Need::All, After::Keep), None);
+        assert_eq!(words.take(0b0110, Need::All, After::Keep), Some(0b0110));
+        assert_eq!(words.flags(), 0b0110);
+    }
+
+    #[test]
+    fn clearing_takes_what_was_waited_for_and_nothing_else() {
+        let words = EventWords::new(0b1011);
+        assert_eq!(words.take(0b1100, Need::Any, After::Clear), Some(0b1000));
+        assert_eq!(words.take(0b1000, Need::Any, After::Clear), None);
+        assert_eq!(words.take(0b0110, Need::All, After::Clear), None);
+        assert_eq!(words.take(0b0011, Need::All, After::Clear), Some(0b0011));
+        assert_eq!((words.flags(), words.set(5), words.clear(4), words.flags()), (0, 0, 5, 1));
+    }
+
+    #[test]
+    fn an_empty_mask_is_refused_and_a_missing_flag_times_out() {
+        let event = segment().event("e", 0b10).unwrap();
+        for error in [
+            event.wait_any(0, After::Keep).unwrap_err(),
+            event.wait_all(0, After::Clear).unwrap_err(),
+            event.try_wait_any(0, After::Keep).unwrap_err(),
+            event.try_wait_all(0, After::Keep).unwrap_err(),
+        ] {
+            assert_eq!(error.kind(), ErrorKind::Invalid);
+            assert!(error.to_string().contains("the mask is 0"), "{error}");
+        }
+        let soon = || Deadline::after(Duration::from_millis(2));
+        assert_eq!(event.try_wait_any(1, After::Keep).unwrap(), None);
+        assert_eq!(event.wait_any_until(1, After::Keep, soon()).unwrap_err().kind(), ErrorKind::Timeout);
+        assert_eq!(event.wait_all_until(3, After::Clear, soon()).unwrap_err().kind(), ErrorKind::Timeout);
+        assert_eq!((event.wait_any(3, After::Clear).unwrap(), event.flags()), (0b10, 0));
+    }
+
+    #[test]
+    fn a_set_wakes_all_who_keep_and_lets_one_who_clears_go_on_each_time() {
+        let segment = segment();
+        let event = segment.event("e", 0).unwrap();
+        std::thread::scope(|scope| {
+            let keepers: Vec<_> =
+                (0..3).map(|_| scope.spawn(|| event.wait_all_until(0b11, After::Keep, patience()).unwrap())).collect();
+            event.set(0b01).unwrap();
+            event.set(0b10).unwrap();
+            assert!(keepers.into_iter().all(|keeper| keeper.join().unwrap() == 0b11));
+            event.clear(0b11).unwrap();
+            let takers: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        (0..200).for_each(|_| drop(event.wait_any_until(4, After::Clear, patience()).unwrap()))
+                    })
+                })
+                .collect();
+            for _ in 0..800 {
+                while event.set(4).unwrap() & 4 != 0 {
+                    std::thread::yield_now(); // That one was set already: it lets nobody else go on.
+                }
+            }
+            takers.into_iter().for_each(|taker| taker.join().unwrap());
+            assert_eq!(event.flags(), 0);
+        });
+    }
+
+    #[test]
+    fn a_removed_event_ends_its_waits() {
+        let segment = segment();
+        let event = segment.event("e", 0).unwrap();
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| event.wait_any_until(8, After::Keep, patience()).unwrap_err().kind());
+            while segment.waits().unwrap().is_empty() {
+                std::thread::yield_now();
+            }
+            let wait = &segment.waits().unwrap()[0];
+            assert_eq!((wait.mode, wait.count), (WaitMode::Flags, 8));
+            segment.remove("e").unwrap();
+            assert_eq!(waiter.join().unwrap(), ErrorKind::Removed);
+        });
+    }
+
+    #[test]
+    fn flags_are_to_be_seen_from_outside() {
+        let segment = segment();
+        segment.event("e", 0xF000_0001).unwrap();
+        assert_eq!(segment.objects().unwrap()[0].state, ObjectState::Event { flags: 0xF000_0001 });
+    }
+}
