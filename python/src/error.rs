@@ -122,6 +122,14 @@ pub(crate) fn whole(what: &str, number: &Bound<'_, PyAny>) -> PyResult<usize> {
     })
 }
 
+/// A count of 32 bits: permits, parties, flags.
+pub(crate) fn count(what: &str, number: &Bound<'_, PyAny>) -> PyResult<u32> {
+    let n = whole(what, number)?;
+    u32::try_from(n).map_err(|_| {
+        invalid(number.py(), format!("{what} {n} is out of range; give a whole number from 0 to {}", u32::MAX))
+    })
+}
+
 /// What a value is, for the sentence that it should be something else.
 pub(crate) fn type_name(value: &Bound<'_, PyAny>) -> String {
     value.get_type().name().map_or_else(|_| "this".to_string(), |name| name.to_string())

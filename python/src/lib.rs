@@ -18,11 +18,21 @@ mod _triveni {
     #[pymodule_export]
     use crate::command::run_command;
     #[pymodule_export]
-    use crate::segment::info::{Holder, ObjectInfo, ParticipantInfo};
+    use crate::segment::info::{DeadlockInfo, Holder, ObjectInfo, ParticipantInfo, Wait};
+    #[pymodule_export]
+    use crate::segment::watch::Watcher;
     #[pymodule_export]
     use crate::segment::{Segment, reopen};
     #[pymodule_export]
+    use crate::sync::barrier::Barrier;
+    #[pymodule_export]
+    use crate::sync::event::Event;
+    #[pymodule_export]
+    use crate::sync::monitor::{Condition, Monitor, MonitorGuard};
+    #[pymodule_export]
     use crate::sync::mutex::{Mutex, MutexGuard};
+    #[pymodule_export]
+    use crate::sync::rwlock::{RwLock, RwReadGuard, RwWriteGuard};
     #[pymodule_export]
     use crate::sync::semaphore::Semaphore;
 

@@ -12,9 +12,10 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 use triveni::{Deadline, Error, ErrorKind, Result};
 
-/// The longest sleep of the main thread. A signal that lands between the check and the sleep, or on another
-/// thread, is served this late.
-const SLICE: Duration = Duration::from_millis(50);
+/// The longest sleep of the main thread. A signal ends it; one that lands between the check and the sleep, or on
+/// another thread, is served this late. Not shorter: a wait that begins anew is seen as a new one, and loses its
+/// place where waits have one: the gate of a readers-writer lock, an arrival at a barrier.
+const SLICE: Duration = Duration::from_secs(1);
 
 /// Until when: from `timeout` in seconds, or `None` for ever.
 pub(crate) fn deadline(py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Deadline> {
@@ -57,6 +58,21 @@ pub(crate) fn waiting<T: Send>(
     }
 }
 
+/// Waits once, for something that may end without a reason: then it was a signal, or one slice is over.
+pub(crate) fn once(py: Python<'_>, until: Deadline, wait: impl FnOnce(Deadline) -> Result<()> + Send) -> PyResult<()> {
+    let slices = is_main_thread(py)?;
+    let end = if slices { until.sooner(SLICE).interruptible() } else { until };
+    match py.detach(|| contained(|| wait(end))) {
+        Err(error) if slices && is_slices_end(&error, until) => py.check_signals(),
+        done => done.map_err(|error| to_py(py, error)),
+    }
+}
+
+/// Did a wait end because a signal came, or because its slice was over?
+fn is_slices_end(error: &Error, until: Deadline) -> bool {
+    error.kind() == ErrorKind::Interrupted || (error.kind() == ErrorKind::Timeout && !until.passed())
+}
+
 #[cold]
 fn sleeping<T: Send>(
     py: Python<'_>,
@@ -69,12 +85,7 @@ fn sleeping<T: Send>(
         let end = if slices { until.sooner(SLICE).interruptible() } else { until };
         let done = py.detach(|| contained(|| attempt(Some(end))?.ok_or_else(|| Error::from(ErrorKind::Timeout))));
         match done {
-            Err(e)
-                if slices
-                    && (e.kind() == ErrorKind::Interrupted || (e.kind() == ErrorKind::Timeout && !until.passed())) =>
-            {
-                py.check_signals()?;
-            }
+            Err(error) if slices && is_slices_end(&error, until) => py.check_signals()?,
             done => return done.map_err(|error| to_py(py, error)),
         }
     }

@@ -13,8 +13,8 @@ import triveni
 from triveni import Segment
 
 OURS = {
-    "OwnerDied", "PeerDead", "Removed", "Forked", "Deadlock", "NotOwner", "Busy", "NoSpace", "TooLarge", "Corrupt",
-    "Incompatible", "Unsupported", "Panic",
+    "OwnerDied", "Broken", "PeerDead", "Removed", "Forked", "Deadlock", "NotOwner", "Busy", "NoSpace", "TooLarge",
+    "Corrupt", "Incompatible", "Unsupported", "Panic",
 }  # fmt: skip
 
 
@@ -80,6 +80,36 @@ BAD = {
     "negative permits": (lambda s: s.semaphore("s", -1), ValueError, "initial -1"),
     "too many permits": (lambda s: s.semaphore("s", 2**31), ValueError, str(2**31)),
     "permits that are no number": (lambda s: s.semaphore("s", 1.5), TypeError, "initial"),
+    "more permits than the maximum": (lambda s: s.semaphore("s", 3, max=2), ValueError, "3"),
+    "no leased permits": (lambda s: s.semaphore("s", leased=True), ValueError, "0"),
+    "too many leased permits": (lambda s: s.semaphore("s", 4097, leased=True), ValueError, "4097"),
+    "leases and another maximum": (lambda s: s.semaphore("s", 3, max=4, leased=True), ValueError, "4"),
+    "another maximum": (lambda s: (s.semaphore("s", max=2), s.semaphore("s", max=3)), triveni.Incompatible, "3"),
+    "leases where none are": (
+        lambda s: (s.semaphore("s"), s.semaphore("s", 1, leased=True)), triveni.Incompatible, "leased",
+    ),
+    "a wait for no permits": (lambda s: s.semaphore("s").wait(n=0), ValueError, "0"),
+    "a post of no permits": (lambda s: s.semaphore("s").post(0), ValueError, "0"),
+    "a post of negative permits": (lambda s: s.semaphore("s").post(-2), ValueError, "n -2"),
+    "a wait for more permits than there can be": (lambda s: s.semaphore("s", max=2).wait(n=3), ValueError, "3"),
+    "a barrier of zero": (lambda s: s.barrier("b", 0), ValueError, "0"),
+    "a barrier of too many": (lambda s: s.barrier("b", 65536), ValueError, "65536"),
+    "a barrier of half a thread": (lambda s: s.barrier("b", 0.5), TypeError, "parties"),
+    "a barrier of another number": (lambda s: (s.barrier("b", 2), s.barrier("b", 3)), triveni.Incompatible, "3"),
+    "an rwlock without such a policy": (lambda s: s.rwlock("w", "me first"), ValueError, "me first"),
+    "an rwlock of another policy": (lambda s: (s.rwlock("w", "fair"), s.rwlock("w", "readers first")),
+                                    triveni.Incompatible, "readers first"),
+    "no flags to wait for": (lambda s: s.event("e").wait_any(0), ValueError, "mask"),
+    "all of no flags": (lambda s: s.event("e").wait_all(0), ValueError, "mask"),
+    "a flag too high": (lambda s: s.event("e").set(1 << 32), ValueError, str(1 << 32)),
+    "a negative flag": (lambda s: s.event("e").clear(-1), ValueError, "flags -1"),
+    "flags that are no number": (lambda s: s.event("e").wait_any("a"), TypeError, "mask"),
+    "an initial flag too high": (lambda s: s.event("e", 1 << 32), ValueError, str(1 << 32)),
+    "a condition without a name": (lambda s: s.monitor("o").condition(""), ValueError, "empty"),
+    "a condition with too long a name": (lambda s: s.monitor("o").condition("x" * 41), ValueError, "41"),
+    "an eighth condition": (lambda s: [s.monitor("o").condition(c) for c in "abcdefgh"], triveni.NoSpace, "a, b"),
+    "a wait outside": (lambda s: s.monitor("o").condition("c").wait(), triveni.NotOwner, "enter"),
+    "a wait_for outside": (lambda s: s.monitor("o").condition("c").wait_for(lambda: 1), triveni.NotOwner, "enter"),
     "a negative capacity": (lambda s: s.mailbox("b", -3), ValueError, "capacity -3"),
     "an endless capacity": (lambda s: s.mailbox("b", 2**70), ValueError, "capacity"),
     "no capacity": (lambda s: s.mailbox("b", 0), ValueError, "0"),

@@ -103,7 +103,7 @@ def test_an_object_is_shown_with_what_is_in_it(segment):
         seen = {info.name: info for info in segment.objects()}
     me = segment.participants()[0].slot
     assert {info.kind for info in seen.values()} == {"semaphore", "mutex", "mailbox", "ring"}
-    assert seen["s"].state == {"value": 2}
+    assert seen["s"].state == {"value": 2, "max": 2**31 - 1, "leases": []}
     assert seen["m"].state == {"holder": me, "owner_died": False}
     assert seen["b"].state == {"capacity": 4, "message_size": 32, "len": 1, "voided": 0, "redelivered": 0}
     assert seen["r"].state == {"size": 4096, "used": 0, "producer": me, "consumer": None}

@@ -1,20 +1,23 @@
 //! What is to be seen from outside, as small frozen objects.
 
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{IntoPyDict, PyDict};
 use triveni::ObjectState;
 
 /// An object in a segment, as ``Segment.objects()`` saw it.
 ///
-/// ``state`` holds what there is to see of its kind: ``value`` of a semaphore; ``holder``, ``owner_died`` of a
-/// mutex; ``capacity``, ``message_size``, ``len``, ``voided``, ``redelivered`` of a mailbox; ``size``, ``used``,
-/// ``producer``, ``consumer`` of a ring; ``unreadable`` where the memory holds garbage. Participants are
-/// given by slot.
+/// ``state`` holds what there is to see of its kind: ``value``, ``max`` and ``leases`` of a semaphore (once for each
+/// leased permit that is out, who has it); ``holder``, ``owner_died`` of a mutex and a monitor, also its
+/// ``conditions``; ``policy``, ``writer``, ``readers`` (how many reads each has), ``owner_died`` of a readers-writer
+/// lock; ``parties``, ``arrived``, ``broken`` of a barrier; ``flags`` of an event; ``capacity``, ``message_size``,
+/// ``len``, ``voided``, ``redelivered`` of a mailbox; ``size``, ``used``, ``producer``, ``consumer`` of a ring;
+/// ``unreadable`` where the memory holds garbage. Participants are given by slot.
 #[pyclass(frozen, module = "triveni", get_all)]
 pub(crate) struct ObjectInfo {
     /// Its name.
     name: String,
-    /// ``"semaphore"``, ``"mutex"``, ``"mailbox"``, ``"ring"``; ``None`` where it is unreadable.
+    /// ``"semaphore"``, ``"mutex"``, ``"monitor"``, ``"rwlock"``, ``"barrier"``, ``"event"``, ``"mailbox"``, ``"ring"``;
+    /// ``None`` where it is unreadable.
     kind: Option<&'static str>,
     /// Bytes it occupies, with its header.
     size: usize,
@@ -29,11 +32,32 @@ impl ObjectInfo {
         let state = PyDict::new(py);
         let kind = info.state.kind().map(triveni::ObjectKind::name);
         match info.state {
-            ObjectState::Semaphore { value, .. } => state.set_item("value", value)?,
+            ObjectState::Semaphore { value, max, leases } => {
+                state.set_item("value", value)?;
+                state.set_item("max", max)?;
+                state.set_item("leases", leases.into_iter().map(|(slot, _)| slot).collect::<Vec<_>>())?;
+            }
             ObjectState::Mutex { holder, owner_died } => {
                 state.set_item("holder", holder.map(|(slot, _)| slot))?;
                 state.set_item("owner_died", owner_died)?;
             }
+            ObjectState::Monitor { holder, owner_died, conditions } => {
+                state.set_item("holder", holder.map(|(slot, _)| slot))?;
+                state.set_item("owner_died", owner_died)?;
+                state.set_item("conditions", conditions)?;
+            }
+            ObjectState::RwLock { policy, writer, readers, owner_died } => {
+                state.set_item("policy", policy.name())?;
+                state.set_item("writer", writer.map(|(slot, _)| slot))?;
+                state.set_item("readers", readers.into_py_dict(py)?)?;
+                state.set_item("owner_died", owner_died)?;
+            }
+            ObjectState::Barrier { parties, arrived, broken } => {
+                state.set_item("parties", parties)?;
+                state.set_item("arrived", arrived)?;
+                state.set_item("broken", broken)?;
+            }
+            ObjectState::Event { flags } => state.set_item("flags", flags)?,
             ObjectState::Mailbox { capacity, message_size, len, voided, redelivered } => {
                 state.set_item("capacity", capacity)?;
                 state.set_item("message_size", message_size)?;
@@ -94,7 +118,8 @@ impl ParticipantInfo {
     }
 }
 
-/// Who holds a mutex, as ``Mutex.holder()`` saw it.
+/// Who holds a lock, as ``holder()`` or ``writer()`` saw it.
+#[derive(Clone, Copy)]
 #[pyclass(frozen, module = "triveni", get_all)]
 pub(crate) struct Holder {
     /// Its number among the participants.
@@ -117,5 +142,118 @@ impl Holder {
         let Holder { slot, thread, .. } = self;
         let pid = self.pid.map_or("unknown".to_string(), |pid| pid.to_string());
         format!("<holder pid {pid}, thread {thread}, participant {slot}>")
+    }
+}
+
+impl Holder {
+    /// `pid 7 thread 0`
+    pub(crate) fn who(&self) -> String {
+        let process = self.pid.map_or(format!("participant {}", self.slot), |pid| format!("pid {pid}"));
+        format!("{process} thread {}", self.thread)
+    }
+}
+
+/// A thread that sleeps until an object lets it go on, as ``Segment.waits()`` saw it.
+#[derive(Clone)]
+#[pyclass(frozen, module = "triveni")]
+pub(crate) struct Wait {
+    /// The slot of its process.
+    #[pyo3(get)]
+    slot: u32,
+    /// The pid of its process.
+    #[pyo3(get)]
+    pid: u32,
+    /// The name of its program.
+    #[pyo3(get)]
+    process: String,
+    /// The number of the thread in its process.
+    #[pyo3(get)]
+    thread: u32,
+    /// The thread's id in the system: ``threading.get_native_id()`` there.
+    #[pyo3(get)]
+    tid: u32,
+    /// The name of the object.
+    #[pyo3(get)]
+    object: String,
+    /// The object's kind; ``None`` where it is unreadable.
+    #[pyo3(get)]
+    kind: Option<&'static str>,
+    /// What it sleeps for: ``"permit"``, ``"lock"``, ``"read"``, ``"write"``, ``"condition"``, ``"barrier"``,
+    /// ``"flags"``, ``"send"``, ``"receive"``, ``"any"``.
+    #[pyo3(get)]
+    mode: &'static str,
+    /// How many permits, which flags, or how many objects; 0 where that has no meaning.
+    #[pyo3(get)]
+    count: u32,
+    /// The condition's name, where it sleeps for one.
+    #[pyo3(get)]
+    condition: Option<String>,
+    /// For how many seconds it has slept.
+    #[pyo3(get)]
+    since: f64,
+    /// Who is in its way by holding the object. Empty where nobody in particular is.
+    #[pyo3(get)]
+    blocked_by: Vec<Holder>,
+    said: String,
+}
+
+impl From<triveni::Wait> for Wait {
+    fn from(wait: triveni::Wait) -> Wait {
+        Wait {
+            slot: wait.slot,
+            pid: wait.pid,
+            thread: wait.thread,
+            tid: wait.tid,
+            kind: wait.kind.map(triveni::ObjectKind::name),
+            mode: wait.mode.name(),
+            count: wait.count,
+            since: wait.since.as_secs_f64(),
+            said: wait.to_string(),
+            process: wait.process,
+            object: wait.object,
+            condition: wait.condition,
+            blocked_by: wait.blocked_by.into_iter().map(Holder::from).collect(),
+        }
+    }
+}
+
+#[pymethods]
+impl Wait {
+    fn __str__(&self) -> &str {
+        &self.said
+    }
+
+    fn __repr__(&self) -> String {
+        let blockers: Vec<String> = self.blocked_by.iter().map(Holder::who).collect();
+        let blocked = if blockers.is_empty() { String::new() } else { format!(", held by {}", blockers.join(", ")) };
+        format!("<{} since {:.3} s{blocked}>", self.said, self.since)
+    }
+}
+
+/// Threads that wait for each other in a circle, as ``Segment.deadlocks()`` saw them. ``str()`` tells it in a sentence.
+#[pyclass(frozen, module = "triveni")]
+pub(crate) struct DeadlockInfo {
+    /// The waits; each is blocked by the thread of the next one, the last by that of the first.
+    #[pyo3(get)]
+    cycle: Vec<Wait>,
+    /// The sentence that ``str()`` gives.
+    said: String,
+}
+
+impl From<triveni::Deadlock> for DeadlockInfo {
+    fn from(deadlock: triveni::Deadlock) -> DeadlockInfo {
+        let said = deadlock.to_string();
+        DeadlockInfo { cycle: deadlock.cycle.into_iter().map(Wait::from).collect(), said }
+    }
+}
+
+#[pymethods]
+impl DeadlockInfo {
+    fn __str__(&self) -> &str {
+        &self.said
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<deadlock: {}>", self.said)
     }
 }

@@ -1,21 +1,27 @@
 //! A segment: one piece of shared memory with named objects in it.
 
+mod html;
 pub(crate) mod info;
+pub(crate) mod watch;
 
 use crate::channel::{mailbox::Mailbox, ring::Ring};
-use crate::error::{call, detached, invalid, to_py, whole};
-use crate::sync::{mutex::Mutex, semaphore::Semaphore};
-use info::{ObjectInfo, ParticipantInfo};
+use crate::error::{call, count, detached, invalid, to_py, whole};
+use crate::sync::monitor::{Condition, Monitor};
+use crate::sync::{barrier::Barrier, event::Event, mutex::Mutex, rwlock, rwlock::RwLock, semaphore::Semaphore};
+use info::{DeadlockInfo, ObjectInfo, ParticipantInfo, Wait};
 use pyo3::prelude::*;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
-use std::sync::{PoisonError, RwLock};
-use triveni::{Error, ErrorKind, Stale};
+use std::sync::PoisonError;
+use triveni::{Error, ErrorKind, SemaphoreOptions, Stale};
+use watch::Watcher;
 
 /// One piece of shared memory with named objects in it, shared with Rust and C processes.
 ///
 /// Make one with ``Segment.create("lab")``, find it with ``Segment.open("lab")``, or do either with
-/// ``Segment.open_or_create("lab")``. ``seg.mailbox("m")``, ``seg.ring("r")``, ``seg.mutex("l")`` and
-/// ``seg.semaphore("s")`` find or create the objects in it.
+/// ``Segment.open_or_create("lab")``. ``seg.mailbox("m")``, ``seg.ring("r")``, ``seg.mutex("l")``,
+/// ``seg.semaphore("s")``, ``seg.monitor("o")``, ``seg.rwlock("w")``, ``seg.barrier("b", 3)`` and ``seg.event("e")``
+/// find or create the objects in it. ``seg.objects()``, ``seg.participants()``, ``seg.waits()`` and
+/// ``seg.deadlocks()`` show what goes on; in a notebook the segment shows it itself.
 ///
 /// ``with`` closes; closing twice is fine. Closing lets go of this handle only: objects taken from it go on
 /// working, and the name stays until ``Segment.unlink(name)``.
@@ -24,7 +30,7 @@ use triveni::{Error, ErrorKind, Stale};
 /// its own. pickle: by name, for ``multiprocessing``; an anonymous or unlinked segment refuses.
 #[pyclass(frozen, module = "triveni")]
 pub(crate) struct Segment {
-    open: RwLock<Option<Open>>,
+    open: std::sync::RwLock<Option<Open>>,
     name: Option<String>,
 }
 
@@ -37,7 +43,7 @@ struct Open {
 impl Segment {
     fn new(segment: triveni::Segment) -> Segment {
         let name = segment.name().map(str::to_string);
-        Segment { open: RwLock::new(Some(Open { segment, descriptor: None })), name }
+        Segment { open: std::sync::RwLock::new(Some(Open { segment, descriptor: None })), name }
     }
 
     fn segment(&self, py: Python<'_>) -> PyResult<triveni::Segment> {
@@ -106,6 +112,26 @@ pub(crate) fn reopen(py: Python<'_>, kind: &str, segment: &str, object: &str) ->
             let found = detached(py, || segment.open_ring(object))?;
             Ok(Bound::new(py, Ring::new(segment, found))?.into_any().unbind())
         }
+        "monitor" => {
+            let found = detached(py, || segment.open_monitor(object))?;
+            Ok(Bound::new(py, Monitor::new(segment, found))?.into_any().unbind())
+        }
+        "condition" => {
+            let found = detached(py, || Condition::reopen(segment, object))?;
+            Ok(Bound::new(py, found)?.into_any().unbind())
+        }
+        "rwlock" => {
+            let found = detached(py, || segment.open_rwlock(object))?;
+            Ok(Bound::new(py, RwLock::new(segment, found))?.into_any().unbind())
+        }
+        "barrier" => {
+            let found = detached(py, || segment.open_barrier(object))?;
+            Ok(Bound::new(py, Barrier::new(segment, found))?.into_any().unbind())
+        }
+        "event" => {
+            let found = detached(py, || segment.open_event(object))?;
+            Ok(Bound::new(py, Event::new(segment, found))?.into_any().unbind())
+        }
         other => Err(invalid(py, format!("no kind of object is called {other:?}; this pickle is of another version"))),
     }
 }
@@ -158,10 +184,12 @@ impl Segment {
     /// Makes a new segment of ``size`` bytes (64 MiB unless given; only what objects use is ever committed).
     ///
     /// ``mode`` is the access mode of the file ``/dev/shm/triveni.NAME``; ``max_participants`` and ``max_objects``
-    /// bound its tables. ``FileExistsError`` if the name is taken.
+    /// bound its tables. ``detect_deadlocks``: who is about to close a circle of threads that wait for each other's
+    /// locks gets ``Deadlock`` instead of waiting. ``FileExistsError`` if the name is taken.
     #[staticmethod]
-    #[pyo3(signature = (name, size=None, mode=None, *, max_participants=None, max_objects=None),
-           text_signature = "(name, size=67108864, mode=384, *, max_participants=64, max_objects=256)")]
+    #[pyo3(signature = (name, size=None, mode=None, *, max_participants=None, max_objects=None, detect_deadlocks=false),
+           text_signature = "(name, size=67108864, mode=384, *, max_participants=64, max_objects=256, \
+                             detect_deadlocks=False)")]
     fn create(
         py: Python<'_>,
         name: &str,
@@ -169,30 +197,35 @@ impl Segment {
         mode: Option<&Bound<'_, PyAny>>,
         max_participants: Option<&Bound<'_, PyAny>>,
         max_objects: Option<&Bound<'_, PyAny>>,
+        detect_deadlocks: bool,
     ) -> PyResult<Segment> {
         let size = size_or_default(size)?;
-        let options = limits(max_participants, max_objects)?.mode(mode_or_default(mode)?);
+        let options = tables(max_participants, max_objects, detect_deadlocks)?.mode(mode_or_default(mode)?);
         detached(py, || options.create(name, size)).map(Segment::new)
     }
 
     /// Opens an existing segment. ``FileNotFoundError`` if there is none.
     ///
     /// If everybody in it died, ``stale`` decides: ``"recover"`` puts right what they left and keeps the data,
-    /// ``"recreate"`` removes it and raises ``FileNotFoundError``, ``"fail"`` raises ``PeerDead``.
+    /// ``"recreate"`` removes it and raises ``FileNotFoundError``, ``"fail"`` raises ``PeerDead``. A segment of
+    /// another user is opened only with a ``mode`` that admits others, ``0o666`` say: it can deny you service.
     #[staticmethod]
-    #[pyo3(signature = (name, *, stale="recover"))]
-    fn open(py: Python<'_>, name: &str, stale: &str) -> PyResult<Segment> {
-        let options = triveni::Segment::options().stale(stale_or_default(py, stale)?);
+    #[pyo3(signature = (name, *, stale="recover", mode=None), text_signature = "(name, *, stale='recover', mode=384)")]
+    fn open(py: Python<'_>, name: &str, stale: &str, mode: Option<&Bound<'_, PyAny>>) -> PyResult<Segment> {
+        let options = triveni::Segment::options().stale(stale_or_default(py, stale)?).mode(mode_or_default(mode)?);
         detached(py, || options.open(name)).map(Segment::new)
     }
 
-    /// Opens the segment, or makes it. ``size`` and ``mode`` count only if it is made.
+    /// Opens the segment, or makes it. All but ``stale`` counts only if it is made.
     ///
     /// If everybody in it died, ``stale`` decides: ``"recover"`` puts right what they left and keeps the data,
     /// ``"recreate"`` removes it and makes a new one, ``"fail"`` raises ``PeerDead``.
     #[staticmethod]
-    #[pyo3(signature = (name, size=None, mode=None, *, stale="recover", max_participants=None, max_objects=None),
-           text_signature = "(name, size=67108864, mode=384, *, stale='recover', max_participants=64, max_objects=256)")]
+    #[pyo3(signature = (name, size=None, mode=None, *, stale="recover", max_participants=None, max_objects=None,
+                        detect_deadlocks=false),
+           text_signature = "(name, size=67108864, mode=384, *, stale='recover', max_participants=64, max_objects=256, \
+                             detect_deadlocks=False)")]
+    #[allow(clippy::too_many_arguments)]
     fn open_or_create(
         py: Python<'_>,
         name: &str,
@@ -201,27 +234,28 @@ impl Segment {
         stale: &str,
         max_participants: Option<&Bound<'_, PyAny>>,
         max_objects: Option<&Bound<'_, PyAny>>,
+        detect_deadlocks: bool,
     ) -> PyResult<Segment> {
         let size = size_or_default(size)?;
-        let mut options = limits(max_participants, max_objects)?.stale(stale_or_default(py, stale)?);
-        if mode.is_some() {
-            options = options.mode(mode_or_default(mode)?);
-        }
+        let options = tables(max_participants, max_objects, detect_deadlocks)?
+            .stale(stale_or_default(py, stale)?)
+            .mode(mode_or_default(mode)?);
         detached(py, || options.open_or_create(name, size)).map(Segment::new)
     }
 
     /// A segment without a name: sealed memory, inherited over ``fork`` or passed on by ``fd()``.
     #[staticmethod]
-    #[pyo3(signature = (size=None, *, max_participants=None, max_objects=None),
-           text_signature = "(size=67108864, *, max_participants=64, max_objects=256)")]
+    #[pyo3(signature = (size=None, *, max_participants=None, max_objects=None, detect_deadlocks=false),
+           text_signature = "(size=67108864, *, max_participants=64, max_objects=256, detect_deadlocks=False)")]
     fn anonymous(
         py: Python<'_>,
         size: Option<&Bound<'_, PyAny>>,
         max_participants: Option<&Bound<'_, PyAny>>,
         max_objects: Option<&Bound<'_, PyAny>>,
+        detect_deadlocks: bool,
     ) -> PyResult<Segment> {
         let size = size_or_default(size)?;
-        let options = limits(max_participants, max_objects)?;
+        let options = tables(max_participants, max_objects, detect_deadlocks)?;
         detached(py, || options.anonymous(size)).map(Segment::new)
     }
 
@@ -255,18 +289,31 @@ impl Segment {
     }
 
     /// Finds or creates a semaphore. ``initial`` permits count only if it is created.
-    #[pyo3(signature = (name, initial=None), text_signature = "($self, name, initial=0)")]
-    fn semaphore(&self, py: Python<'_>, name: &str, initial: Option<&Bound<'_, PyAny>>) -> PyResult<Semaphore> {
+    ///
+    /// ``max`` is the most permits it holds, 1 for a binary one. ``leased=True``: its ``initial`` permits belong to the
+    /// thread that took them and come back when that ends; there are never more. ``max`` and ``leased``, as far as
+    /// they are given, must agree with a semaphore that exists already, else ``Incompatible``.
+    #[pyo3(signature = (name, initial=None, *, max=None, leased=None),
+           text_signature = "($self, name, initial=0, *, max=2147483647, leased=False)")]
+    fn semaphore(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        initial: Option<&Bound<'_, PyAny>>,
+        max: Option<&Bound<'_, PyAny>>,
+        leased: Option<bool>,
+    ) -> PyResult<Semaphore> {
         let segment = self.segment(py)?;
-        let initial = initial.map_or(Ok(0), |initial| whole("initial", initial))?;
-        let initial = u32::try_from(initial).ok().filter(|n| *n <= triveni::Semaphore::MAX).ok_or_else(|| {
-            let most = triveni::Semaphore::MAX;
-            invalid(
-                py,
-                format!("semaphore {name:?}: initial {initial} is more than a semaphore holds; give at most {most}"),
+        let initial = initial.map(|initial| count("initial", initial)).transpose()?;
+        let max = max.map(|max| count("max", max)).transpose()?;
+        let options = semaphore_options(py, name, initial, max, leased == Some(true))?;
+        let most = max.or(initial.filter(|_| leased == Some(true)));
+        let found = detached(py, || {
+            find_or_create(
+                || agreeing_permits(&segment, segment.open_semaphore(name)?, most, leased),
+                || segment.create_semaphore_with(name, options),
             )
         })?;
-        let found = detached(py, || segment.semaphore(name, initial))?;
         Ok(Semaphore::new(segment, found))
     }
 
@@ -275,6 +322,47 @@ impl Segment {
         let segment = self.segment(py)?;
         let found = detached(py, || segment.mutex(name))?;
         Ok(Mutex::new(segment, found))
+    }
+
+    /// Finds or creates a monitor.
+    fn monitor(&self, py: Python<'_>, name: &str) -> PyResult<Monitor> {
+        let segment = self.segment(py)?;
+        let found = detached(py, || segment.monitor(name))?;
+        Ok(Monitor::new(segment, found))
+    }
+
+    /// Finds or creates a readers-writer lock: ``"writers first"``, ``"readers first"`` or ``"fair"``.
+    ///
+    /// A policy that is given must agree with a lock that exists already, else ``Incompatible``.
+    #[pyo3(signature = (name, policy=None), text_signature = "($self, name, policy='writers first')")]
+    fn rwlock(&self, py: Python<'_>, name: &str, policy: Option<&str>) -> PyResult<RwLock> {
+        let segment = self.segment(py)?;
+        let policy = policy.map(|policy| rwlock::policy(py, policy)).transpose()?;
+        let found = detached(py, || match policy {
+            Some(policy) => segment.rwlock(name, policy),
+            None => find_or_create(
+                || segment.open_rwlock(name),
+                || segment.create_rwlock(name, triveni::RwPolicy::default()),
+            ),
+        })?;
+        Ok(RwLock::new(segment, found))
+    }
+
+    /// Finds or creates a barrier for ``parties`` threads. ``Incompatible`` if there is one for another number.
+    fn barrier(&self, py: Python<'_>, name: &str, parties: &Bound<'_, PyAny>) -> PyResult<Barrier> {
+        let segment = self.segment(py)?;
+        let parties = count("parties", parties)?;
+        let found = detached(py, || segment.barrier(name, parties))?;
+        Ok(Barrier::new(segment, found))
+    }
+
+    /// Finds or creates 32 event flags. ``initial`` counts only if they are created.
+    #[pyo3(signature = (name, initial=None), text_signature = "($self, name, initial=0)")]
+    fn event(&self, py: Python<'_>, name: &str, initial: Option<&Bound<'_, PyAny>>) -> PyResult<Event> {
+        let segment = self.segment(py)?;
+        let initial = initial.map_or(Ok(0), |initial| count("initial", initial))?;
+        let found = detached(py, || segment.event(name, initial))?;
+        Ok(Event::new(segment, found))
     }
 
     /// Finds or creates a mailbox for up to ``capacity`` messages of up to ``message_size`` bytes.
@@ -328,6 +416,37 @@ impl Segment {
         let segment = self.segment(py)?;
         let participants = detached(py, || segment.participants())?;
         Ok(participants.into_iter().map(ParticipantInfo::from).collect())
+    }
+
+    /// Everybody who sleeps for an object of this segment, and who is in the way.
+    ///
+    /// Who only spins, for up to 50 µs before it sleeps, is not to be seen.
+    fn waits(&self, py: Python<'_>) -> PyResult<Vec<Wait>> {
+        let segment = self.segment(py)?;
+        let waits = detached(py, || segment.waits())?;
+        Ok(waits.into_iter().map(Wait::from).collect())
+    }
+
+    /// Every circle of threads that wait for each other at this moment: for mutexes, monitors, readers-writer locks
+    /// and leased permits of this segment.
+    fn deadlocks(&self, py: Python<'_>) -> PyResult<Vec<DeadlockInfo>> {
+        let segment = self.segment(py)?;
+        let deadlocks = detached(py, || segment.deadlocks())?;
+        Ok(deadlocks.into_iter().map(DeadlockInfo::from).collect())
+    }
+
+    /// Starts a thread that notices deaths at once and puts right what the dead left: ``with segment.watch():``.
+    ///
+    /// Nobody needs it: without, who waits for a dead process finds out by himself within 64 ms.
+    fn watch(&self, py: Python<'_>) -> PyResult<Watcher> {
+        let segment = self.segment(py)?;
+        detached(py, || segment.watch()).map(Watcher::new)
+    }
+
+    /// Do lockers get ``Deadlock`` instead of waiting in a circle? Its creator decided.
+    #[getter]
+    fn detects_deadlocks(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.segment(py)?.detects_deadlocks())
     }
 
     /// Removes an object's name. Who waits on the object gets ``Removed``.
@@ -410,6 +529,13 @@ impl Segment {
         Ok((py.get_type::<Segment>().getattr("open")?.unbind(), (name,)))
     }
 
+    /// What a notebook shows: objects, who holds them, who waits.
+    fn _repr_html_(&self, py: Python<'_>) -> Option<String> {
+        let segment = self.segment(py).ok()?;
+        let seen = py.detach(|| segment.snapshot()).ok()?;
+        Some(html::table(&seen))
+    }
+
     fn __repr__(&self, py: Python<'_>) -> String {
         let name = self.name.as_ref().map_or("(anonymous)".to_string(), |name| format!("'{name}'"));
         let Ok(segment) = self.segment(py) else { return format!("<triveni.Segment {name} closed>") };
@@ -425,11 +551,13 @@ impl Segment {
     }
 }
 
-fn limits(
+/// What only the creator of a segment says.
+fn tables(
     participants: Option<&Bound<'_, PyAny>>,
     objects: Option<&Bound<'_, PyAny>>,
+    detect_deadlocks: bool,
 ) -> PyResult<triveni::SegmentOptions> {
-    let mut options = triveni::Segment::options();
+    let mut options = triveni::Segment::options().detect_deadlocks(detect_deadlocks);
     if let Some(n) = participants {
         options = options.max_participants(whole("max_participants", n)?);
     }
@@ -437,6 +565,56 @@ fn limits(
         options = options.max_objects(whole("max_objects", n)?);
     }
     Ok(options)
+}
+
+/// What a new semaphore is like.
+fn semaphore_options(
+    py: Python<'_>,
+    name: &str,
+    initial: Option<u32>,
+    max: Option<u32>,
+    leased: bool,
+) -> PyResult<SemaphoreOptions> {
+    let most = max.unwrap_or(triveni::Semaphore::MAX);
+    let options = match (leased, initial, max) {
+        (true, Some(permits), Some(max)) if permits != max => {
+            let sentence = format!("semaphore {name:?}: {permits} leased permits and max {max}; give one of the two");
+            return Err(invalid(py, sentence));
+        }
+        (true, ..) => SemaphoreOptions::leased(initial.or(max).unwrap_or(0)),
+        (false, Some(initial), _) if initial > most => {
+            let sentence = format!("semaphore {name:?}: initial {initial} is more than it holds; give at most {most}");
+            return Err(invalid(py, sentence));
+        }
+        (false, ..) => SemaphoreOptions::counting(initial.unwrap_or(0)).max(most),
+    };
+    Ok(options)
+}
+
+/// The semaphore, if it is as was asked for, as far as that was said.
+fn agreeing_permits(
+    segment: &triveni::Segment,
+    semaphore: triveni::Semaphore,
+    max: Option<u32>,
+    leased: Option<bool>,
+) -> triveni::Result<triveni::Semaphore> {
+    let there = (semaphore.max(), semaphore.is_leased());
+    let asked = (max.unwrap_or(there.0), leased.unwrap_or(there.1));
+    if asked == there {
+        return Ok(semaphore);
+    }
+    let kind = |leased| if leased { "leased" } else { "not leased" };
+    Err(Error::new(
+        ErrorKind::Incompatible,
+        format!(
+            "semaphore {}: it has at most {} permits, {}, asked for were {}, {}; ask for what is there, or remove it first",
+            address(segment, semaphore.name()),
+            there.0,
+            kind(there.1),
+            asked.0,
+            kind(asked.1)
+        ),
+    ))
 }
 
 /// The mailbox, if it has the geometry that was asked for, as far as one was.

@@ -1,4 +1,9 @@
 //! Objects that processes wait for.
 
+pub(crate) mod barrier;
+pub(crate) mod event;
+mod hold;
+pub(crate) mod monitor;
 pub(crate) mod mutex;
+pub(crate) mod rwlock;
 pub(crate) mod semaphore;
