@@ -1,7 +1,7 @@
 //! SIGKILL of whoever holds something: the survivors are told, in every language, and go on.
 
 use std::time::{Duration, Instant};
-use triveni::{ErrorKind, LockError, Segment, Stale};
+use triveni::{ErrorKind, LockError, RwPolicy, Segment, SemaphoreOptions, Stale};
 use triveni_tests::{Language, Name, PATIENCE, Peer, wait_for, watchdog};
 
 /// A holder of a mutex is killed; a locker that is blocked on it gets the lock and is told.
@@ -33,6 +33,80 @@ fn a_blocked_locker_in_any_language_learns_of_the_death_of_the_holder_in_any_oth
         println!("{a:?} killed, {b:?} told after {latency:?}, process start and output included");
     }
     println!("longest: {:?}", latencies.last().unwrap().0);
+}
+
+/// What the holder of each lock is killed with, what the one that is blocked by it does, and what that one is told.
+const HELD: &[(&str, &str, &str)] = &[
+    ("hold-monitor", "once-monitor", "owner_died"),
+    ("hold-write", "once-write", "owner_died"),
+    ("hold-write", "once-read", "owner_died"),
+    ("hold-read", "once-write", "ok"),
+    ("hold-lease", "once-lease", "ok"),
+];
+
+#[test]
+fn who_is_blocked_by_a_dead_holder_in_any_language_goes_on_and_is_told() {
+    let name = Name::fresh("held");
+    let segment = Segment::create(&name, 1 << 20).unwrap();
+    for (a, b) in Language::pairs() {
+        for (holds, waits, told) in HELD {
+            let _watchdog = watchdog(&format!("{a:?} dies in {holds}, {b:?} waits in {waits}"), 2 * PATIENCE);
+            let object = format!("{holds}-{waits}-{a:?}-{b:?}");
+            match *holds {
+                "hold-monitor" => drop(segment.create_monitor(&object).unwrap()),
+                "hold-lease" => drop(segment.create_semaphore_with(&object, SemaphoreOptions::leased(1)).unwrap()),
+                _ => drop(segment.create_rwlock(&object, RwPolicy::default()).unwrap()),
+            }
+            let mut holder = Peer::start(a, holds, &name, &object, 0, "");
+            holder.says("ready");
+            holder.says("holding");
+            let mut waiter = Peer::start(b, waits, &name, &object, 0, "");
+            waiter.says("ready");
+            wait_for("it is seen to wait", || segment.waits().unwrap().iter().any(|wait| wait.pid == waiter.pid()));
+            let begin = Instant::now();
+            holder.kill();
+            waiter.says(told);
+            println!("{a:?} killed in {holds}, {b:?} went on after {:?}", begin.elapsed());
+            assert!(waiter.succeeds().is_empty());
+            if (*waits, *told) == ("once-read", "owner_died") {
+                // A reader cannot repair; the next writer does.
+                let writer = Peer::start(b, "once-write", &name, &object, 0, "");
+                assert_eq!(writer.succeeds(), ["ready", "owner_died"]);
+            }
+            assert_eq!(Peer::start(b, waits, &name, &object, 0, "").succeeds(), ["ready", "ok"], "told once");
+            segment.remove(&object).unwrap();
+        }
+    }
+}
+
+#[test]
+fn who_waits_at_a_barrier_or_for_a_condition_hears_of_a_death_in_any_language() {
+    let name = Name::fresh("meeting");
+    let segment = Segment::create(&name, 1 << 20).unwrap();
+    for (a, b) in Language::pairs() {
+        let _watchdog = watchdog(&format!("{a:?} dies, {b:?} waits"), 2 * PATIENCE);
+        let barrier = segment.create_barrier("barrier", 3).unwrap();
+        let monitor = segment.create_monitor("monitor").unwrap();
+        let mut dies = Peer::start(a, "attend", &name, "barrier", 0, "");
+        let mut attends = Peer::start(b, "attend", &name, "barrier", 0, "");
+        let mut waits = Peer::start(b, "wait-condition", &name, "monitor", 0, "");
+        for peer in [&mut dies, &mut attends, &mut waits] {
+            peer.says("waiting");
+        }
+        let sleeps = |pid| segment.waits().unwrap().iter().any(|wait| wait.pid == pid);
+        wait_for("all three sleep", || [dies.pid(), attends.pid(), waits.pid()].into_iter().all(sleeps));
+        let mut inside = Peer::start(a, "hold-monitor", &name, "monitor", 0, "");
+        inside.says("ready");
+        inside.says("holding");
+        dies.kill();
+        inside.kill();
+        attends.says("broken");
+        waits.says("owner_died");
+        assert!(attends.succeeds().is_empty() && waits.succeeds().is_empty());
+        assert!(barrier.is_broken() && !monitor.owner_died());
+        segment.remove("barrier").unwrap();
+        segment.remove("monitor").unwrap();
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Producer × consumer over {Rust, C, Python}² for every object: whatever one language makes, all three use.
 
-use triveni::Segment;
+use triveni::{RwPolicy, Segment, SemaphoreOptions};
 use triveni_tests::{Language, Name, PATIENCE, Peer, watchdog};
 
 const N: u64 = 2000;
@@ -23,6 +23,13 @@ const TABLE: &[Row] = &[
         producer: "post",
         consumer: "wait",
         afterwards: |segment, name| assert_eq!(segment.open_semaphore(name).unwrap().value(), 0),
+    },
+    Row {
+        object: "event",
+        make: |segment, name| segment.create_event(name, 0).map(drop),
+        producer: "set",
+        consumer: "await",
+        afterwards: |segment, name| assert_eq!(segment.open_event(name).unwrap().flags(), 0),
     },
     Row {
         object: "mailbox",
@@ -85,47 +92,130 @@ fn a_post_in_any_language_is_a_permit_in_any_other() {
 }
 
 #[test]
-fn a_mailbox_carries_messages_between_all_languages() {
+fn a_flag_set_in_any_language_wakes_any_other() {
     row(1);
 }
 
 #[test]
-fn a_ring_carries_copied_records_between_all_languages() {
+fn a_mailbox_carries_messages_between_all_languages() {
     row(2);
 }
 
 #[test]
-fn a_ring_carries_records_in_place_between_all_languages() {
+fn a_ring_carries_copied_records_between_all_languages() {
     row(3);
 }
 
 #[test]
-fn a_ring_s_reader_does_not_see_how_a_record_was_written() {
+fn a_ring_carries_records_in_place_between_all_languages() {
     row(4);
 }
 
 #[test]
-fn a_mutex_excludes_in_all_languages() {
+fn a_ring_s_reader_does_not_see_how_a_record_was_written() {
+    row(5);
+}
+
+/// Two peers lock the same object N times each and change what it guards, two numbers in a file; returns the first.
+fn both(object: &str, what: [&str; 2], make: fn(&Segment, &str) -> triveni::Result<()>, after: fn(&Segment, &str)) {
     let name = Name::fresh("matrix");
     let segment = Segment::create(&name, 1 << 20).unwrap();
     for (a, b) in Language::pairs() {
-        let _watchdog = watchdog(&format!("mutex: {a:?} and {b:?}"), 2 * PATIENCE);
-        let object = format!("{a:?}-{b:?}");
-        let mutex = segment.create_mutex(&object).unwrap();
-        let file = std::env::temp_dir().join(format!("triveni-{}-{object}", &*name));
-        std::fs::write(&file, 0u64.to_le_bytes()).unwrap();
-        // Both open it first, so that they do contend.
-        let guard = mutex.lock().expect("a new mutex is free");
-        let mut peers = [a, b].map(|l| Peer::start(l, "lock", &name, &object, N, file.to_str().unwrap()));
+        let _watchdog = watchdog(&format!("{object}: {a:?} and {b:?}"), 2 * PATIENCE);
+        let lock = format!("{a:?}-{b:?}");
+        make(&segment, &lock).unwrap();
+        let file = std::env::temp_dir().join(format!("triveni-{}-{lock}", &*name));
+        std::fs::write(&file, [0u8; 16]).unwrap();
+        let path = file.to_str().unwrap();
+        let mut peers = [(a, what[0]), (b, what[1])].map(|(l, role)| Peer::start(l, role, &name, &lock, N, path));
         peers.iter_mut().for_each(|peer| peer.says("ready"));
-        drop(guard);
         for peer in peers {
-            assert_eq!(peer.succeeds(), [format!("ok {N}")]);
+            assert_eq!(
+                peer.succeeds().last().map(String::as_str),
+                Some(format!("ok {N}").as_str()),
+                "{object}: {a:?} and {b:?}"
+            );
         }
-        let count = std::fs::read(&file).unwrap();
+        let writers = what.iter().filter(|role| role.starts_with("lock") && **role != "lock-read").count() as u64;
+        let numbers = std::fs::read(&file).unwrap();
         std::fs::remove_file(&file).unwrap();
-        assert_eq!(u64::from_le_bytes(count.try_into().unwrap()), 2 * N, "{a:?} and {b:?}");
-        assert_eq!(mutex.holder(), None);
-        println!("mutex: {a:?} and {b:?}: {} ok", 2 * N);
+        let second = if what[0] == "lock" { 0 } else { writers * N };
+        let expected = [writers * N, second].map(u64::to_le_bytes).concat();
+        assert_eq!(numbers, expected, "{object}: {a:?} and {b:?}");
+        after(&segment, &lock);
+        println!("{object}: {a:?} and {b:?}: {N} ok");
+    }
+}
+
+#[test]
+fn a_mutex_excludes_in_all_languages() {
+    both(
+        "mutex",
+        ["lock", "lock"],
+        |segment, name| segment.create_mutex(name).map(drop),
+        |segment, name| assert_eq!(segment.open_mutex(name).unwrap().holder(), None),
+    );
+}
+
+#[test]
+fn a_monitor_excludes_in_all_languages() {
+    both("monitor", ["lock-monitor"; 2], |segment, name| segment.create_monitor(name).map(drop), nothing);
+}
+
+#[test]
+fn a_monitor_s_conditions_carry_items_between_all_languages() {
+    both("conditions", ["put", "take"], |segment, name| segment.create_monitor(name).map(drop), nothing);
+}
+
+#[test]
+fn an_rwlock_excludes_writers_and_readers_in_all_languages() {
+    for policy in [RwPolicy::ReadersFirst, RwPolicy::WritersFirst, RwPolicy::Fair] {
+        let make = match policy {
+            RwPolicy::ReadersFirst => {
+                |segment: &Segment, name: &str| segment.create_rwlock(name, RwPolicy::ReadersFirst).map(drop)
+            }
+            RwPolicy::WritersFirst => {
+                |segment: &Segment, name: &str| segment.create_rwlock(name, RwPolicy::WritersFirst).map(drop)
+            }
+            RwPolicy::Fair => |segment: &Segment, name: &str| segment.create_rwlock(name, RwPolicy::Fair).map(drop),
+        };
+        let free = |segment: &Segment, name: &str| {
+            let lock = segment.open_rwlock(name).unwrap();
+            assert!(lock.readers() == 0 && lock.writer().is_none());
+        };
+        both(policy.name(), ["lock-write"; 2], make, free);
+        both(policy.name(), ["lock-write", "lock-read"], make, free);
+    }
+}
+
+#[test]
+fn a_lease_of_one_excludes_in_all_languages() {
+    both(
+        "lease",
+        ["lock-lease"; 2],
+        |segment, name| segment.create_semaphore_with(name, SemaphoreOptions::leased(1)).map(drop),
+        |segment, name| assert_eq!(segment.open_semaphore(name).unwrap().value(), 1),
+    );
+}
+
+#[test]
+fn a_barrier_lets_two_go_on_together_in_all_languages() {
+    let name = Name::fresh("matrix");
+    let segment = Segment::create(&name, 1 << 20).unwrap();
+    for (a, b) in Language::pairs() {
+        let _watchdog = watchdog(&format!("barrier: {a:?} and {b:?}"), 2 * PATIENCE);
+        let object = format!("{a:?}-{b:?}");
+        segment.create_barrier(&object, 2).unwrap();
+        let peers = [a, b].map(|language| Peer::start(language, "meet", &name, &object, N, ""));
+        let led: u64 = peers
+            .map(|peer| {
+                let said = peer.succeeds().pop().unwrap();
+                let led = said.strip_prefix(&format!("ok {N} ")).unwrap_or_else(|| panic!("{a:?} and {b:?}: {said}"));
+                led.parse::<u64>().unwrap()
+            })
+            .iter()
+            .sum();
+        assert_eq!(led, N, "{a:?} and {b:?}: one of two leads, each time");
+        println!("barrier: {a:?} and {b:?}: {N} ok");
     }
 }
