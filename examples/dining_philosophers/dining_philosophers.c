@@ -80,15 +80,17 @@ static void eat(int i) {
 }
 
 static void left_first(int i) {
-    static bool lucky; /* the first time, it is arranged that all have their left fork before anyone has the right one */
+    static bool lucky; /* the first time, all are to have their left fork before anyone has the right one */
     for (;;) {
         must(take(i));
-        if (!lucky) lucky = true, must(tvn_barrier_wait(table, TVN_FOREVER));
+        if (!lucky) must(tvn_barrier_wait(table, TVN_FOREVER));
+        lucky = true;
         int answer = take(right(i));
         if (answer == 0) break;
         if (answer != -EDEADLK) must(answer);
         printf("  philosopher %d gives way: %s\n", i, tvn_last_error());
         put(i);
+        usleep(1000); /* thinks, and his neighbour can eat */
     }
     eat(i);
     put(right(i));

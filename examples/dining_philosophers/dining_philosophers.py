@@ -66,7 +66,7 @@ class Philosopher:
         self.may_eat = [self.waiter.condition(f"may eat {k}") for k in range(N)]
         self.state = open_state()
         self.table = segment.barrier("table", N)
-        self.unlucky = True
+        self.lucky = False
         self.table.wait()  # all sit down
 
     def eat(self) -> None:
@@ -79,14 +79,15 @@ class Philosopher:
     def left_first(self) -> None:
         while True:
             with take(self.forks[self.i]):
-                if self.unlucky:  # the first time, it is arranged that all have their left fork
-                    self.table.wait()  # before anyone has the right one
-                    self.unlucky = False
+                if not self.lucky:
+                    self.table.wait()  # the first time, all are to have their left fork before anyone has the right one
+                    self.lucky = True
                 try:
                     with take(self.forks[right(self.i)]):
                         return self.eat()
                 except triveni.Deadlock as circle:
                     print(f"  philosopher {self.i} gives way: {circle}", flush=True)
+            time.sleep(0.001)  # thinks, and his neighbour can eat
 
     def ordered(self) -> None:
         lower, higher = sorted([self.i, right(self.i)])

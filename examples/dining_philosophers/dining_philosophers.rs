@@ -19,10 +19,14 @@
 //! To begin anew: `triveni rm dining_philosophers; rm /dev/shm/dining_philosophers`.
 
 use std::time::Duration;
-use triveni::{Condition, Error, ErrorKind, LockError, Monitor, Mutex, MutexGuard, Result, Segment, SemaphoreOptions};
+use triveni::{
+    Barrier, Condition, Error, ErrorKind, LockError, Monitor, Mutex, MutexGuard, Result, Segment, Semaphore,
+    SemaphoreOptions,
+};
 use triveni_examples::{SharedInts, finish, fresh, start};
 
 const NAME: &str = "dining_philosophers";
+const FORMS: [&str; 5] = ["left_first", "detected", "ordered", "room", "monitor"];
 const N: usize = 5;
 const THINKING: i32 = 0;
 const HUNGRY: i32 = 1;
@@ -52,95 +56,101 @@ fn take(fork: &Mutex) -> Result<MutexGuard<'_>> {
     }
 }
 
-fn eat(state: &SharedInts, i: usize) {
-    state.set(i, EATING);
-    assert!(state.get(left(i)) != EATING && state.get(right(i)) != EATING, "two neighbours eat at the same time");
-    std::thread::yield_now();
-    state.set(i, THINKING);
-}
-
-fn philosopher(form: &str, i: usize, meals: u32) -> Result<()> {
-    let segment = open(form)?;
-    let state = SharedInts::open(NAME, N)?;
-    let fork = [segment.mutex(&format!("fork {i}"))?, segment.mutex(&format!("fork {}", right(i)))?]; // left, right
-    let room = segment.semaphore_with("room", SemaphoreOptions::leased(N as u32 - 1))?;
-    let waiter = Waiter::open(&segment, SharedInts::open(NAME, N)?)?;
-    let table = segment.barrier("table", N as u32)?;
-    table.wait()?; // all sit down
-
-    let mut unlucky = true; // the first time, it is arranged that all have their left fork before anyone has the right one
-    for _ in 0..meals {
-        match form {
-            "left_first" | "detected" => loop {
-                let _left = take(&fork[0])?;
-                if std::mem::take(&mut unlucky) {
-                    table.wait()?;
-                }
-                match take(&fork[1]) {
-                    Ok(_right) => break eat(&state, i),
-                    Err(error) if error.kind() == ErrorKind::Deadlock => println!("philosopher {i} gives way: {error}"),
-                    Err(error) => return Err(error),
-                }
-            },
-            "ordered" => {
-                let (lower, higher) = if i < right(i) { (0, 1) } else { (1, 0) };
-                let _first = take(&fork[lower])?;
-                let _second = take(&fork[higher])?;
-                eat(&state, i);
-            }
-            "room" => {
-                room.wait()?;
-                let both = (take(&fork[0])?, take(&fork[1])?);
-                eat(&state, i);
-                drop(both);
-                room.post()?;
-            }
-            "monitor" => {
-                waiter.take_forks(i)?;
-                std::thread::yield_now(); // eats
-                waiter.put_forks(i)?;
-            }
-            _ => return Err(Error::new(ErrorKind::Invalid, format!("there is no form {form:?}"))),
-        }
-    }
-    Ok(())
-}
-
-/// Who hands out both forks at once. Nobody but a thread inside the monitor touches the state.
-struct Waiter {
-    monitor: Monitor,
+struct Philosopher {
+    i: usize,
+    left: Mutex,
+    right: Mutex,
+    room: Semaphore,
+    waiter: Monitor,
     may_eat: Vec<Condition>,
     state: SharedInts,
+    table: Barrier,
+    lucky: bool,
 }
 
-impl Waiter {
-    fn open(segment: &Segment, state: SharedInts) -> Result<Waiter> {
-        let monitor = segment.monitor("waiter")?;
-        let may_eat = (0..N).map(|i| monitor.condition(&format!("may eat {i}"))).collect::<Result<_>>()?;
-        Ok(Waiter { monitor, may_eat, state })
+impl Philosopher {
+    fn open(form: &str, i: usize) -> Result<Philosopher> {
+        let segment = open(form)?;
+        let waiter = segment.monitor("waiter")?;
+        Ok(Philosopher {
+            i,
+            left: segment.mutex(&format!("fork {i}"))?,
+            right: segment.mutex(&format!("fork {}", right(i)))?,
+            room: segment.semaphore_with("room", SemaphoreOptions::leased(N as u32 - 1))?,
+            may_eat: (0..N).map(|i| waiter.condition(&format!("may eat {i}"))).collect::<Result<_>>()?,
+            waiter,
+            state: SharedInts::open(NAME, N)?,
+            table: segment.barrier("table", N as u32)?,
+            lucky: false,
+        })
     }
 
-    fn take_forks(&self, i: usize) -> Result<()> {
-        let _inside = self.monitor.enter()?;
-        self.state.set(i, HUNGRY);
-        self.test(i)?;
-        while self.state.get(i) != EATING {
-            self.may_eat[i].wait()?; // outside while it sleeps, inside again afterwards
+    fn eats(&self, i: usize) -> bool {
+        self.state.get(i) == EATING
+    }
+
+    fn eat(&self) {
+        self.state.set(self.i, EATING);
+        assert!(!self.eats(left(self.i)) && !self.eats(right(self.i)), "two neighbours eat at the same time");
+        std::thread::yield_now();
+        self.state.set(self.i, THINKING);
+    }
+
+    fn left_first(&mut self) -> Result<()> {
+        loop {
+            let left = take(&self.left)?;
+            if !self.lucky {
+                self.table.wait()?; // the first time, all are to have their left fork before anyone has the right one
+                self.lucky = true;
+            }
+            match take(&self.right) {
+                Ok(_right) => return Ok(self.eat()),
+                Err(error) if error.kind() == ErrorKind::Deadlock => {
+                    println!("  philosopher {} gives way: {error}", self.i);
+                    drop(left);
+                    std::thread::sleep(Duration::from_millis(1)); // thinks, and his neighbour can eat
+                }
+                Err(error) => return Err(error),
+            }
         }
-        Ok(())
     }
 
-    fn put_forks(&self, i: usize) -> Result<()> {
-        let _inside = self.monitor.enter()?;
-        self.state.set(i, THINKING);
-        self.test(left(i))?;
-        self.test(right(i))
+    fn ordered(&self) -> Result<()> {
+        let (lower, higher) =
+            if self.i < right(self.i) { (&self.left, &self.right) } else { (&self.right, &self.left) };
+        let _first = take(lower)?;
+        let _second = take(higher)?;
+        Ok(self.eat())
     }
 
-    /// If philosopher i is hungry and neither neighbour eats, the forks are handed over.
+    fn through_the_room(&self) -> Result<()> {
+        self.room.wait()?;
+        let both = (take(&self.left)?, take(&self.right)?);
+        self.eat();
+        drop(both);
+        self.room.post()
+    }
+
+    fn with_a_monitor(&self) -> Result<()> {
+        let inside = self.waiter.enter()?; // take both forks
+        self.state.set(self.i, HUNGRY);
+        self.test(self.i)?;
+        while !self.eats(self.i) {
+            self.may_eat[self.i].wait()?; // outside while it sleeps
+        }
+        drop(inside);
+
+        std::thread::yield_now(); // eats
+
+        let _inside = self.waiter.enter()?; // put both down
+        self.state.set(self.i, THINKING);
+        self.test(left(self.i))?;
+        self.test(right(self.i))
+    }
+
+    /// If philosopher i is hungry and neither neighbour eats, the forks are handed over. Inside the monitor only.
     fn test(&self, i: usize) -> Result<()> {
-        let eats = |i| self.state.get(i) == EATING;
-        if self.state.get(i) == HUNGRY && !eats(left(i)) && !eats(right(i)) {
+        if self.state.get(i) == HUNGRY && !self.eats(left(i)) && !self.eats(right(i)) {
             self.state.set(i, EATING);
             self.may_eat[i].signal()?;
         }
@@ -148,8 +158,22 @@ impl Waiter {
     }
 }
 
+fn philosopher(form: &str, i: usize, meals: u32) -> Result<()> {
+    let mut philosopher = Philosopher::open(form, i)?;
+    philosopher.table.wait()?; // all sit down
+    for _ in 0..meals {
+        match form {
+            "ordered" => philosopher.ordered()?,
+            "room" => philosopher.through_the_room()?,
+            "monitor" => philosopher.with_a_monitor()?,
+            _ => philosopher.left_first()?,
+        }
+    }
+    Ok(())
+}
+
 fn story() -> Result<()> {
-    for form in ["left_first", "detected", "ordered", "room", "monitor"] {
+    for form in FORMS {
         fresh(NAME);
         println!("{form}:");
         let segment = open(form)?;
@@ -179,7 +203,9 @@ fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => story(),
-        ["philosopher", form, i, n] => philosopher(form, i.parse().unwrap_or(0) % N, n.parse().unwrap_or(1)),
+        ["philosopher", form, i, n] if FORMS.contains(&form) => {
+            philosopher(form, i.parse().unwrap_or(0) % N, n.parse().unwrap_or(1))
+        }
         _ => Err(Error::new(ErrorKind::Invalid, "usage: dining_philosophers [philosopher FORM I N]")),
     }
 }

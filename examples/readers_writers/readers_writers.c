@@ -85,9 +85,9 @@ static int story(uint32_t policy) {
     fflush(stdout);
     for (int i = 0; i < READERS + WRITERS; i++)
         if (fork() == 0) return play(i >= READERS, policy, 1), exit(0), 0;
-    table(policies[policy]);
     for (int status; wait(&status) > 0;)
         if (status != 0) return fprintf(stderr, "a process failed\n"), 1;
+    table(policies[policy]);
     tvn_segment_unlink("readers_writers");
     return 0;
 }

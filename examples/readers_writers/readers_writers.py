@@ -74,10 +74,10 @@ def story() -> None:
         processes = [multiprocessing.Process(target=play, args=(role, policy, 1.0)) for role in roles]
         for process in processes:
             process.start()
-        table(policy)
         for process in processes:
             process.join()
         assert not any(process.exitcode for process in processes), "a process failed"
+        table(policy)
     fresh()
 
 

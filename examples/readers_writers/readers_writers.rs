@@ -86,8 +86,8 @@ fn story() -> Result<()> {
         fresh(NAME);
         let roles = ["reader", "reader", "reader", "writer", "writer"];
         let processes = roles.map(|role| start(&[role, policy, "1"])).into_iter().collect::<Result<Vec<_>>>()?;
-        table(policy)?;
         finish(processes)?;
+        table(policy)?;
     }
     fresh(NAME);
     Ok(())
