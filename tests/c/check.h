@@ -84,6 +84,33 @@ static inline void await(int fds[2]) {
     holds(read(fds[0], &c, 1) == 1);
 }
 
+/* A child that has done `body(argument)` when this returns, and stays until somebody kills it. */
+static inline pid_t stays_after(void (*body)(void *), void *argument) {
+    int done[2];
+    holds(pipe(done) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        body(argument);
+        tell(done);
+        for (;;) pause();
+    }
+    holds(child > 0);
+    await(done);
+    close(done[0]);
+    close(done[1]);
+    return child;
+}
+
+static inline void kill_it(pid_t child) {
+    is(kill(child, SIGKILL), 0);
+    is(exit_of(child), -1);
+}
+
+/* Until so many sleep in the segment; the watchdog ends it if that never comes. */
+static inline void until_asleep(tvn_segment_t *segment, int count) {
+    while (tvn_segment_waits(segment, NULL, 0) != count) usleep(1000);
+}
+
 int main(int argc, char **argv) {
     int failed = 0, passed = 0;
     for (int i = 0; i < test_count; i++) {

@@ -118,7 +118,7 @@ TEST(the_lock_of_a_killed_holder_is_inherited_and_can_be_repaired) {
     is(tvn_mutex(segment, "l", &mutex), 0);
     die_holding(mutex);
     is(tvn_mutex_lock(mutex, 30000), -EOWNERDEAD);
-    told("\"l\"");
+    told("/l");
     told("recover");
     is(tvn_mutex_holder(mutex, &holder), 1); /* held */
     is(holder.pid, getpid());

@@ -64,7 +64,7 @@ build() {
     return 1
 }
 
-for name in hello errors waits processes; do
+for name in hello errors waits processes objects holders observers; do
     # shellcheck disable=SC2086 # these are lists of options
     build "$work/$name" gcc -std=c11 $warnings $sanitizers $include "$here/$name.c" $shared && suite "$name" "$work/$name"
 done
@@ -87,8 +87,10 @@ done
         echo "not run: pkg-config is not installed"
     fi
     if command -v valgrind >/dev/null; then
-        build "$work/hello-valgrind" gcc -std=c11 $warnings -g $include "$here/hello.c" $shared &&
-            suite "hello under valgrind" "$work/hello-valgrind" valgrind -q --trace-children=no --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite
+        for name in hello objects; do
+            build "$work/$name-valgrind" gcc -std=c11 $warnings -g $include "$here/$name.c" $shared &&
+                suite "$name under valgrind" "$work/$name-valgrind" valgrind -q --trace-children=no --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite
+        done
     else
         echo "not run: valgrind is not installed"
     fi
