@@ -8,11 +8,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
+from people import state_of, until
 
 import triveni
 
@@ -106,15 +105,3 @@ def other(segment: triveni.Segment) -> Iterator[Callable[[str], Other]]:
     yield start
     for process in started:
         process.kill()
-
-
-def state_of(pid: int, thread: int | None = None) -> str:
-    """`R`, `S`, …: what the kernel says a thread does."""
-    stat = Path(f"/proc/{pid}/task/{thread or pid}/stat").read_text()
-    return stat.rsplit(")", 1)[1].split()[0]
-
-
-def until(fact: Callable[[], bool]) -> None:
-    """Asks until it is so; the watchdog ends what never is."""
-    while not fact():
-        time.sleep(0.001)

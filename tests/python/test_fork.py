@@ -5,32 +5,10 @@ import os
 import pickle
 
 import pytest
+from people import in_child, refused
 
 import triveni
 from triveni import Segment
-
-
-def in_child(work):
-    """Forks and runs it there; fails unless it returns a true value."""
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            code = 0 if work() else 2
-        except BaseException as error:
-            os.write(2, f"in the child: {error!r}\n".encode())
-        finally:
-            os._exit(code)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-
-
-def refused(error, use):
-    """Does it raise that?"""
-    try:
-        use()
-    except error:
-        return True
-    return False
 
 
 def test_objects_go_on_in_the_child_as_those_of_another_participant(segment):

@@ -2,9 +2,9 @@
 
 import gc
 import os
-import threading
 
 import pytest
+from people import in_thread
 
 import triveni
 
@@ -15,25 +15,6 @@ def killed_holder(other):
     peer = other(HOLD)
     peer.says("holding")
     peer.kill()
-
-
-def in_thread(work):
-    """Runs it on another thread; returns its value, or raises what it raised."""
-    box = []
-
-    def run():
-        try:
-            box.append((work(), None))
-        except BaseException as error:
-            box.append((None, error))
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    value, error = box[0]
-    if error is not None:
-        raise error
-    return value
 
 
 def is_free(mutex):
