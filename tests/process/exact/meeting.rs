@@ -52,6 +52,7 @@ impl Scene for ConditionScene {
     fn prepare(&mut self) -> Result<(), Refused> {
         self.monitor = Some(self.place.segment.create_monitor("m").unwrap());
         let (page, flag) = (Page::new(), &self.place.page.data[0]);
+        flag.store(0, Relaxed);
         let sleeper = Bystander::start(page, |step| {
             let (monitor, condition) = open(&self.place.segment);
             enter(&monitor).unwrap();
