@@ -2,6 +2,8 @@
 //!
 //! States, orderings and what a death leaves stand in `words.rs`.
 
+#[cfg(all(test, loom))]
+mod model;
 mod words;
 
 use super::mutex::{self, owner_slot, owner_word};

@@ -137,6 +137,34 @@ const _: () = assert!(
         && std::mem::offset_of!(Head, drain_bell) == 128
 );
 
+#[cfg(loom)]
+impl Head {
+    /// A lock that nobody uses, on the heap.
+    pub fn new() -> Head {
+        Head {
+            writer: MutexLine::new(),
+            gate: AtomicU32::new(OPEN),
+            _zero: std::array::from_fn(|_| AtomicU32::new(0)),
+            gate_bell: EventCount::new(),
+            _rest: std::array::from_fn(|_| AtomicU32::new(0)),
+            drain_bell: EventCount::new(),
+            _more: std::array::from_fn(|_| AtomicU32::new(0)),
+        }
+    }
+}
+
+#[cfg(loom)]
+impl Tally {
+    /// Nobody, on the heap.
+    pub fn new() -> Tally {
+        Tally {
+            readers: AtomicU64::new(0),
+            writers: AtomicU32::new(0),
+            _rest: std::array::from_fn(|_| AtomicU32::new(0)),
+        }
+    }
+}
+
 impl Tally {
     fn reading(&self) -> u32 {
         // ORDER leave: Acquire; pairs with the full barrier in `unread`.
@@ -432,9 +460,15 @@ impl<'a> Words<'a> {
         let is_read = |tally: &Tally| tally.reading() != 0;
         match self.policy {
             RwPolicy::ReadersFirst => {
-                if self.first(is_read).is_some() {
-                    self.admit(WANTED);
+                let shut = || {
+                    self.set_gate(CLOSED);
+                    self.first(is_read).is_none()
+                };
+                if self.first(is_read).is_none() && shut() {
+                    return Ok(());
                 }
+                // From here on the gate is not OPEN, so whoever leaves after we have looked wakes us.
+                self.admit(WANTED);
                 let bed = Bed::at(&self.head.drain_bell);
                 let attempt = || {
                     if bed.look.take() {
@@ -443,8 +477,7 @@ impl<'a> Words<'a> {
                     if self.first(is_read).is_some() {
                         return Ok(None);
                     }
-                    self.set_gate(CLOSED);
-                    if self.first(is_read).is_none() {
+                    if shut() {
                         return Ok(Some(()));
                     }
                     self.admit(WANTED);
@@ -568,7 +601,7 @@ impl<'a> Words<'a> {
     }
 
     /// Clears the tallies that say so, of processes that are dead.
-    fn bury(&self, world: &(impl World + Robber), says: impl Fn(&Tally) -> bool) -> Result<()> {
+    pub(super) fn bury(&self, world: &(impl World + Robber), says: impl Fn(&Tally) -> bool) -> Result<()> {
         for (slot, tally) in (1..).zip(self.tallies) {
             if !says(tally) {
                 continue;
