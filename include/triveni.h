@@ -990,9 +990,9 @@ void tvn_condition_close(tvn_condition_t *condition);
  * `while (!holds) tvn_condition_wait(c, TVN_FOREVER)`. Lends `condition`. The thread that entered.
  * @return 0; -EOWNERDEAD if somebody died inside meanwhile: put the state right and call tvn_monitor_recover();
  * -EAGAIN with TVN_TRY, which lets others in, yet sleeps for no signal; -ETIMEDOUT; -EINTR if this thread is
- * interruptible: inside again after all of these. -EPERM if the calling thread was not inside; -EIDRM if the
- * monitor was removed, and -EDEADLK if the segment detects deadlocks and entering again would close a circle:
- * outside after these.
+ * interruptible: inside again after all of these. -EPERM if the calling thread was not inside, and is not now. -EIDRM
+ * if the monitor was removed: it guards nothing any more; tvn_monitor_leave() says whether the thread is still inside.
+ * -EDEADLK if the segment detects deadlocks and entering again would close a circle: outside.
  */
 int tvn_condition_wait(const tvn_condition_t *condition,
                        int timeout_ms);

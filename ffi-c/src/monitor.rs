@@ -163,9 +163,9 @@ pub unsafe extern "C" fn tvn_condition_close(condition: *mut tvn_condition_t) {
 /// `while (!holds) tvn_condition_wait(c, TVN_FOREVER)`. Lends `condition`. The thread that entered.
 /// @return 0; -EOWNERDEAD if somebody died inside meanwhile: put the state right and call tvn_monitor_recover();
 /// -EAGAIN with TVN_TRY, which lets others in, yet sleeps for no signal; -ETIMEDOUT; -EINTR if this thread is
-/// interruptible: inside again after all of these. -EPERM if the calling thread was not inside; -EIDRM if the
-/// monitor was removed, and -EDEADLK if the segment detects deadlocks and entering again would close a circle:
-/// outside after these.
+/// interruptible: inside again after all of these. -EPERM if the calling thread was not inside, and is not now. -EIDRM
+/// if the monitor was removed: it guards nothing any more; tvn_monitor_leave() says whether the thread is still inside.
+/// -EDEADLK if the segment detects deadlocks and entering again would close a circle: outside.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_condition_wait(condition: *const tvn_condition_t, timeout_ms: c_int) -> c_int {
     call("tvn_condition_wait", || {

@@ -10,6 +10,17 @@
  *   lock-once        locks within 10 s: prints `ok` or, after recovering, `owner_died`
  *   hold             locks, prints `holding`, pauses for ever
  *   claim            reserves in a mailbox, prints `holding`, pauses for ever
+ *   lock-X           N times: lock, add 1 to both 8-byte numbers in file EXTRA, unlock; X is monitor, write (a
+ *                    readers-writer lock) or lease (a permit of a leased semaphore); lock-read compares the two
+ *   hold-X once-X    as hold and lock-once, on X, also read
+ *   put take         N times, in a monitor with the conditions `not_full` and `not_empty`: wait until the number in
+ *                    file EXTRA is 0 (put) or not (take), make it the turn's number from 1 on (put), or check that
+ *                    it is that and make it 0 (take), signal the other
+ *   meet             N times at a barrier; prints `ok N LED`, LED being how often it was the leader
+ *   attend           prints `waiting`, arrives at a barrier, prints `ok` or `broken`
+ *   set await        N times on event flags: set sets 1 and waits for 2, clearing it, await the reverse
+ *   wait-condition   enters, prints `waiting`, waits for the condition `c` within 10 s, prints `ok` or, after
+ *                    recovering, `owner_died`, leaves
  *
  * Message number k: k in 8 bytes, little-endian, then k % 40 bytes of which byte i is (k * 7 + i) & 0xff.
  */
@@ -136,15 +147,29 @@ static void wait_all(tvn_semaphore_t *semaphore) {
     done();
 }
 
+/* The file EXTRA, with one or two 8-byte numbers in it. */
+static int numbers = -1;
+
+static void open_numbers(void) {
+    numbers = extra ? open(extra, O_RDWR | O_CLOEXEC) : -1;
+    if (numbers < 0) fail("this role needs a file with 8-byte numbers as EXTRA");
+}
+
+static uint64_t get_number(int i) {
+    uint64_t number;
+    if (pread(numbers, &number, sizeof number, 8 * i) != sizeof number) fail("%s: too short", extra);
+    return number;
+}
+
+static void set_number(int i, uint64_t number) {
+    if (pwrite(numbers, &number, sizeof number, 8 * i) != sizeof number) fail("%s: cannot be written", extra);
+}
+
 static void lock_all(tvn_mutex_t *mutex) {
-    int file = extra ? open(extra, O_RDWR | O_CLOEXEC) : -1;
-    if (file < 0) fail("lock needs a file with an 8-byte number as EXTRA");
+    open_numbers();
     for (uint64_t k = 0; k < n; k++) {
-        uint64_t number;
         good(tvn_mutex_lock(mutex, TVN_FOREVER));
-        if (pread(file, &number, sizeof number, 0) != sizeof number) fail("%s: shorter than 8 bytes", extra);
-        number++;
-        if (pwrite(file, &number, sizeof number, 0) != sizeof number) fail("%s: cannot be written", extra);
+        set_number(0, get_number(0) + 1);
         good(tvn_mutex_unlock(mutex));
     }
     done();
@@ -165,7 +190,172 @@ static void hold(tvn_mutex_t *mutex) {
     pause_for_ever();
 }
 
-/* A role works on one kind of object; the other four are NULL. */
+static void put_all(tvn_monitor_t *monitor) {
+    tvn_condition_t *not_full, *not_empty;
+    good(tvn_condition(monitor, "not_full", &not_full));
+    good(tvn_condition(monitor, "not_empty", &not_empty));
+    open_numbers();
+    for (uint64_t turn = 1; turn <= n; turn++) {
+        good(tvn_monitor_enter(monitor, TVN_FOREVER));
+        while (get_number(0) != 0) good(tvn_condition_wait(not_full, TVN_FOREVER));
+        set_number(0, turn);
+        good(tvn_condition_signal(not_empty));
+        good(tvn_monitor_leave(monitor));
+    }
+    done();
+}
+
+static void take_all(tvn_monitor_t *monitor) {
+    tvn_condition_t *not_full, *not_empty;
+    good(tvn_condition(monitor, "not_full", &not_full));
+    good(tvn_condition(monitor, "not_empty", &not_empty));
+    open_numbers();
+    for (uint64_t turn = 1; turn <= n; turn++) {
+        uint64_t item;
+        good(tvn_monitor_enter(monitor, TVN_FOREVER));
+        while ((item = get_number(0)) == 0) good(tvn_condition_wait(not_empty, TVN_FOREVER));
+        if (item != turn) fail("item %llu came in turn %llu", (unsigned long long)item, (unsigned long long)turn);
+        set_number(0, 0);
+        good(tvn_condition_signal(not_full));
+        good(tvn_monitor_leave(monitor));
+    }
+    done();
+}
+
+static void wait_condition(tvn_monitor_t *monitor) {
+    tvn_condition_t *condition;
+    good(tvn_condition(monitor, "c", &condition));
+    good(tvn_monitor_enter(monitor, TVN_FOREVER));
+    say("waiting");
+    int waited = tvn_condition_wait(condition, 10000);
+    if (waited == -EOWNERDEAD)
+        good(tvn_monitor_recover(monitor));
+    else
+        good(waited);
+    say(waited ? "owner_died" : "ok");
+    good(tvn_monitor_leave(monitor));
+}
+
+static void meet(tvn_barrier_t *barrier) {
+    uint64_t led = 0;
+    for (uint64_t k = 0; k < n; k++) led += (uint64_t)good(tvn_barrier_wait(barrier, TVN_FOREVER));
+    printf("ok %llu %llu\n", (unsigned long long)n, (unsigned long long)led);
+}
+
+static void attend(tvn_barrier_t *barrier) {
+    say("waiting");
+    int waited = tvn_barrier_wait(barrier, TVN_FOREVER);
+    if (waited != -TVN_EBROKEN) good(waited);
+    say(waited < 0 ? "broken" : "ok");
+}
+
+static void set_all(tvn_event_t *event) {
+    for (uint64_t k = 0; k < n; k++) {
+        good(tvn_event_set(event, 1, NULL));
+        good(tvn_event_wait_any(event, 2, true, TVN_FOREVER, NULL));
+    }
+    done();
+}
+
+static void await_all(tvn_event_t *event) {
+    for (uint64_t k = 0; k < n; k++) {
+        good(tvn_event_wait_any(event, 1, true, TVN_FOREVER, NULL));
+        good(tvn_event_set(event, 2, NULL));
+    }
+    done();
+}
+
+/* What lock-X, hold-X and once-X lock; a run has one of them open. */
+static tvn_monitor_t *monitor;
+static tvn_rwlock_t *rwlock;
+static tvn_semaphore_t *leased;
+
+static int enter(int ms) { return tvn_monitor_enter(monitor, ms); }
+static int leave(void) { return tvn_monitor_leave(monitor); }
+static int recover_monitor(void) { return tvn_monitor_recover(monitor); }
+static int read_lock(int ms) { return tvn_rwlock_read(rwlock, ms); }
+static int write_lock(int ms) { return tvn_rwlock_write(rwlock, ms); }
+static int unlock(void) { return tvn_rwlock_unlock(rwlock); }
+static int recover_rwlock(void) { return tvn_rwlock_recover(rwlock); }
+static int wait_permit(int ms) { return tvn_semaphore_wait(leased, ms); }
+static int post_permit(void) { return tvn_semaphore_post(leased); }
+static int nothing(void) { return 0; } /* readers do not repair, permits guard nothing */
+
+static const struct lock {
+    const char *name;
+    int (*lock)(int);
+    int (*unlock)(void);
+    int (*recover)(void);
+} locks[] = {
+    {"monitor", enter, leave, recover_monitor},
+    {"read", read_lock, unlock, nothing},
+    {"write", write_lock, unlock, recover_rwlock},
+    {"lease", wait_permit, post_permit, nothing},
+};
+
+/* Locks; 1 if a holder died, and the lock is held all the same. */
+static int lock_it(const struct lock *lock, int timeout_ms) {
+    int locked = lock->lock(timeout_ms);
+    if (locked != -EOWNERDEAD) good(locked);
+    return locked != 0;
+}
+
+static void lock_both(const struct lock *lock) {
+    open_numbers();
+    for (uint64_t k = 0; k < n; k++) {
+        lock_it(lock, TVN_FOREVER);
+        uint64_t a = get_number(0), b = get_number(1);
+        if (a != b)
+            fail("locked to %s, and the numbers are %llu and %llu", lock->name, (unsigned long long)a,
+                 (unsigned long long)b);
+        if (lock->lock != read_lock) {
+            set_number(0, a + 1);
+            set_number(1, b + 1);
+        }
+        good(lock->unlock());
+    }
+    done();
+}
+
+static void hold_it(const struct lock *lock) {
+    lock_it(lock, TVN_FOREVER);
+    pause_for_ever();
+}
+
+static void once(const struct lock *lock) {
+    int died = lock_it(lock, 10000);
+    say(died ? "owner_died" : "ok");
+    if (died) good(lock->recover());
+    good(lock->unlock());
+}
+
+/* `lock-X` and so on: 0 if this is no such role. */
+static int run_on_lock(const char *role, tvn_segment_t *segment, const char *object) {
+    static const struct {
+        const char *name;
+        void (*run)(const struct lock *);
+    } verbs[] = {{"lock-", lock_both}, {"hold-", hold_it}, {"once-", once}};
+    for (size_t v = 0; v < sizeof verbs / sizeof *verbs; v++)
+        for (size_t l = 0; l < sizeof locks / sizeof *locks; l++) {
+            size_t at = strlen(verbs[v].name);
+            if (strncmp(role, verbs[v].name, at) || strcmp(role + at, locks[l].name)) continue;
+            if (locks[l].lock == enter)
+                good(tvn_monitor_open(segment, object, &monitor));
+            else if (locks[l].lock == wait_permit)
+                good(tvn_semaphore_open(segment, object, &leased));
+            else
+                good(tvn_rwlock_open(segment, object, &rwlock));
+            say("ready");
+            verbs[v].run(&locks[l]);
+            tvn_monitor_close(monitor);
+            tvn_semaphore_close(leased);
+            tvn_rwlock_close(rwlock);
+            return 1;
+        }
+    return 0;
+}
+
+/* A role works on one kind of object; the others are NULL. */
 static const struct role {
     const char *name;
     void (*mailbox)(tvn_mailbox_t *);
@@ -173,13 +363,20 @@ static const struct role {
     void (*consumer)(tvn_consumer_t *);
     void (*semaphore)(tvn_semaphore_t *);
     void (*mutex)(tvn_mutex_t *);
+    void (*monitor)(tvn_monitor_t *);
+    void (*barrier)(tvn_barrier_t *);
+    void (*event)(tvn_event_t *);
 } roles[] = {
-    {.name = "send", .mailbox = send_all},       {.name = "receive", .mailbox = receive_all},
-    {.name = "claim", .mailbox = claim},         {.name = "write", .producer = write_all},
+    {.name = "send", .mailbox = send_all},        {.name = "receive", .mailbox = receive_all},
+    {.name = "claim", .mailbox = claim},          {.name = "write", .producer = write_all},
     {.name = "reserve", .producer = reserve_all}, {.name = "read", .consumer = read_all},
-    {.name = "peek", .consumer = peek_all},      {.name = "post", .semaphore = post_all},
-    {.name = "wait", .semaphore = wait_all},     {.name = "lock", .mutex = lock_all},
-    {.name = "lock-once", .mutex = lock_once},   {.name = "hold", .mutex = hold},
+    {.name = "peek", .consumer = peek_all},       {.name = "post", .semaphore = post_all},
+    {.name = "wait", .semaphore = wait_all},      {.name = "lock", .mutex = lock_all},
+    {.name = "lock-once", .mutex = lock_once},    {.name = "hold", .mutex = hold},
+    {.name = "put", .monitor = put_all},          {.name = "take", .monitor = take_all},
+    {.name = "meet", .barrier = meet},            {.name = "attend", .barrier = attend},
+    {.name = "set", .event = set_all},            {.name = "await", .event = await_all},
+    {.name = "wait-condition", .monitor = wait_condition},
 };
 
 static void run(const struct role *role, tvn_segment_t *segment, const char *object) {
@@ -201,6 +398,23 @@ static void run(const struct role *role, tvn_segment_t *segment, const char *obj
         say("ready");
         role->mutex(mutex);
         tvn_mutex_close(mutex);
+    } else if (role->monitor) {
+        good(tvn_monitor_open(segment, object, &monitor));
+        if (role->monitor != wait_condition) say("ready");
+        role->monitor(monitor);
+        tvn_monitor_close(monitor);
+    } else if (role->barrier) {
+        tvn_barrier_t *barrier;
+        good(tvn_barrier_open(segment, object, &barrier));
+        if (role->barrier != attend) say("ready");
+        role->barrier(barrier);
+        tvn_barrier_close(barrier);
+    } else if (role->event) {
+        tvn_event_t *event;
+        good(tvn_event_open(segment, object, &event));
+        say("ready");
+        role->event(event);
+        tvn_event_close(event);
     } else {
         tvn_ring_t *ring;
         tvn_producer_t *producer = NULL;
@@ -222,13 +436,15 @@ int main(int argc, char **argv) {
     n = strtoull(argv[4], &end, 10);
     if (*end || end == argv[4]) fail("%s is no number of rounds", argv[4]);
     extra = argv[5];
+    tvn_segment_t *segment;
+    good(tvn_segment_open(argv[2], &segment));
+    const struct role *role = NULL;
     for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
-        if (!strcmp(roles[i].name, argv[1])) {
-            tvn_segment_t *segment;
-            good(tvn_segment_open(argv[2], &segment));
-            run(&roles[i], segment, argv[3]);
-            tvn_segment_close(segment);
-            return 0;
-        }
-    fail("no role is called %s", argv[1]);
+        if (!strcmp(roles[i].name, argv[1])) role = &roles[i];
+    if (role)
+        run(role, segment, argv[3]);
+    else if (!run_on_lock(argv[1], segment, argv[3]))
+        fail("no role is called %s", argv[1]);
+    tvn_segment_close(segment);
+    return 0;
 }
