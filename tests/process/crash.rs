@@ -1,7 +1,7 @@
 //! SIGKILL of whoever holds something: the survivors are told, in every language, and go on.
 
 use std::time::{Duration, Instant};
-use triveni::{ErrorKind, LockError, RwPolicy, Segment, SemaphoreOptions, Stale};
+use triveni::{ErrorKind, LockError, RwPolicy, Segment, SemaphoreOptions, Stale, WatchEvent};
 use triveni_tests::{Language, Name, PATIENCE, Peer, wait_for, watchdog};
 
 /// A holder of a mutex is killed; a locker that is blocked on it gets the lock and is told.
@@ -77,6 +77,52 @@ fn who_is_blocked_by_a_dead_holder_in_any_language_goes_on_and_is_told() {
             segment.remove(&object).unwrap();
         }
     }
+}
+
+/// Kills a holder for whose mutex a thread here sleeps; how long until it has it. Without anybody asleep if not `asleep`.
+fn recovery(segment: &Segment, name: &str, asleep: bool, known: &dyn Fn(u32)) -> Duration {
+    let mutex = segment.mutex("m").unwrap();
+    let mut holder = Peer::start(Language::Rust, "hold", name, "m", 0, "");
+    holder.says("ready");
+    holder.says("holding");
+    known(holder.pid());
+    let lock = || {
+        let Err(LockError::OwnerDied(guard)) = mutex.lock() else { panic!("the death was kept silent") };
+        guard.recover();
+        Instant::now()
+    };
+    if !asleep {
+        holder.kill();
+        let begin = Instant::now();
+        return lock() - begin;
+    }
+    std::thread::scope(|scope| {
+        let sleeper = scope.spawn(lock);
+        wait_for("somebody sleeps", || !segment.waits().unwrap().is_empty());
+        let begin = Instant::now();
+        holder.kill();
+        sleeper.join().unwrap() - begin
+    })
+}
+
+#[test]
+fn a_lock_is_had_after_its_holder_s_death_by_newcomers_and_sleepers_with_a_watcher_and_without() {
+    let name = Name::fresh("recovery");
+    let segment = Segment::create(&name, 1 << 20).unwrap();
+    let print = |who: &str, asleep: bool, known: &dyn Fn(u32)| {
+        let _watchdog = watchdog(who, 2 * PATIENCE);
+        let mut all: Vec<_> = (0..20).map(|_| recovery(&segment, &name, asleep, known)).collect();
+        all.sort_unstable();
+        println!("{who}: p50 {:.1?}, longest {:.1?}", all[all.len() / 2], all[all.len() - 1]);
+    };
+    print("a newcomer", false, &|_| ());
+    print("a sleeper", true, &|_| ());
+    let (tell, told) = std::sync::mpsc::channel();
+    let watcher = segment.watch_with(move |event| drop(tell.send(event))).unwrap();
+    print("a sleeper, with a watcher", true, &|pid| {
+        while !matches!(told.recv().unwrap(), WatchEvent::Joined(holder) if holder.pid == pid) {}
+    });
+    wait_for("all deaths are seen", || watcher.deaths() >= 20);
 }
 
 #[test]

@@ -281,7 +281,8 @@ struct Bed<'a> {
 
 impl Bell for Bed<'_> {
     fn prepare(&self) -> u32 {
-        self.slept.set(true);
+        // Before its first sleep a locker asks whether the holder is alive: a newcomer need not sleep for the dead.
+        self.look.set(!self.slept.replace(true));
         let mut now = self.line.word();
         for _ in 0..RETRIES {
             if owner_slot(now) == 0 || now & WAITERS != 0 {
