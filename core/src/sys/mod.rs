@@ -4,3 +4,4 @@ pub mod futex;
 pub mod lock;
 pub mod memory;
 pub mod process;
+pub mod waitv;
