@@ -70,6 +70,32 @@ def test_a_child_that_drops_what_it_inherited_takes_nothing_from_the_parent(segm
     assert held["c"].read() == bytes(4) and box.receive() == bytes(4)
 
 
+def test_what_the_parent_holds_stays_the_parents(segment):
+    monitor, lock, room = segment.monitor("o"), segment.rwlock("w"), segment.semaphore("l", 2, leased=True)
+    other = segment.rwlock("x")
+    inside, reading, writing = monitor.enter(), lock.read(), other.write()
+    room.wait()
+
+    def child():
+        stale = (
+            inside.leave, inside.recover, inside.__enter__, reading.unlock, reading.__enter__,
+            writing.unlock, writing.downgrade, writing.recover,
+        )  # fmt: skip
+        own = (monitor.leave, lock.unlock, other.unlock, room.post, monitor.condition("c").wait)
+        return (
+            all(refused(triveni.Forked, use) for use in stale)
+            and all(refused(triveni.NotOwner, use) for use in own)
+            and monitor.try_enter() is None and lock.try_write() is None and other.try_read() is None
+            and not inside.held and lock.read().held and lock.readers() == 2
+        )  # fmt: skip
+
+    in_child(child)
+    inside.leave(), reading.unlock(), writing.unlock(), room.post()
+    for use in (monitor.enter, lock.write, other.write):
+        with use() as guard:
+            assert not guard.owner_died
+
+
 def test_a_mutex_that_the_parent_holds_is_not_the_childs(segment):
     mutex = segment.mutex("m")
     with mutex:
@@ -86,6 +112,8 @@ def test_a_child_that_dies_with_the_lock_is_a_dead_holder(segment):
 
 def test_everything_with_a_name_is_pickled_by_it(segment):
     objects = [segment.semaphore("s", 2), segment.mutex("m"), segment.mailbox("b", 3, 8), segment.ring("r", 4096)]
+    monitor, lock, room = segment.monitor("o"), segment.rwlock("w", "fair"), segment.semaphore("l", 3, leased=True)
+    objects += [monitor, monitor.condition("c"), lock, room, segment.barrier("p", 7), segment.event("e", 5)]
     for before in [segment, *objects]:
         after = pickle.loads(pickle.dumps(before))
         assert type(after) is type(before) and after.name == before.name
@@ -93,6 +121,12 @@ def test_everything_with_a_name_is_pickled_by_it(segment):
     assert (box.capacity, box.message_size) == (3, 8)
     box.send(b"same")
     assert objects[2].receive() == b"same"
+    condition, lock, room, barrier, event = (pickle.loads(pickle.dumps(before)) for before in objects[5:])
+    assert (lock.policy, room.max, room.leased, barrier.parties, event.flags()) == ("fair", 3, True, 7, 5)
+    with monitor:
+        condition.wait_for(lambda: True)
+    with pytest.raises(triveni.NotOwner):
+        condition.wait()
 
 
 def test_what_has_no_name_refuses_to_be_pickled(name, segment):
@@ -102,7 +136,8 @@ def test_what_has_no_name_refuses_to_be_pickled(name, segment):
         for unnamed in (anonymous, anonymous.mailbox("m")):
             with pytest.raises(ValueError, match="anonymous"):
                 pickle.dumps(unnamed)
-    for handle in (producer, producer.reserve(1), segment.mailbox("m").reserve(1), segment.mutex("l").lock()):
+    guards = segment.mutex("l").lock(), segment.monitor("o").enter(), segment.rwlock("w").read(), segment.watch()
+    for handle in (producer, producer.reserve(1), segment.mailbox("m").reserve(1), *guards):
         with pytest.raises(TypeError):
             pickle.dumps(handle)
     Segment.unlink(name)
@@ -117,9 +152,13 @@ def test_a_pickle_of_an_object_that_is_gone_says_so(segment):
         pickle.loads(frozen)
 
 
-def serve(requests, answers, mutex, done):
-    with mutex:
+def serve(requests, answers, mutex, done, meeting, lock, monitor, changed, flags, room):
+    with mutex, room, lock.read():
         answers.send(requests.receive(timeout=30).upper())
+    meeting.wait(timeout=30)
+    flags.wait_any(1, timeout=30)
+    with monitor:
+        changed.signal()
     done.post()
 
 
@@ -128,10 +167,18 @@ def test_objects_are_arguments_of_a_process(segment, method):
     context = multiprocessing.get_context(method)
     requests, answers = segment.mailbox("requests"), segment.mailbox("answers")
     done = segment.semaphore("done")
-    process = context.Process(target=serve, args=(requests, answers, segment.mutex("m"), done))
+    meeting, lock, monitor = segment.barrier("meeting", 2), segment.rwlock("lock"), segment.monitor("monitor")
+    changed, flags, room = monitor.condition("changed"), segment.event("flags"), segment.semaphore("l", 1, leased=True)
+    shared = (requests, answers, segment.mutex("m"), done, meeting, lock, monitor, changed, flags, room)
+    process = context.Process(target=serve, args=shared)
     process.start()
     requests.send(b"hello")
     assert answers.receive(timeout=30) == b"HELLO"
+    meeting.wait(timeout=30)
+    with monitor:
+        flags.set(1)
+        changed.wait_for(done.value, timeout=0.2)
     done.wait(timeout=30)
+    assert lock.readers() == 0 and room.value() == 1
     process.join()
     assert process.exitcode == 0

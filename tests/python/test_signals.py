@@ -9,7 +9,20 @@ import pytest
 #: Every call that waits: what to prepare, and the call; `t` is its timeout.
 WAITS = {
     "semaphore.wait": ("s = segment.semaphore('s')", "s.wait(t)"),
+    "semaphore.wait for several": ("s = segment.semaphore('s', 1)", "s.wait(t, n=2)"),
+    "semaphore.wait for a lease": ("s = segment.semaphore('l')", "s.wait(t)"),
     "mutex.lock": ("m = segment.mutex('m')", "m.lock(t)"),
+    "monitor.enter": ("m = segment.monitor('o')", "m.enter(t)"),
+    "condition.wait_for": (
+        "m = segment.monitor('free'); c = m.condition('c'); m.enter()\ndef late(): raise TimeoutError",
+        "c.wait_for(lambda: False, t) or late()",
+    ),
+    "rwlock.read": ("l = segment.rwlock('written')", "l.read(t)"),
+    "rwlock.write": ("l = segment.rwlock('read')", "l.write(t)"),
+    "rwlock.write fair": ("l = segment.rwlock('read fair')", "l.write(t)"),
+    "barrier.wait": ("b = segment.barrier('meeting', 2)", "b.wait(t)"),
+    "event.wait_any": ("e = segment.event('e')", "e.wait_any(3, t)"),
+    "event.wait_all": ("e = segment.event('e', 1)", "e.wait_all(3, t)"),
     "mailbox.send": ("b = segment.mailbox('b', 1); b.send(b'x')", "b.send(b'y', t)"),
     "mailbox.send of a bytearray": ("b = segment.mailbox('b', 1); b.send(b'x')", "b.send(bytearray(b'y'), t)"),
     "mailbox.receive": ("b = segment.mailbox('b')", "b.receive(t)"),
@@ -33,12 +46,16 @@ WAITS = {
 
 @pytest.fixture(params=WAITS, ids=[name.replace(" ", "_") for name in WAITS])
 def wait(request, segment):
-    """The code of a wait that nothing ends; the mutex is held here."""
-    if request.param == "mutex.lock":
-        segment.mutex("m").lock()
+    """The code of a wait that nothing ends; what can be held is held here."""
+    held = [
+        segment.mutex("m").lock(), segment.monitor("o").enter(), segment.rwlock("written").write(),
+        segment.rwlock("read").read(), segment.rwlock("read fair", "fair").read(),
+    ]  # fmt: skip
+    segment.semaphore("l", 1, leased=True).wait()
     yield WAITS[request.param]
-    if request.param == "mutex.lock":
-        segment.mutex("m").unlock()
+    for guard in held:
+        guard.__exit__()
+    segment.semaphore("l").post()
 
 
 def test_ctrl_c_ends_the_wait(wait, other):
