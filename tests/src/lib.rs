@@ -196,6 +196,19 @@ fn c_peer() -> &'static Path {
     })
 }
 
+/// The locks of the peer's role `torture`: name, and how it is locked. A reader comes after the writer whose lock it is.
+pub const TORTURED: [(&str, &str); 9] = [
+    ("mutex", "mutex"),
+    ("monitor", "monitor"),
+    ("lease", "lease"),
+    ("readers-first", "write"),
+    ("readers-first", "read"),
+    ("writers-first", "write"),
+    ("writers-first", "read"),
+    ("fair", "write"),
+    ("fair", "read"),
+];
+
 /// How a peer ended.
 pub struct Ended {
     /// Its exit status.
@@ -402,6 +415,11 @@ impl Random {
         let clock = || std::time::UNIX_EPOCH.elapsed().map_or(1, |d| d.as_nanos() as u64);
         let seed = std::env::var("TRIVENI_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(clock);
         println!("{what}: TRIVENI_SEED={seed}");
+        Random(seed)
+    }
+
+    /// As another process said to seed it.
+    pub fn from_seed(seed: u64) -> Random {
         Random(seed)
     }
 

@@ -36,6 +36,7 @@ use std::mem::forget;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 use triveni::{After, Deadline, Error, ErrorKind, LockError, Monitor, Mutex, Result, RwLock, Segment, Semaphore};
+use triveni_tests::{Random, TORTURED};
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -77,6 +78,7 @@ fn run(args: &[&str]) -> Result<()> {
         "log-receive" => log_receive(&segment, object),
         "log-produce" => log_produce(&segment, object, n),
         "log-consume" => log_consume(&segment, object, n),
+        "torture" => torture(&segment, object, n),
         "interrupted" => interrupted(&segment, object, n, extra),
         "fork" => fork(&segment, object),
         "uncontended" => uncontended(&segment, object, n),
@@ -237,6 +239,7 @@ fn lock_once(segment: &Segment, object: &str) -> Result<()> {
 
 /// Anything that is locked and unlocked.
 enum Lock {
+    Mutex(Mutex),
     Monitor(Monitor),
     Read(RwLock),
     Write(RwLock),
@@ -246,6 +249,7 @@ enum Lock {
 impl Lock {
     fn open(segment: &Segment, object: &str, what: &str) -> Result<Lock> {
         match what {
+            "mutex" => Ok(Lock::Mutex(segment.open_mutex(object)?)),
             "monitor" => Ok(Lock::Monitor(segment.open_monitor(object)?)),
             "read" => Ok(Lock::Read(segment.open_rwlock(object)?)),
             "write" => Ok(Lock::Write(segment.open_rwlock(object)?)),
@@ -270,6 +274,7 @@ impl Lock {
             }
         }
         match self {
+            Lock::Mutex(mutex) => kept(mutex.lock_until(deadline)),
             Lock::Monitor(monitor) => kept(monitor.enter_until(deadline)),
             Lock::Read(lock) => kept(lock.read_until(deadline)),
             Lock::Write(lock) => kept(lock.write_until(deadline)),
@@ -279,6 +284,7 @@ impl Lock {
 
     fn recover(&self) -> Result<()> {
         match self {
+            Lock::Mutex(mutex) => mutex.recover(),
             Lock::Monitor(monitor) => monitor.recover(),
             Lock::Write(lock) => lock.recover(),
             Lock::Read(_) | Lock::Lease(_) => Ok(()), // Readers do not repair; permits guard nothing.
@@ -287,6 +293,7 @@ impl Lock {
 
     fn unlock(&self) -> Result<()> {
         match self {
+            Lock::Mutex(mutex) => mutex.unlock(),
             Lock::Monitor(monitor) => monitor.leave(),
             Lock::Read(lock) | Lock::Write(lock) => lock.unlock(),
             Lock::Lease(semaphore) => semaphore.post(),
@@ -519,6 +526,53 @@ fn log_receive(segment: &Segment, object: &str) -> Result<()> {
         println!("want");
         let received = mailbox.receive(&mut buffer)?;
         println!("r {} {}", signature(&buffer[..received.size])?, received.redelivered);
+    }
+}
+
+/// Locks one lock after the other for ever, by chance (N is the seed), and changes what each guards: two numbers in the
+/// file OBJECT, equal unless somebody is at it. `i LOCK` before, `c LOCK` after; now and then it sweeps. The locks
+/// have fixed names, in the order of [`TORTURED`].
+fn torture(segment: &Segment, file: &str, seed: u64) -> Result<()> {
+    let numbers = Numbers::open(file)?;
+    let locks = TORTURED.map(|(name, what)| Lock::open(segment, name, what));
+    let locks: Vec<Lock> = locks.into_iter().collect::<Result<_>>()?;
+    let pool = segment.open_semaphore("pool")?;
+    let mut random = Random::from_seed(seed);
+    ready();
+    loop {
+        let i = random.below(locks.len() as u64 + 2);
+        let Some(lock) = locks.get(i as usize) else {
+            if i as usize == locks.len() {
+                segment.sweep()?;
+            } else {
+                pool.wait_n(2)?; // of three
+                pool.post_n(2)?;
+            }
+            continue;
+        };
+        let writes = TORTURED[i as usize].1 != "read";
+        // A reader's numbers are those of the writer before it in the table.
+        let at = 2 * if writes { i } else { i - 1 };
+        if writes {
+            println!("i {i}");
+        }
+        let told = lock.lock(Deadline::never())?;
+        let (a, b) = (numbers.get(at)?, numbers.get(at + 1)?);
+        if a != b && !(told || TORTURED[i as usize].1 == "lease") {
+            return Err(wrong(&format!("{:?}: {a} and {b}, and no word of a death", TORTURED[i as usize])));
+        }
+        if writes {
+            if told {
+                lock.recover()?;
+            }
+            let next = a.max(b) + 1;
+            numbers.set(at, next)?;
+            numbers.set(at + 1, next)?;
+        }
+        lock.unlock()?;
+        if writes {
+            println!("c {i}");
+        }
     }
 }
 
