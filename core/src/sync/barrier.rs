@@ -120,8 +120,8 @@ fn breaks(word: u64) -> u64 {
 
 /// The word after the round has ended: everybody's arrival is taken back.
 fn next(word: u64, broke: bool) -> u64 {
-    let recent = word >> RECENT << 1 & 0xFF | u64::from(broke);
-    let breaks = breaks(word) + u64::from(broke) & 0x7F;
+    let recent = (word >> RECENT << 1) & 0xFF | u64::from(broke);
+    let breaks = (breaks(word) + u64::from(broke)) & 0x7F;
     u64::from(round(word).wrapping_add(1)) | recent << RECENT | breaks << BREAKS | word & BROKEN
 }
 

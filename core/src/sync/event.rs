@@ -369,7 +369,7 @@ mod tests {
             let takers: Vec<_> = (0..4)
                 .map(|_| {
                     scope.spawn(|| {
-                        (0..200).for_each(|_| drop(event.wait_any_until(4, After::Clear, patience()).unwrap()))
+                        (0..200).for_each(|_| assert_eq!(event.wait_any_until(4, After::Clear, patience()).unwrap(), 4))
                     })
                 })
                 .collect();

@@ -52,6 +52,25 @@ pub fn size(permits: u32) -> usize {
     CELLS + permits as usize * size_of::<AtomicU32>()
 }
 
+/// Takes the permit of cell `at`, if nobody has it: one exchange, no search.
+#[inline(always)]
+pub fn take_at(view: View<'_>, at: usize, mine: u32) -> bool {
+    // ORDER permit: Acquire; pairs with the full barrier in `give_at` and `release`.
+    cell(view, at).is_some_and(|cell| cell.compare_exchange(0, mine, Acquire, Relaxed).is_ok())
+}
+
+/// Gives the permit of cell `at` back, if the thread `mine` has it. The caller wakes who waits for it.
+#[inline(always)]
+pub fn give_at(view: View<'_>, at: usize, mine: u32) -> bool {
+    // ORDER permit, register: a full barrier, so a Release too.
+    cell(view, at).is_some_and(|cell| cell.cas_full(mine, 0).is_ok())
+}
+
+#[inline(always)]
+fn cell(view: View<'_>, at: usize) -> Option<&AtomicU32> {
+    view.at(CELLS + at * size_of::<AtomicU32>()).ok()
+}
+
 /// A leased semaphore in the segment.
 pub struct Leases<'a> {
     words: &'a SemaphoreWords,

@@ -5,7 +5,8 @@
 //!
 //! # Cost
 //!
-//! `post`: one atomic, a system call only if someone sleeps. `wait`: one atomic when there is a permit.
+//! `post`: one atomic, a system call only if someone sleeps. `wait`: one atomic when there is a permit and the number of
+//! permits is what it was when the handle was made, as in a semaphore that serves as a lock; else a look before it.
 
 mod leases;
 mod words;
@@ -23,7 +24,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 // Process-private.
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use words::SemaphoreWords;
 
 /// How often `try_wait` on a leased semaphore asks whether the holders are alive.
@@ -172,13 +173,19 @@ pub struct Semaphore {
 }
 
 /// What a process remembers of a semaphore.
+///
+/// Its fields lie where no semaphore's word does within a page: a load waits for a locked store before it whose address
+/// has the same low 12 bits.
 #[derive(Default)]
+#[repr(C, align(64))]
 struct Local {
     spin: Spin,
-    /// Where the last leased permit was taken: the next one may lie there again.
-    last: AtomicUsize,
     /// When `try_wait` last asked about the holders.
     asked_ns: AtomicU64,
+    /// How many permits there probably are when nobody has one; 0: anybody's guess.
+    guess: AtomicU32,
+    /// Where the last leased permit was taken: the next one may lie there again.
+    last: AtomicU32,
 }
 
 impl Semaphore {
@@ -192,7 +199,11 @@ impl Semaphore {
             let problem = "its geometry is garbage; remove it and create it again";
             Error::new(ErrorKind::Corrupt, format!("semaphore {}: {problem}", object.address()))
         })?;
-        Ok(Semaphore { resident: Resident::new(object)?, max, leased, local: Arc::default() })
+        let resident: Resident<SemaphoreWords> = Resident::new(object)?;
+        // More permits than the maximum are garbage, and no guess.
+        let guess = if max == 1 { 1 } else { Some(resident.get().value()).filter(|value| *value <= max).unwrap_or(0) };
+        let local = Local { guess: AtomicU32::new(guess), ..Local::default() };
+        Ok(Semaphore { resident, max, leased, local: Arc::new(local) })
     }
 
     /// Gives a fresh semaphore its permits. Under the directory's mutex, before anybody can find it.
@@ -202,8 +213,8 @@ impl Semaphore {
         }
     }
 
-    /// The handle, for whoever waits for several objects.
-    #[allow(dead_code)]
+    /// The handle.
+    #[inline(always)]
     pub(crate) fn object(&self) -> &Object {
         self.resident.object()
     }
@@ -225,14 +236,20 @@ impl Semaphore {
 
     #[inline(always)]
     fn words(&self) -> Result<&SemaphoreWords> {
-        self.resident.object().me()?;
+        self.object().me()?;
         Ok(self.resident.get())
+    }
+
+    /// Where the last leased permit was taken.
+    #[inline(always)]
+    fn last(&self) -> usize {
+        self.local.last.load(Relaxed) as usize
     }
 
     /// The cells, and the calling thread's word in them.
     fn leases(&self) -> Result<(Leases<'_>, u32)> {
-        let me = self.resident.object().me()?;
-        Ok((Leases::of(self.resident.object().view(), self.max)?, owner_word(me, thread::number())))
+        let me = self.object().me()?;
+        Ok((Leases::of(self.object().view(), self.max)?, owner_word(me, thread::number())))
     }
 
     /// Takes a permit; waits for one for ever.
@@ -261,12 +278,31 @@ impl Semaphore {
     /// who could be.
     #[inline]
     pub fn wait_until(&self, deadline: Deadline) -> Result<()> {
-        let words = self.words()?;
-        // A leased semaphore has no permits here.
-        if words.take(1) {
-            return Ok(());
+        let me = self.object().me()?;
+        if self.take_as_before(me) { Ok(()) } else { self.wait_more(deadline) }
+    }
+
+    /// Takes a permit with one exchange, if everything is as it was the last time.
+    #[inline(always)]
+    fn take_as_before(&self, me: u32) -> bool {
+        if self.leased {
+            let mine = owner_word(me, thread::number());
+            return leases::take_at(self.object().view(), self.last(), mine);
         }
-        self.wait_contended(words, 1, deadline)
+        let guess = self.local.guess.load(Relaxed);
+        guess != 0 && self.resident.get().take_one_of(guess)
+    }
+
+    #[inline(never)]
+    fn wait_more(&self, deadline: Deadline) -> Result<()> {
+        let words = self.resident.get();
+        let (value, guess) = (words.value(), self.local.guess.load(Relaxed));
+        // There are permits, but not as many as before: it does not serve as a lock, and a wrong guess costs an exchange.
+        if guess != 0 && value != 0 && value != guess {
+            self.local.guess.store(0, Relaxed); // Relaxed, as all of these: hints.
+        }
+        // A leased semaphore has no permits here.
+        if words.take(1) { Ok(()) } else { self.wait_contended(words, 1, deadline) }
     }
 
     #[cold]
@@ -278,15 +314,15 @@ impl Semaphore {
         if n > 1 {
             words.expect_several();
         }
-        let world = self.resident.object().waiting(WaitMode::Permit, n);
+        let world = self.object().waiting(WaitMode::Permit, n);
         wait::until(&world, words, &self.local.spin, deadline, || None, || Ok(words.take(n).then_some(())))
     }
 
     /// Takes `n` leased permits, all or none.
     fn lease(&self, leases: &Leases<'_>, mine: u32, n: u32) -> bool {
-        let last = leases.take(mine, n, self.local.last.load(Relaxed));
+        let last = leases.take(mine, n, self.last());
         if let Some(last) = last {
-            self.local.last.store(last, Relaxed);
+            self.local.last.store(last as u32, Relaxed);
         }
         last.is_some()
     }
@@ -300,7 +336,7 @@ impl Semaphore {
         if n > 1 {
             words.expect_several();
         }
-        let world = self.resident.object().waiting(WaitMode::Permit, n);
+        let world = self.object().waiting(WaitMode::Permit, n);
         let nobody = Cell::new(None);
         let look = || {
             let look = leases.look(&world);
@@ -327,7 +363,7 @@ impl Semaphore {
             return Ok(false);
         }
         self.local.asked_ns.store(now, Relaxed);
-        leases.look(self.resident.object());
+        leases.look(self.object());
         Ok(self.lease(&leases, mine, n))
     }
 
@@ -338,11 +374,37 @@ impl Semaphore {
     /// none.
     #[inline]
     pub fn post(&self) -> Result<()> {
-        let words = self.words()?;
-        if self.max != Self::MAX {
-            return self.post_several(1);
+        let me = self.object().me()?;
+        if self.max == Self::MAX {
+            return if self.resident.get().post() { Ok(()) } else { Err(self.overflow(1)) };
         }
-        if words.post() { Ok(()) } else { Err(self.overflow(1)) }
+        if self.post_as_before(me) { Ok(()) } else { self.post_more(1) }
+    }
+
+    /// Adds a permit with one exchange, if everything is as it was the last time.
+    #[inline(always)]
+    fn post_as_before(&self, me: u32) -> bool {
+        let words = self.resident.get();
+        if self.leased {
+            let mine = owner_word(me, thread::number());
+            let given = leases::give_at(self.object().view(), self.last(), mine);
+            if given {
+                words.notify(1);
+            }
+            return given;
+        }
+        let guess = self.local.guess.load(Relaxed);
+        guess != 0 && words.post_one_of(guess)
+    }
+
+    #[inline(never)]
+    fn post_more(&self, n: u32) -> Result<()> {
+        if self.leased {
+            let (leases, mine) = self.leases()?;
+            let given = leases.give(mine, n, self.last());
+            return given.map_err(|held| self.not_owner(&leases, n, held));
+        }
+        if self.resident.get().post_bounded(n, self.max) { Ok(()) } else { Err(self.overflow(n)) }
     }
 
     /// Takes `n` permits at once; waits for them for ever, holding none meanwhile.
@@ -382,17 +444,8 @@ impl Semaphore {
         if n == 0 {
             return Err(self.invalid(n));
         }
-        self.words()?;
-        self.post_several(n)
-    }
-
-    fn post_several(&self, n: u32) -> Result<()> {
-        if self.leased {
-            let (leases, mine) = self.leases()?;
-            leases.give(mine, n, self.local.last.load(Relaxed)).map_err(|held| self.not_owner(&leases, n, held))?;
-            return Ok(());
-        }
-        if self.resident.get().post_bounded(n, self.max) { Ok(()) } else { Err(self.overflow(n)) }
+        self.object().me()?;
+        self.post_more(n)
     }
 
     fn check(&self, n: u32) -> Result<()> {
@@ -488,17 +541,17 @@ impl Semaphore {
 
     fn holder(&self, word: u32) -> Holder {
         let slot = owner_slot(word);
-        Holder { slot, pid: self.resident.object().pid_of(slot), thread: thread_in(word) }
+        Holder { slot, pid: self.object().pid_of(slot), thread: thread_in(word) }
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
-        self.resident.object().name()
+        self.object().name()
     }
 
     /// `segment/name`.
     pub fn address(&self) -> String {
-        self.resident.object().address()
+        self.object().address()
     }
 }
 
