@@ -22,7 +22,7 @@
  * THREADS AND FORK  Segments, semaphores, mutexes, monitors and their conditions, readers-writer locks,
  * barriers, event flags, mailboxes and rings may be used by many threads at once, and go on working in a
  * forked child, which becomes a participant of its own at its first call (-ENOSPC if the segment's table of
- * participants is full). What the parent holds, a lock, a leased permit or a loan, stays the parent's: the
+ * participants is full, -EIDRM if the object is gone by then). What the parent holds, a lock, a leased permit or a loan, stays the parent's: the
  * child that tries to give it back gets -EPERM. Producers, consumers and wait sets serve one thread at a
  * time and stay with the process that made them: in the child they answer -TVN_EFORKED. A watcher's thread
  * does not exist in the child. No function here may be called from a signal handler, nor by a thread that
@@ -363,7 +363,7 @@ typedef struct {
 } tvn_loan_t;
 
 /**
- * Who holds a lock.
+ * Who holds a lock or a leased permit.
  */
 typedef struct {
   /**
@@ -643,7 +643,7 @@ int tvn_barrier_wait(const tvn_barrier_t *barrier,
 /**
  * Begins a new round: who waits gets -TVN_EBROKEN, and a broken barrier is whole again. Lends `barrier`. Does not
  * wait for other users. Any thread; a forked child too.
- * @return 0; -EIDRM if the barrier was removed.
+ * @return 0; -EBUSY if a stopped process is putting right what a dead one left.
  */
 int tvn_barrier_reset(const tvn_barrier_t *barrier);
 
@@ -729,7 +729,7 @@ void tvn_event_close(tvn_event_t *event);
 /**
  * Sets these flags and wakes everybody who waits, to look. Stores in `*before`, unless it is NULL, what was set
  * before. Lends `event`. Never blocks. Any thread; a forked child too.
- * @return 0; -EIDRM if the event was removed.
+ * @return 0.
  */
 int tvn_event_set(const tvn_event_t *event,
                   uint32_t flags,
@@ -738,7 +738,7 @@ int tvn_event_set(const tvn_event_t *event,
 /**
  * Clears these flags. Stores in `*before`, unless it is NULL, what was set before. Lends `event`. Never blocks.
  * Any thread; a forked child too.
- * @return 0; -EIDRM if the event was removed.
+ * @return 0.
  */
 int tvn_event_clear(const tvn_event_t *event,
                     uint32_t flags,
@@ -1295,8 +1295,8 @@ void tvn_rwlock_close(tvn_rwlock_t *rwlock);
 
 /**
  * Locks for reading, together with other readers; blocks while the policy keeps readers out, or until
- * `timeout_ms` has passed. Lends `rwlock`; the lock belongs to the calling thread until tvn_rwlock_unlock(). A
- * reader that dies is no reader any more. After a writer died, readers get -EOWNERDEAD until a writer has
+ * `timeout_ms` has passed. Lends `rwlock`; the lock belongs to the calling thread until tvn_rwlock_unlock(). A thread
+ * that reads already may read again, at once, and unlocks as often. A reader that dies is no reader any more. After a writer died, readers get -EOWNERDEAD until a writer has
  * called tvn_rwlock_recover(): the lock IS held then. Any thread; a forked child holds none of its parent's locks.
  * @return 0; -EOWNERDEAD, held for reading; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is
  * interruptible; -EDEADLK if the calling thread holds it for writing, or if the segment detects deadlocks and
@@ -1604,7 +1604,7 @@ int tvn_semaphore_wait_n(const tvn_semaphore_t *semaphore, uint32_t n, int timeo
  * Adds a permit (V) and wakes one sleeper, if any sleeps. Lends `semaphore`. Never blocks. Any thread; a
  * forked child too.
  * @return 0; -EOVERFLOW at tvn_semaphore_max(), and nothing is added; -EPERM if it is leased and the calling
- * thread holds no permit; -EIDRM if the semaphore was removed.
+ * thread holds no permit.
  */
 int tvn_semaphore_post(const tvn_semaphore_t *semaphore);
 
@@ -1612,7 +1612,7 @@ int tvn_semaphore_post(const tvn_semaphore_t *semaphore);
  * Adds `n` permits, all or none, and wakes who can go on. Lends `semaphore`. Never blocks. Any thread; a
  * forked child too.
  * @return 0; -EINVAL for 0; -EOVERFLOW beyond tvn_semaphore_max(); -EPERM if it is leased and the calling thread
- * holds fewer; -EIDRM if the semaphore was removed.
+ * holds fewer.
  */
 int tvn_semaphore_post_n(const tvn_semaphore_t *semaphore,
                          uint32_t n);
@@ -1637,6 +1637,16 @@ int64_t tvn_semaphore_max(const tvn_semaphore_t *semaphore);
  * @return 1 if it is leased, else 0.
  */
 int tvn_semaphore_is_leased(const tvn_semaphore_t *semaphore);
+
+/**
+ * Fills `array` with the threads that have a leased permit at this moment, once for each permit, as many as there are
+ * and at most `count`. Lends `semaphore` and `array` (NULL will do with 0). Never blocks. Any thread; a forked child
+ * too.
+ * @return how many permits are out, which may be more than `count`; 0 if the semaphore is not leased.
+ */
+int64_t tvn_semaphore_holders(const tvn_semaphore_t *semaphore,
+                              tvn_holder_t *array,
+                              size_t count);
 
 /**
  * The version of the library that is loaded, as text: `0.1.0`. Compare it with TVN_VERSION_MAJOR and its

@@ -93,7 +93,7 @@ pub unsafe extern "C" fn tvn_barrier_wait(barrier: *const tvn_barrier_t, timeout
 
 /// Begins a new round: who waits gets -TVN_EBROKEN, and a broken barrier is whole again. Lends `barrier`. Does not
 /// wait for other users. Any thread; a forked child too.
-/// @return 0; -EIDRM if the barrier was removed.
+/// @return 0; -EBUSY if a stopped process is putting right what a dead one left.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_barrier_reset(barrier: *const tvn_barrier_t) -> c_int {
     call("tvn_barrier_reset", || {

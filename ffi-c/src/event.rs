@@ -70,7 +70,7 @@ pub unsafe extern "C" fn tvn_event_close(event: *mut tvn_event_t) {
 
 /// Sets these flags and wakes everybody who waits, to look. Stores in `*before`, unless it is NULL, what was set
 /// before. Lends `event`. Never blocks. Any thread; a forked child too.
-/// @return 0; -EIDRM if the event was removed.
+/// @return 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_event_set(event: *const tvn_event_t, flags: u32, before: *mut u32) -> c_int {
     call("tvn_event_set", || {
@@ -84,7 +84,7 @@ pub unsafe extern "C" fn tvn_event_set(event: *const tvn_event_t, flags: u32, be
 
 /// Clears these flags. Stores in `*before`, unless it is NULL, what was set before. Lends `event`. Never blocks.
 /// Any thread; a forked child too.
-/// @return 0; -EIDRM if the event was removed.
+/// @return 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_event_clear(event: *const tvn_event_t, flags: u32, before: *mut u32) -> c_int {
     call("tvn_event_clear", || {

@@ -4,7 +4,7 @@ use crate::deadline::tried;
 use std::mem::{MaybeUninit, forget};
 use triveni::{Error, ErrorKind, Guard, Holder, LockError, Result};
 
-/// Who holds a lock.
+/// Who holds a lock or a leased permit.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
 pub struct tvn_holder_t {

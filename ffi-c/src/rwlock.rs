@@ -100,8 +100,8 @@ pub unsafe extern "C" fn tvn_rwlock_close(rwlock: *mut tvn_rwlock_t) {
 }
 
 /// Locks for reading, together with other readers; blocks while the policy keeps readers out, or until
-/// `timeout_ms` has passed. Lends `rwlock`; the lock belongs to the calling thread until tvn_rwlock_unlock(). A
-/// reader that dies is no reader any more. After a writer died, readers get -EOWNERDEAD until a writer has
+/// `timeout_ms` has passed. Lends `rwlock`; the lock belongs to the calling thread until tvn_rwlock_unlock(). A thread
+/// that reads already may read again, at once, and unlocks as often. A reader that dies is no reader any more. After a writer died, readers get -EOWNERDEAD until a writer has
 /// called tvn_rwlock_recover(): the lock IS held then. Any thread; a forked child holds none of its parent's locks.
 /// @return 0; -EOWNERDEAD, held for reading; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is
 /// interruptible; -EDEADLK if the calling thread holds it for writing, or if the segment detects deadlocks and

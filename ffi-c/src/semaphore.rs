@@ -1,10 +1,11 @@
 //! The semaphore in C.
 
-use crate::argument::text;
+use crate::argument::{array, text};
 use crate::boundary::call;
 use crate::deadline::{TVN_TRY, deadline, tried};
 use crate::handle::{give, lend, take};
-use crate::segment::tvn_segment_t;
+use crate::lock::tvn_holder_t;
+use crate::segment::{fill, tvn_segment_t};
 use std::ffi::{c_char, c_int};
 use triveni::{Semaphore, SemaphoreOptions};
 
@@ -227,7 +228,7 @@ pub unsafe extern "C" fn tvn_semaphore_wait_n(semaphore: *const tvn_semaphore_t,
 /// Adds a permit (V) and wakes one sleeper, if any sleeps. Lends `semaphore`. Never blocks. Any thread; a
 /// forked child too.
 /// @return 0; -EOVERFLOW at tvn_semaphore_max(), and nothing is added; -EPERM if it is leased and the calling
-/// thread holds no permit; -EIDRM if the semaphore was removed.
+/// thread holds no permit.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_semaphore_post(semaphore: *const tvn_semaphore_t) -> c_int {
     call("tvn_semaphore_post", || {
@@ -239,7 +240,7 @@ pub unsafe extern "C" fn tvn_semaphore_post(semaphore: *const tvn_semaphore_t) -
 /// Adds `n` permits, all or none, and wakes who can go on. Lends `semaphore`. Never blocks. Any thread; a
 /// forked child too.
 /// @return 0; -EINVAL for 0; -EOVERFLOW beyond tvn_semaphore_max(); -EPERM if it is leased and the calling thread
-/// holds fewer; -EIDRM if the semaphore was removed.
+/// holds fewer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_semaphore_post_n(semaphore: *const tvn_semaphore_t, n: u32) -> c_int {
     call("tvn_semaphore_post_n", || {
@@ -278,5 +279,22 @@ pub unsafe extern "C" fn tvn_semaphore_is_leased(semaphore: *const tvn_semaphore
     call("tvn_semaphore_is_leased", || {
         // SAFETY: the C contract: NULL, or a semaphore's handle that is not closed during this call.
         Ok(unsafe { lend(semaphore) }?.0.is_leased())
+    })
+}
+
+/// Fills `array` with the threads that have a leased permit at this moment, once for each permit, as many as there are
+/// and at most `count`. Lends `semaphore` and `array` (NULL will do with 0). Never blocks. Any thread; a forked child
+/// too.
+/// @return how many permits are out, which may be more than `count`; 0 if the semaphore is not leased.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_semaphore_holders(
+    semaphore: *const tvn_semaphore_t,
+    array: *mut tvn_holder_t,
+    count: usize,
+) -> i64 {
+    call("tvn_semaphore_holders", || {
+        // SAFETY: the C contract: NULL or a semaphore's handle, not closed during this call; `count` items to write.
+        let (semaphore, array) = unsafe { (&lend(semaphore)?.0, self::array(array, count)?) };
+        Ok(fill(array, semaphore.holders().into_iter().map(Into::into)))
     })
 }

@@ -100,6 +100,7 @@ TEST(null_is_refused_everywhere_and_fine_to_close) {
     is(tvn_semaphore_post_n(NULL, 1), -EINVAL);
     is(tvn_semaphore_max(NULL), -EINVAL);
     is(tvn_semaphore_is_leased(NULL), -EINVAL);
+    is(tvn_semaphore_holders(NULL, NULL, 0), -EINVAL);
     is(tvn_monitor(NULL, "m", &monitor), -EINVAL);
     is(tvn_monitor_create(NULL, "m", &monitor), -EINVAL);
     is(tvn_monitor_open(NULL, "m", &monitor), -EINVAL);

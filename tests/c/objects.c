@@ -123,6 +123,12 @@ TEST(a_leased_permit_belongs_to_who_took_it) {
     tvn_object_info_t info;
     is(tvn_segment_objects(segment, &info, 1), 1);
     is(info.leases, 2);
+    tvn_holder_t holders[3];
+    is(tvn_semaphore_holders(semaphore, holders, 3), 2);
+    is(holders[0].pid, getpid());
+    is(memcmp(&holders[0], &holders[1], sizeof *holders), 0); /* both are this thread's */
+    is(tvn_semaphore_holders(semaphore, holders, 1), 2);
+    is(tvn_semaphore_holders(semaphore, NULL, 1), -EINVAL);
     is(info.capacity, 3);
     is(info.length, 1);
     is(tvn_semaphore_post_n(semaphore, 2), 0);
@@ -366,6 +372,32 @@ TEST(a_read_lock_cannot_become_a_write_lock_and_it_says_why) {
     is(tvn_rwlock_read(lock, TVN_FOREVER), -EDEADLK);
     is(tvn_rwlock_unlock(lock), 0);
     tvn_rwlock_close(lock);
+    tvn_segment_close(segment);
+}
+
+static void *write_once(void *lock) {
+    is(tvn_rwlock_write(lock, TVN_FOREVER), 0);
+    is(tvn_rwlock_unlock(lock), 0);
+    return NULL;
+}
+
+TEST(who_reads_may_read_again_though_a_writer_waits) {
+    tvn_segment_t *segment = fresh_segment();
+    char name[] = "lock 0";
+    for (uint32_t policy = TVN_READERS_FIRST; policy <= TVN_FAIR; policy++, name[5]++) {
+        tvn_rwlock_t *lock;
+        is(tvn_rwlock(segment, name, policy, &lock), 0);
+        is(tvn_rwlock_read(lock, TVN_FOREVER), 0);
+        pthread_t writer = begin(write_once, lock);
+        until_asleep(segment, 1);
+        is(tvn_rwlock_read(lock, TVN_FOREVER), 0);
+        is(tvn_rwlock_read(lock, TVN_TRY), 0);
+        is(tvn_rwlock_readers(lock), 3);
+        for (int i = 0; i < 3; i++) is(tvn_rwlock_unlock(lock), 0);
+        is(end(writer), 0);
+        is(tvn_rwlock_unlock(lock), -EPERM);
+        tvn_rwlock_close(lock);
+    }
     tvn_segment_close(segment);
 }
 
