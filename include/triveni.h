@@ -274,6 +274,26 @@
 #define TVN_WAIT_ROOM 256
 
 /**
+ * What a watcher saw: a process takes part; those that did already when the watcher started are told first.
+ */
+#define TVN_WATCH_JOINED 1
+
+/**
+ * What a watcher saw: a process has left in order.
+ */
+#define TVN_WATCH_LEFT 2
+
+/**
+ * What a watcher saw: a process has ended without leaving, and what it left has been put right.
+ */
+#define TVN_WATCH_DIED 3
+
+/**
+ * How many of the objects that a dead process held a tvn_watch_event_t names.
+ */
+#define TVN_HELD_ROOM 8
+
+/**
  * A cyclic barrier, where nobody goes on until all parties have arrived: a handle on one that lies in a segment.
  */
 typedef struct tvn_barrier_t tvn_barrier_t;
@@ -586,6 +606,32 @@ typedef struct {
    */
   char text[TVN_WAIT_ROOM];
 } tvn_wait_t;
+
+/**
+ * What a watcher saw.
+ */
+typedef struct {
+  /**
+   * What: TVN_WATCH_...
+   */
+  uint32_t what;
+  /**
+   * Who.
+   */
+  tvn_participant_info_t participant;
+  /**
+   * With TVN_WATCH_DIED: how many objects it held a part of, as far as the watcher saw them before the sweep.
+   */
+  uint32_t held;
+  /**
+   * The names of the first TVN_HELD_ROOM of them.
+   */
+  char names[TVN_HELD_ROOM][TVN_NAME_ROOM];
+  /**
+   * With TVN_WATCH_DIED: false if somebody else swept it before this watcher did.
+   */
+  bool swept;
+} tvn_watch_event_t;
 
 #ifdef __cplusplus
 extern "C" {
@@ -1695,6 +1741,17 @@ int64_t tvn_segment_deadlock(const tvn_segment_t *segment,
  */
 int tvn_segment_watch(const tvn_segment_t *segment,
                       tvn_watcher_t **out);
+
+/**
+ * As tvn_segment_watch(), and calls `tell(event, data)` on the watcher's thread for everybody who joins, leaves and
+ * dies. It lends the event for the length of the call; it must not close this watcher, and must not leave by longjmp
+ * or exception. No call begins after tvn_watcher_close() has returned. Lends `segment`, gives `*out`.
+ * @return as tvn_segment_watch(); -EINVAL if `tell` is NULL.
+ */
+int tvn_segment_watch_with(const tvn_segment_t *segment,
+                           void (*tell)(const tvn_watch_event_t *event, void *data),
+                           void *data,
+                           tvn_watcher_t **out);
 
 /**
  * Ends the watcher's thread. Takes `watcher`; NULL is fine. Waits for the thread's end, which comes at once. No

@@ -321,7 +321,7 @@ pub(crate) fn fill<T>(array: &mut [MaybeUninit<T>], items: impl ExactSizeIterato
     count
 }
 
-fn participant(info: &ParticipantInfo) -> tvn_participant_info_t {
+pub(crate) fn participant(info: &ParticipantInfo) -> tvn_participant_info_t {
     let &ParticipantInfo { ref name, slot, pid, uid, alive, since } = info;
     tvn_participant_info_t { name: chars(name), slot, pid, uid, alive, since }
 }

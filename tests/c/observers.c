@@ -351,3 +351,53 @@ TEST(a_watcher_outlives_the_handle_it_was_made_from) {
     while (tvn_watcher_deaths(watcher) != 1) usleep(1000);
     tvn_watcher_close(watcher);
 }
+
+static struct story {
+    pthread_mutex_t mutex;
+    int joined, left, died, strange;
+    char held[TVN_NAME_ROOM];
+    uint32_t pid;
+} story = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+static void remember(const tvn_watch_event_t *event, void *data) {
+    struct story *it = data;
+    pthread_mutex_lock(&it->mutex);
+    switch (event->what) {
+    case TVN_WATCH_JOINED: it->joined++; break;
+    case TVN_WATCH_LEFT: it->left++; break;
+    case TVN_WATCH_DIED:
+        it->died++;
+        it->pid = event->participant.pid;
+        if (event->held == 1) strcpy(it->held, event->names[0]);
+        if (event->participant.alive) it->strange++;
+        break;
+    default: it->strange++;
+    }
+    pthread_mutex_unlock(&it->mutex);
+}
+
+static int told_of(int *number) {
+    pthread_mutex_lock(&story.mutex);
+    int now = *number;
+    pthread_mutex_unlock(&story.mutex);
+    return now;
+}
+
+TEST(a_watcher_tells_who_joins_leaves_and_dies_and_what_he_held) {
+    make_all(false);
+    tvn_watcher_t *watcher;
+    is(tvn_segment_watch_with(all.segment, NULL, NULL, &watcher), -EINVAL);
+    is(tvn_segment_watch_with(NULL, remember, &story, &watcher), -EINVAL);
+    is(tvn_segment_watch_with(all.segment, remember, &story, &watcher), 0);
+    while (told_of(&story.joined) != 1) usleep(1000); /* this process */
+    pid_t child = stays_after(lock_and_stay, NULL);
+    while (told_of(&story.joined) != 2) usleep(1000);
+    kill_it(child);
+    while (told_of(&story.died) != 1) usleep(1000);
+    is(story.pid, child);
+    is(strcmp(story.held, "a"), 0);
+    is(tvn_watcher_deaths(watcher), 1);
+    tvn_watcher_close(watcher);
+    is(story.left + story.strange, 0); /* nobody writes it any more */
+    end_all();
+}
