@@ -14,6 +14,16 @@ pub struct Holder {
     pub thread: u32,
 }
 
+/// `thread 0 of process 4711`
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.pid {
+            Some(pid) => write!(f, "thread {} of process {pid}", self.thread),
+            None => write!(f, "the participant in slot {}", self.slot),
+        }
+    }
+}
+
 /// A lock that is held for as long as this lives.
 pub trait Guard {
     /// `segment/name` of the lock, for messages.
