@@ -145,14 +145,14 @@ class Actor:
         """Asks it to leave its loop after the present pass."""
         os.kill(self.pid, signal.SIGUSR1)
 
-    def leave(self):
-        """Ends it; the one that owns the object has time to remove it."""
+    def leave(self, patient=False):
+        """Ends it. The one that owns the object has time to remove it, and so has one that is to end by itself."""
         if self.left:
             return
         self.left = True
         os.close(self.hears)
         end = time.monotonic() + 2
-        while self.owns and time.monotonic() < end and self.speaks in Actor.ears.get_map():
+        while (patient or self.owns) and time.monotonic() < end and self.speaks in Actor.ears.get_map():
             Actor.listen(0.05)
         self.kill()
         if self.speaks in Actor.ears.get_map():

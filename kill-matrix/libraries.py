@@ -4,17 +4,20 @@ import dataclasses
 import importlib
 import os
 import pathlib
+import shutil
 import subprocess
+import sys
 import tomllib
 
-from actor import Actor, Broken
+from actor import START, Actor, Broken
 
 HERE = pathlib.Path(__file__).parent
 MADE = HERE.parent / "target" / "kill-matrix"
 PYTHON = MADE / "venv" / "bin" / "python"
+sys.path.insert(0, str(HERE / "probes"))
 
+FORKED = ("probe_multiprocessing", "probe_faster_fifo")  # their objects are shared by inheritance only
 BY_POSIX = "a permit belongs to nobody, so none comes back: as POSIX has it"
-FEEDER = "put returns before its feeder thread has written the message"
 
 
 @dataclasses.dataclass
@@ -30,10 +33,11 @@ class Object:
 
 
 class Library:
-    def __init__(self, name, objects, command=None, module=None, package=None, remark=""):
-        self.name, self.objects, self.module, self.package, self.remark = name, objects, module, package, remark
+    def __init__(self, name, objects, command=None, module=None, remark="", prepares=False):
+        self.name, self.objects, self.module, self.remark = name, objects, module, remark
+        self.prepares = prepares  # who is to receive must have said so before
         self.command = [str(word) for word in command] if command else [str(PYTHON), str(HERE / "probes" / f"{module}.py")]
-        self.forks = bool(module) and not command and module in FORKED
+        self.forks = module in FORKED
         self.can_step = bool(command) and os.uname().machine == "x86_64"
 
     def version(self):
@@ -75,7 +79,11 @@ class Stage:
         else:
             owner = self._start("create")
             owner.owns = True
-            owner.hear("ready", 30)
+            try:
+                owner.hear("ready", START)
+            except Exception:
+                self.close()
+                raise
 
     def actor(self):
         if self.library.forks:
@@ -93,11 +101,9 @@ class Stage:
                 actor.kill()
             actor.leave()
         for left in [*pathlib.Path("/dev/shm").glob(f"*{self.name}*"), *pathlib.Path("/tmp").glob(f"*{self.name}*")]:
-            left.unlink(missing_ok=True)
+            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
         self.errors.close()
 
-
-FORKED = ("probe_multiprocessing", "probe_faster_fifo")
 
 GLIBC = Library(
     "glibc",
@@ -130,4 +136,95 @@ TRIVENI = Library(
     ],
 )
 
-LIBRARIES = [TRIVENI, GLIBC]
+MULTIPROCESSING = Library(
+    "multiprocessing",
+    module="probe_multiprocessing",
+    remark="Its manual warns of processes that end while they hold a lock or use a queue.",
+    objects=[
+        Object("Lock", "Lock", ("lock",)),
+        Object("RLock", "RLock", ("lock",)),
+        Object("Semaphore", "Semaphore", ("semaphore",), design={"holding": BY_POSIX, "at": BY_POSIX}),
+        Object("BoundedSemaphore", "BoundedSemaphore", ("semaphore",), design={"holding": BY_POSIX, "at": BY_POSIX}),
+        Object("Condition", "Condition", ("condition",)),
+        Object("Event", "Event", ("event",)),
+        Object("Barrier", "Barrier", ("barrier",)),
+        Object("Queue", "Queue", ("queue",)),
+        Object("SimpleQueue", "SimpleQueue", ("queue",)),
+        Object("SimpleQueue, 1 MiB messages", "large", ("queue",), without=("asleep in receive", "20 senders in a row")),
+    ],
+)
+
+FASTER_FIFO = Library("faster-fifo", module="probe_faster_fifo", objects=[Object("Queue", "Queue", ("queue",))])
+
+POSIX_IPC = Library(
+    "posix_ipc",
+    module="probe_posix_ipc",
+    objects=[
+        Object("Semaphore", "Semaphore", ("semaphore",), design={"holding": BY_POSIX, "at": BY_POSIX}),
+        Object("MessageQueue", "MessageQueue", ("queue",)),
+    ],
+)
+
+SYSV_IPC = Library(
+    "sysv_ipc",
+    module="probe_sysv_ipc",
+    objects=[
+        Object("Semaphore", "Semaphore", ("semaphore",), design={"holding": BY_POSIX, "at": BY_POSIX}),
+        Object("Semaphore, SEM_UNDO", "undo", ("semaphore",)),
+        Object("MessageQueue", "MessageQueue", ("queue",)),
+    ],
+)
+
+SUBETHA = Library(
+    "SubEtha",
+    module="probe_subetha",
+    remark="Package subetha-ipc. A message of Ring belongs to one of the registered consumers, also while that one does not "
+    "receive; so two stories cannot be told of it.",
+    objects=[
+        Object("RWLock, read and write", "rwlock", ("rwlock",)),
+        Object("RWLock, read_for and write_for", "parking", ("rwlock",)),
+        Object("Semaphore", "semaphore", ("semaphore",)),
+        Object("Condvar", "condvar", ("condition",), without=("holding its lock",)),
+        Object("EpochBarrier with Heartbeat", "barrier", ("barrier",)),
+        Object("Ring", "ring", ("queue",), without=("asleep in receive", "at a random moment of receive")),
+        Object("SpscRing", "spsc", ("queue",), single=True),
+    ],
+)
+
+BOOST = Library(
+    "Boost.Interprocess",
+    command=[MADE / "boost"],
+    objects=[
+        Object("interprocess_mutex", "mutex", ("lock",)),
+        Object("named_mutex", "named", ("lock",)),
+        Object("interprocess_semaphore", "semaphore", ("semaphore",), design={"holding": BY_POSIX, "at": BY_POSIX}),
+        Object("interprocess_condition", "condition", ("condition",)),
+        Object("interprocess_sharable_mutex", "sharable", ("rwlock",)),
+        Object("interprocess_upgradable_mutex", "upgradable", ("rwlock",)),
+        Object("message_queue", "queue", ("queue",)),
+    ],
+)
+
+BOOST_TIMED = Library(
+    "Boost.Interprocess with time limits",
+    command=[MADE / "boost-timed"],
+    remark="Built with BOOST_INTERPROCESS_ENABLE_TIMEOUT_WHEN_LOCKING, 300 ms.",
+    objects=[
+        Object("named_mutex", "named", ("lock",)),
+        Object("interprocess_sharable_mutex", "sharable", ("rwlock",)),
+        Object("message_queue", "queue", ("queue",)),
+    ],
+)
+
+ICEORYX2 = Library(
+    "iceoryx2",
+    module="probe_iceoryx2",
+    prepares=True,
+    objects=[
+        Object("publish-subscribe", "pubsub", ("queue", "loan"), without=("asleep in receive", "asleep in send, full")),
+        Object("event", "event", ("event",)),
+        Object("request-response", "request", ("service",)),
+    ],
+)
+
+LIBRARIES = [TRIVENI, GLIBC, MULTIPROCESSING, POSIX_IPC, SYSV_IPC, ICEORYX2, SUBETHA, FASTER_FIFO, BOOST, BOOST_TIMED]

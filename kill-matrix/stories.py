@@ -39,6 +39,11 @@ class Trial:
     def actor(self):
         return self.actors(1)[0]
 
+    def prepare(self, actor):
+        """Where only those receive who have said so before, it says so."""
+        if self.probe.prepares:
+            actor.do("prepare")
+
     def death(self, victim, polite):
         """Kills the victim, or in a control lets it go on politely."""
         if self.control:
@@ -132,7 +137,7 @@ class Trial:
             pass
 
     def run(self, story):
-        watch.seconds = START if self.control else self.patience
+        watch.seconds = 10 if self.control else self.patience
         try:
             try:
                 story(self)
@@ -307,6 +312,8 @@ def waiting_for_event(t):
         survivor.tell("wait")
         survivor.fall_asleep()
     t.death(victim, lambda: None)
+    if not t.asleep:
+        t.prepare(survivor)
     t.now()
     caller.tell("set")
     said = t.end_of(caller, "set")
@@ -333,6 +340,7 @@ def setting(t):
         t.step_in(caller, "set")
         t.step_out(survivor, "wait", LOST)
     else:
+        t.prepare(survivor)
         t.step_in(caller, "set")
         t.step_in(survivor, "wait")
 
@@ -348,11 +356,7 @@ def before_arrival(t):
     t.death(victim, lambda: victim.tell("wait"))
     if not t.asleep:
         survivor.tell("wait")
-    _told_or_through(t, survivor, other)
-    replacement = t.actor() if not t.control else victim
-    if t.told:
-        _mend(t, survivor)
-    _round(t, [replacement, survivor, other])
+    _next_round(t, victim, survivor, other)
 
 
 def after_arrival(t):
@@ -368,35 +372,36 @@ def after_arrival(t):
         survivor.tell("wait")
         t.now()
     other.tell("wait")
-    _told_or_through(t, survivor, other)
-    replacement = t.actor()
-    if t.told:
-        _mend(t, survivor)
-    _round(t, [replacement, survivor, other])
+    _next_round(t, victim, survivor, other)
 
 
-def _told_or_through(t, *actors):
-    for actor in actors:
+def _next_round(t, victim, survivor, other):
+    """The survivors come back, and meet again with one who takes the place of the victim: now, or after they were told
+    and have reset the barrier."""
+    for actor in (survivor, other):
         said = t.end_of(actor, "wait")
         if said.word == "fail":
             raise Outcome(ERROR, said.detail)
         t.note(said, 0)
-
-
-def _mend(t, actor):
-    actor.tell("reset")
-    said = t.end_of(actor, "reset")
-    if said.word == "fail":
-        raise Outcome(ERROR, said.detail)
+    if t.control:
+        victim.hear("end")
+    three = [victim if t.control else t.actor(), survivor, other]
+    if not t.told and _round(t, three):
+        return
+    t.told = True
+    t.step_in(survivor, "reset")
+    if not _round(t, three):
+        raise Outcome(ERROR, "the round after the reset")
 
 
 def _round(t, actors):
+    """All arrive; true if it was an ordinary round, and nobody was told of a death."""
     for actor in actors:
         actor.tell("wait")
-    for actor in actors:
-        said = t.end_of(actor, "the next round")
-        if said.word != "ok":
-            raise Outcome(ERROR, f"the next round: {said.word} {said.detail}")
+    words = [t.end_of(actor, "the next round").word for actor in actors]
+    if "fail" in words:
+        raise Outcome(ERROR, "the next round")
+    return "told" not in words
 
 
 # ----------------------------------------------------------------------------------------------------------- messages
@@ -433,6 +438,7 @@ def sending_asleep(t):
     receiver.tell("loop receive")
     if t.control:
         victim.stop_loop()
+        victim.hear("end")
     if t.asleep:
         t.step_out(survivor, "send")
     _marked(t, survivor, receiver, victim, not t.asleep, 1 if t.asleep else 0)
@@ -441,6 +447,7 @@ def sending_asleep(t):
 def sending(t):
     """Killed at a random moment of sending, while another receives; then a new one sends."""
     receiver, victim, sender = t.actors(3)
+    t.prepare(receiver)
     receiver.tell("loop receive")
     t.loop(victim, "send")
     t.random_moment()
@@ -454,18 +461,30 @@ def _marked(t, sender, receiver, victim, count_send, others=0):
     t.step_in(sender, "mark")
     if not count_send and t.begin:
         t.seconds = None
+    said = _until_mark(t, receiver)
+    if not count_send:
+        t.note(said, 0)
+    if _count(said) - others < sent:  # perhaps only late: order among senders is not asked for
+        time.sleep(0.3)
+        t.step_in(sender, "mark")
+        said = _until_mark(t, receiver)
+    came = _count(said) - others
+    if came < sent:
+        raise Outcome(LOST, f"{sent - came} of {sent} messages sent")
+
+
+def _until_mark(t, receiver):
     while True:
         said = t.end_of(receiver, "receive")
         if said.word == "fail":
             raise Outcome(ERROR, said.detail)
         t.told |= said.word == "told"
         if said.detail.startswith("marked"):
-            break
-    if not count_send:
-        t.note(said, 0)
-    came = int(said.detail.split()[1]) - others
-    if came < sent:
-        raise Outcome(LOST, f"{sent - came} of {sent} messages sent")
+            return said
+
+
+def _count(said):
+    return int(said.detail.split()[1])
 
 
 def receiving(t):
@@ -476,7 +495,7 @@ def receiving(t):
     if t.asleep:
         survivor.tell("loop receive")
     t.random_moment()
-    t.death(victim, lambda: (victim.stop_loop(), victim.hear("end")))
+    t.death(victim, lambda: (victim.stop_loop(), victim.hear("end"), t.probe.prepares and victim.leave(patient=True)))
     if t.asleep:
         t.goes_on(survivor)
     else:
@@ -488,6 +507,7 @@ def receiving(t):
 def with_loan(t):
     """Killed with a place for a message reserved and half written; then another sends."""
     receiver, victim, sender = t.actors(3)
+    t.prepare(receiver)
     if t.asleep:
         receiver.tell("loop receive")
     victim.do("reserve")
@@ -503,11 +523,13 @@ def with_loan(t):
 def churn(t):
     """Twenty senders in a row, each killed after its message; the receiver gets one from each."""
     receiver = t.actor()
+    t.prepare(receiver)
     for _ in range(20):
         victim = t.actor()
+        receiver.tell("receive")
         t.step_in(victim, "send")
-        t.death(victim, lambda: victim.leave())
-        t.step_in(receiver, "receive")
+        t.step_out(receiver, "receive", LOST)
+        t.death(victim, lambda: victim.leave(patient=True))
 
 
 def _flows(t, sender, receiver):
@@ -522,6 +544,7 @@ def _flows(t, sender, receiver):
 def serving(t):
     """A server is killed with a request in its hands."""
     server, client = t.actors(2)
+    t.prepare(server)
     server.tell("take")
     client.tell("call")
     server.hear("end")
@@ -531,6 +554,7 @@ def serving(t):
         raise Outcome(ERROR, said.detail)
     t.note(said, 0)
     successor = t.actor() if not t.control else server
+    t.prepare(successor)
     successor.tell("take")
     client.tell("call")
     t.end_of(successor, "take")
@@ -541,6 +565,7 @@ def serving(t):
 def calling(t):
     """A client is killed while its request is served."""
     server, victim, client = t.actors(3)
+    t.prepare(server)
     server.tell("take")
     victim.tell("call")
     server.hear("end")
