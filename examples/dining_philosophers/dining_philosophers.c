@@ -64,6 +64,15 @@ static void open_all(const char *form) {
     if (state == MAP_FAILED) perror("dining_philosophers"), exit(1);
 }
 
+/* Who ends without this looks like somebody who was killed. */
+static void close_all(void) {
+    for (int i = 0; i < N; i++) tvn_mutex_close(fork_[i]), tvn_condition_close(may_eat[i]);
+    tvn_monitor_close(waiter);
+    tvn_semaphore_close(room);
+    tvn_barrier_close(table);
+    tvn_segment_close(segment);
+}
+
 /* A fork that a dead philosopher held is as good as any: there is nothing to repair. */
 static int take(int fork) {
     int answer = tvn_mutex_lock(fork_[fork], TVN_FOREVER);
@@ -149,6 +158,7 @@ static int philosopher(const char *form, int i, int meals) {
     must(tvn_barrier_wait(table, TVN_FOREVER)); /* all sit down */
     for (size_t f = 0; f < sizeof forms / sizeof *forms; f++)
         for (int meal = 0; meal < meals && !strcmp(form, forms[f].name); meal++) forms[f].dine(i);
+    close_all();
     return 0;
 }
 
@@ -169,6 +179,7 @@ static int story(const char *form) {
         open_all(form);
         while (tvn_segment_deadlocks(segment, circle, sizeof circle) == 0) usleep(1000);
         printf("  DEADLOCK: %s\n  philosopher 0 is killed, and the others go on\n", circle);
+        close_all();
         kill(philosophers[0], SIGKILL);
     }
     int n = 0;

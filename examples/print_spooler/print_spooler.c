@@ -7,7 +7,7 @@
  *
  *     print_spooler                  the whole story: without a lock, then with one
  *     print_spooler X unlocked N     one process of it, which waits for Y to begin; or: Y locked N
- *     print_spooler report           what stands in the directory
+ *     print_spooler report N         how many of N files that were entered stand in the directory
  *
  * X and Y may be Rust, C or Python. They share the segment `print_spooler` with the barrier `start` and the mutex
  * `mutex`, and plain memory, /dev/shm/print_spooler: `in`, then the slots. A file is known by its number; Y's have
@@ -27,6 +27,7 @@
 enum { SLOTS = 40000 };
 
 static struct directory { int in, slot[SLOTS]; } *directory;
+static tvn_segment_t *segment;
 static tvn_mutex_t *mutex;
 static tvn_barrier_t *start;
 
@@ -39,10 +40,16 @@ static void open_all(void) {
     if (fd < 0 || ftruncate(fd, sizeof *directory) < 0) perror("print_spooler"), exit(1);
     directory = mmap(NULL, sizeof *directory, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (directory == MAP_FAILED) perror("print_spooler"), exit(1);
-    tvn_segment_t *segment;
     must(tvn_segment_open_or_create("print_spooler", TVN_DEFAULT_SIZE, 0600, &segment));
     must(tvn_mutex(segment, "mutex", &mutex));
     must(tvn_barrier(segment, "start", 2, &start));
+}
+
+/* Who ends without this looks like somebody who was killed. */
+static void close_all(void) {
+    tvn_barrier_close(start);
+    tvn_mutex_close(mutex);
+    tvn_segment_close(segment);
 }
 
 static void enter(int file) {
@@ -62,11 +69,13 @@ static void process(const char *who, const char *how, int n) {
         enter(file);
         if (locked) must(tvn_mutex_unlock(mutex));
     }
+    close_all();
 }
 
-static void report(void) {
+static void report(int entered) {
     open_all();
-    printf("%d entries in the directory\n", directory->in);
+    printf("%d files entered, %d in the directory, %d lost\n", entered, directory->in, entered - directory->in);
+    close_all();
 }
 
 static void fresh(void) {
@@ -76,20 +85,20 @@ static void fresh(void) {
 
 static int story(const char *how) {
     fresh();
-    printf("%s: X and Y enter 10000 files each\n", how);
+    printf("%s: ", how);
     fflush(stdout);
     if (fork() == 0) return process("X", how, 10000), exit(0), 0;
     if (fork() == 0) return process("Y", how, 10000), exit(0), 0;
     for (int status; wait(&status) > 0;)
         if (status != 0) return fprintf(stderr, "a process failed\n"), 1;
-    report();
+    report(20000);
     fresh();
     return 0;
 }
 
 int main(int argc, char **argv) {
     if (argc == 1) return story("unlocked") || story("locked");
-    if (argc == 2 && !strcmp(argv[1], "report")) return report(), 0;
+    if (argc == 3 && !strcmp(argv[1], "report")) return report(atoi(argv[2])), 0;
     if (argc == 4) return process(argv[1], argv[2], atoi(argv[3])), 0;
-    return fprintf(stderr, "usage: print_spooler [report | X|Y locked|unlocked N]\n"), 2;
+    return fprintf(stderr, "usage: print_spooler [X|Y locked|unlocked N | report N]\n"), 2;
 }

@@ -6,7 +6,7 @@ the same slot, and an entry is lost. The directory looks consistent all the same
 
     print_spooler.py                  the whole story: without a lock, then with one
     print_spooler.py X unlocked N     one process of it, which waits for Y to begin; or: Y locked N
-    print_spooler.py report           what stands in the directory
+    print_spooler.py report N         how many of N files that were entered stand in the directory
 
 X and Y may be Rust, C or Python. They share the segment `print_spooler` with the barrier `start` and the mutex
 `mutex`, and plain memory, /dev/shm/print_spooler: `in`, then the slots. A file is known by its number; Y's have
@@ -50,8 +50,9 @@ def process(who: str, how: str, n: int) -> None:
             enter(directory, file)
 
 
-def report() -> None:
-    print(open_directory()[IN], "entries in the directory")
+def report(entered: int) -> None:
+    there = open_directory()[IN]
+    print(f"{entered} files entered, {there} in the directory, {entered - there} lost")
 
 
 def fresh() -> None:
@@ -64,14 +65,14 @@ def fresh() -> None:
 def story() -> None:
     for how in ("unlocked", "locked"):
         fresh()
-        print(f"{how}: X and Y enter 10000 files each", flush=True)
+        print(f"{how}: ", end="", flush=True)
         both = [multiprocessing.Process(target=process, args=(who, how, 10_000)) for who in "XY"]
         for one in both:
             one.start()
         for one in both:
             one.join()
         assert not any(one.exitcode for one in both), "a process failed"
-        report()
+        report(20_000)
     fresh()
 
 
@@ -79,9 +80,9 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case []:
             story()
-        case ["report"]:
-            report()
+        case ["report", n]:
+            report(int(n))
         case [who, how, n]:
             process(who, how, int(n))
         case _:
-            sys.exit("usage: print_spooler.py [report | X|Y locked|unlocked N]")
+            sys.exit("usage: print_spooler.py [X|Y locked|unlocked N | report N]")

@@ -7,7 +7,7 @@
 //! ```text
 //! print_spooler                  the whole story: without a lock, then with one
 //! print_spooler X unlocked N     one process of it, which waits for Y to begin; or: Y locked N
-//! print_spooler report           what stands in the directory
+//! print_spooler report N         how many of N files that were entered stand in the directory
 //! ```
 //!
 //! X and Y may be Rust, C or Python. They share the segment `print_spooler` with the barrier `start` and the mutex
@@ -45,18 +45,18 @@ fn process(who: &str, locked: bool, n: i32) -> Result<()> {
     Ok(())
 }
 
-fn report() -> Result<()> {
-    let directory = SharedInts::open(NAME, 1 + SLOTS)?;
-    println!("{} entries in the directory", directory.get(IN));
+fn report(entered: i32) -> Result<()> {
+    let there = SharedInts::open(NAME, 1 + SLOTS)?.get(IN);
+    println!("{entered} files entered, {there} in the directory, {} lost", entered - there);
     Ok(())
 }
 
 fn story() -> Result<()> {
     for how in ["unlocked", "locked"] {
         fresh(NAME);
-        println!("{how}: X and Y enter 10000 files each");
+        print!("{how}: ");
         finish([start(&["X", how, "10000"])?, start(&["Y", how, "10000"])?])?;
-        report()?;
+        report(20_000)?;
     }
     fresh(NAME);
     Ok(())
@@ -66,8 +66,8 @@ fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => story(),
-        ["report"] => report(),
+        ["report", n] => report(n.parse().unwrap_or(0)),
         [who, how, n] => process(who, how == "locked", n.parse().unwrap_or(0)),
-        _ => Err(Error::new(ErrorKind::Invalid, "usage: print_spooler [report | X|Y locked|unlocked N]")),
+        _ => Err(Error::new(ErrorKind::Invalid, "usage: print_spooler [X|Y locked|unlocked N | report N]")),
     }
 }

@@ -23,6 +23,7 @@
 enum { PLACES = 8 };
 
 static struct buffer { int data[PLACES], in, out, sum; } *buffer;
+static tvn_segment_t *segment;
 static tvn_semaphore_t *mutex, *empty, *full;
 
 static void must(int result) {
@@ -34,11 +35,18 @@ static void open_all(void) {
     if (fd < 0 || ftruncate(fd, sizeof *buffer) < 0) perror("producer_consumer"), exit(1);
     buffer = mmap(NULL, sizeof *buffer, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (buffer == MAP_FAILED) perror("producer_consumer"), exit(1);
-    tvn_segment_t *segment;
     must(tvn_segment_open_or_create("producer_consumer", TVN_DEFAULT_SIZE, 0600, &segment));
     must(tvn_semaphore(segment, "mutex", 1, &mutex));      /* guards in, out and sum */
     must(tvn_semaphore(segment, "empty", PLACES, &empty)); /* counts empty places */
     must(tvn_semaphore(segment, "full", 0, &full));        /* counts full ones */
+}
+
+/* Who ends without this looks like somebody who was killed. */
+static void close_all(void) {
+    tvn_semaphore_close(mutex);
+    tvn_semaphore_close(empty);
+    tvn_semaphore_close(full);
+    tvn_segment_close(segment);
 }
 
 static void insert(int item) {
@@ -111,17 +119,24 @@ static void fresh(void) {
     shm_unlink("/producer_consumer");
 }
 
-int main(int argc, char **argv) {
-    if (argc == 1) fresh();
-    open_all();
-    for (size_t i = 0; argc > 1 && i < sizeof roles / sizeof *roles; i++)
-        if (!strcmp(argv[1], roles[i].name)) return roles[i].play(argc > 2 ? atoi(argv[2]) : 0), 0;
-    if (argc > 1) return fprintf(stderr, "there is no role %s\n", argv[1]), 2;
+static int play(const char *name, int n) {
+    for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
+        if (!strcmp(name, roles[i].name)) {
+            open_all();
+            roles[i].play(n);
+            close_all();
+            return 0;
+        }
+    return fprintf(stderr, "there is no role %s\n", name), 2;
+}
 
-    for (int i = 0; i < 4; i++) /* the whole story: each child plays one role */
-        if (fork() == 0) return roles[i].play(1000), 0;
+int main(int argc, char **argv) {
+    if (argc > 1) return play(argv[1], argc > 2 ? atoi(argv[2]) : 0);
+    fresh(); /* the whole story: each child plays one role */
+    for (int i = 0; i < 4; i++)
+        if (fork() == 0) return play(roles[i].name, 1000);
     for (int status; wait(&status) > 0;)
         if (status != 0) return fprintf(stderr, "a process failed\n"), 1;
-    report(0);
+    play("report", 0);
     fresh();
 }

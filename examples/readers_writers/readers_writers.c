@@ -64,11 +64,15 @@ static void play(bool writes, uint32_t policy, int seconds) {
         must(tvn_rwlock_unlock(lock));
     }
     must(tvn_mailbox_send(results, (uint32_t[]){writes, turns, longest}, 12, TVN_FOREVER));
+    tvn_barrier_close(start); /* who ends without closing looks like somebody who was killed */
+    tvn_rwlock_close(lock);
+    tvn_mailbox_close(results);
+    tvn_segment_close(segment);
 }
 
 static void table(const char *policy) {
     tvn_mailbox_t *results;
-    open_segment(&results);
+    tvn_segment_t *segment = open_segment(&results);
     uint32_t turns[2] = {0}, longest[2] = {0};
     for (int i = 0; i < READERS + WRITERS; i++) {
         struct { uint32_t role, turns, longest; } result;
@@ -78,6 +82,8 @@ static void table(const char *policy) {
     }
     printf("%-14s %8u turns, longest wait %7.1f ms %8u turns, longest wait %7.1f ms\n", policy, turns[0],
            longest[0] / 1000.0, turns[1], longest[1] / 1000.0);
+    tvn_mailbox_close(results);
+    tvn_segment_close(segment);
 }
 
 static int story(uint32_t policy) {

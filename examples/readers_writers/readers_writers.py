@@ -33,7 +33,7 @@ def open_results() -> tuple[triveni.Segment, triveni.Mailbox]:
 
 def play(role: str, policy: str, seconds: float) -> None:
     segment, results = open_results()
-    lock = segment.rwlock("lock", policy)
+    lock = segment.rwlock("lock", policy.replace("_", " "))
     ask = lock.write if role == "writer" else lock.read
     turns, longest = 0, 0.0
     segment.barrier("start", READERS + WRITERS).wait()

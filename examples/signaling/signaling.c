@@ -20,6 +20,7 @@
 
 enum { DONE = 1 };
 
+static tvn_segment_t *segment;
 static tvn_event_t *events;
 
 static void must(int result) {
@@ -27,9 +28,14 @@ static void must(int result) {
 }
 
 static void open_events(void) {
-    tvn_segment_t *segment;
     must(tvn_segment_open_or_create("signaling", TVN_DEFAULT_SIZE, 0600, &segment));
     must(tvn_event(segment, "events", 0, &events));
+}
+
+/* Who ends without this looks like somebody who was killed. */
+static void close_events(void) {
+    tvn_event_close(events);
+    tvn_segment_close(segment);
 }
 
 static double seconds(clockid_t clock) {
@@ -49,11 +55,13 @@ static void wait_for(const char *how) {
     }
     begin = seconds(CLOCK_MONOTONIC) - begin, worked = seconds(CLOCK_PROCESS_CPUTIME_ID) - worked;
     printf("%s: waited %.3f s, and used the CPU for %.4f s of them\n", how, begin, worked);
+    close_events();
 }
 
 static void signal_it(void) {
     open_events();
     must(tvn_event_set(events, DONE, NULL));
+    close_events();
 }
 
 static int story(const char *how) {

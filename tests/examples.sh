@@ -1,0 +1,172 @@
+#!/bin/sh
+# The classical problems: each story by itself in each language, and mixed, its processes in all three. Says `ran 1`
+# for each. Facts are compared, not times. Where things are: TRIVENI_LIB has libtriveni.so, TRIVENI_EXAMPLES the Rust
+# examples, TRIVENI_PYTHON imports triveni, TRIVENI the command; all of this checkout unless set.
+set -u
+cd "$(dirname "$0")/.."
+lib=${TRIVENI_LIB:-$PWD/target/release}
+rust=${TRIVENI_EXAMPLES:-target/debug/examples}
+python=${TRIVENI_PYTHON:-.venv/bin/python}
+triveni=${TRIVENI:-target/debug/triveni}
+stories='producer_consumer print_spooler readers_writers dining_philosophers signaling'
+work=$(mktemp -d)
+trap 'fresh $stories; rm -rf "$work"' EXIT
+
+# fresh STORY…: no segment and no memory of an earlier run.
+fresh() {
+    for story; do
+        "$triveni" rm --force "$story" 2>/dev/null
+        rm -f "/dev/shm/$story"
+    done
+}
+
+fail() {
+    echo "FAILED: $*"
+    cat "$work"/*.out 2>/dev/null
+    exit 1
+}
+
+# program LANGUAGE STORY: the command that plays it.
+program() {
+    case $1 in
+    rust) echo "$rust/$2" ;;
+    c) echo "$work/$2" ;;
+    python) echo "$python examples/$2/$2.py" ;;
+    esac
+}
+
+# play LANGUAGE STORY ARGUMENT…: one role of a story, or all of it, within a minute; its output goes to $out.
+play() {
+    command=$(program "$1" "$2")
+    shift 2
+    timeout 60 $command "$@" >"$out" 2>&1
+}
+
+# together ROLE…: plays each role, `LANGUAGE STORY ARGUMENT…`, at the same time; all must end well. $failed: how many
+# did not.
+together() {
+    roles= n=0
+    for role; do
+        n=$((n + 1)) out=$work/role$n.out
+        play $role &
+        roles="$roles $!"
+    done
+    failed=0
+    for role in $roles; do
+        wait "$role" || failed=$((failed + 1))
+    done
+    [ "$failed" = 0 ]
+}
+
+# holds STORY: does $out, the output of a story as a whole, say what it must?
+holds() {
+    case $1 in
+    producer_consumer) grep -qx 'items left in the buffer: 0; sum of those consumed: 1001000' "$out" ;;
+    print_spooler) # without the lock some are lost, with it none
+        grep -q '^unlocked: 20000 files entered, .* [1-9][0-9]* lost$' "$out" &&
+            grep -qx 'locked: 20000 files entered, 20000 in the directory, 0 lost' "$out" ;;
+    readers_writers) # turns of readers and writers: who is preferred has more of them, and under `fair` both have some
+        awk '$1 == "readers_first" && $2 > $8 { n++ } $1 == "writers_first" && $2 < $8 { n++ }
+            $1 == "fair" && $2 > 0 && $8 > 0 { n++ } END { exit n != 3 }' "$out" ;;
+    dining_philosophers)
+        [ "$(grep -c 'DEADLOCK: .*"fork .*"fork .*"fork .*"fork .*"fork ' "$out")" = 1 ] && grep -q ' gives way: ' "$out" &&
+            [ "$(grep -c '4 philosophers have eaten 100 times' "$out")" = 1 ] &&
+            [ "$(grep -c '5 philosophers have eaten 100 times' "$out")" = 4 ] ;;
+    signaling) # who asks all the time works more than who sleeps
+        awk '$1 == "busy:" { busy = $10 } $1 == "sleeping:" { sleeping = $10; n++ } END { exit !(n == 1 && busy > sleeping) }' "$out" ;;
+    esac
+}
+
+"$triveni" --version >/dev/null || fail "there is no $triveni"
+ln -s "$lib/libtriveni.so" "$work/libtriveni.so"
+ln -s "$lib/libtriveni.so" "$work/libtriveni.so.0"
+for story in $stories; do
+    "${CC:-cc}" -std=c11 -Wall -Wextra -Wpedantic -Werror -Iinclude "examples/$story/$story.c" -o "$work/$story" \
+        -L"$work" -Wl,-rpath,"$work" -ltriveni || fail "$story.c does not compile"
+done
+
+# Each by itself.
+for story in $stories; do
+    for language in rust c python; do
+        fresh "$story"
+        out=$work/story.out
+        play "$language" "$story" && holds "$story" || fail "$story in $language"
+        [ ! -e "/dev/shm/$story" ] && [ ! -e "/dev/shm/triveni.$story" ] || fail "$story in $language leaves something behind"
+        echo "$story in $language:"
+        cut -c 1-150 "$out"
+        echo 'ran 1'
+    done
+done
+
+# Mixed: three producers, three consumers, in each of the three languages and under both names.
+fresh producer_consumer
+together 'rust producer_consumer producer 600' 'c producer_consumer producer_pv 600' 'python producer_consumer producer 600' \
+    'python producer_consumer consumer_pv 600' 'rust producer_consumer consumer 600' 'c producer_consumer consumer 600' &&
+    [ "$($python examples/producer_consumer/producer_consumer.py report)" = \
+        'items left in the buffer: 0; sum of those consumed: 540900' ] || fail 'producer_consumer, mixed'
+echo 'producer_consumer, mixed'
+echo 'ran 1'
+
+# Mixed: every pair of languages enters files.
+for pair in 'rust c' 'c python' 'python rust'; do
+    x=${pair% *} y=${pair#* }
+    for how in unlocked locked; do
+        fresh print_spooler
+        together "$x print_spooler X $how 10000" "$y print_spooler Y $how 10000" || fail "print_spooler, $pair, $how"
+        out=$work/report.out
+        play "$x" print_spooler report 20000 || fail "print_spooler report in $x"
+        case $how in
+        unlocked) grep -q ' [1-9][0-9]* lost$' "$out" ;;
+        locked) grep -q ' 0 lost$' "$out" ;;
+        esac || fail "print_spooler, $pair, $how"
+        echo "print_spooler, $pair, $how: $(cat "$out")"
+    done
+    echo 'ran 1'
+done
+
+# Mixed: five under the fair policy, and a table of what all of them had.
+fresh readers_writers
+together 'rust readers_writers reader fair 1' 'c readers_writers reader fair 1' 'python readers_writers reader fair 1' \
+    'c readers_writers writer fair 1' 'python readers_writers writer fair 1' 'rust readers_writers table fair' &&
+    awk '$1 == "fair" && $2 > 0 && $8 > 0 { n++ } END { exit n != 1 }' "$work/role6.out" || fail 'readers_writers, mixed'
+echo "readers_writers, mixed: $(cat "$work/role6.out")"
+echo 'ran 1'
+
+# Mixed: philosophers in three languages at one table.
+table() {
+    together "rust dining_philosophers philosopher $1 0 100" "c dining_philosophers philosopher $1 1 100" \
+        "python dining_philosophers philosopher $1 2 100" "rust dining_philosophers philosopher $1 3 100" \
+        "c dining_philosophers philosopher $1 4 100"
+}
+for form in detected ordered room monitor; do
+    fresh dining_philosophers
+    table "$form" || fail "dining_philosophers, mixed, $form"
+    [ "$form" != detected ] || grep -q ' gives way: ' "$work"/role?.out || fail 'nobody was told of a deadlock'
+    echo "dining_philosophers, mixed, $form"
+    echo 'ran 1'
+done
+
+# The one that deadlocks stands there until somebody looks and kills one of the five.
+fresh dining_philosophers
+{ table left_first; echo "$failed failed" >"$work/failed"; } &
+diners=$!
+until "$triveni" ls dining_philosophers >"$work/ls.out" 2>/dev/null && grep -q 'DEADLOCK: 5 threads' "$work/ls.out"; do
+    kill -0 "$diners" 2>/dev/null || fail 'dining_philosophers, mixed: no deadlock'
+done
+cat "$work/ls.out"
+victim=$(awk '/waits to lock "fork 3", held by/ { print $2; exit }' "$work/ls.out")
+kill -9 "$victim"
+wait "$diners"
+[ "$(cat "$work/failed")" = '1 failed' ] || fail 'dining_philosophers, mixed: the others did not go on'
+echo 'dining_philosophers, mixed, left_first'
+echo 'ran 1'
+
+# Mixed: each language waits for a signal of the next one.
+for pair in 'rust c' 'c python' 'python rust'; do
+    for how in busy sleeping; do
+        fresh signaling
+        together "${pair% *} signaling wait $how" "${pair#* } signaling signal" || fail "signaling, $pair, $how"
+    done
+    echo "signaling, $pair"
+    echo 'ran 1'
+done
