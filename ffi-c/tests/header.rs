@@ -42,7 +42,9 @@ fn the_committed_header_is_what_cbindgen_makes() {
 
 #[test]
 fn the_header_is_clean_in_c11_and_in_cpp17() {
-    let text = "#include <triveni.h>\n#include <triveni.h>\nint main(void) { return TVN_TRY; }\n";
+    let text = "#include <triveni.h>\n#include <triveni.h>\n\
+                static const tvn_segment_options_t options = TVN_SEGMENT_OPTIONS;\n\
+                int main(void) { return options.size == sizeof options ? TVN_TRY : 1; }\n";
     compile("gcc", "c", "-std=c11", text);
     compile("g++", "c++", "-std=c++17", text);
 }

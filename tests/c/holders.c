@@ -43,12 +43,16 @@ static const struct kind {
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
-static void make_all(void) {
-    all.segment = fresh_segment();
+static void find_all(void) {
     is(tvn_mutex(all.segment, "mutex", &all.mutex), 0);
     is(tvn_monitor(all.segment, "monitor", &all.monitor), 0);
     is(tvn_rwlock(all.segment, "rwlock", TVN_FAIR, &all.rwlock), 0);
     is(tvn_semaphore_leased(all.segment, "leased", 1, &all.leased), 0);
+}
+
+static void make_all(void) {
+    all.segment = fresh_segment();
+    find_all();
 }
 
 static void end_all(void) {
@@ -263,6 +267,64 @@ TEST(exec_is_a_death_to_those_who_wait) {
         kill_it(child);
         for (int k = 0; k < 2; k++) close(in[k]), close(out[k]);
     }
+    end_all();
+}
+
+TEST(a_process_that_ends_without_giving_back_leaves_it_as_a_death_would) {
+    make_all();
+    for (int i = 0; i < KINDS; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            is(kinds[i].take(TVN_FOREVER), 0);
+            exit(0);
+        }
+        is(exit_of(child), 0);
+        gets_past(&kinds[i], 30000);
+    }
+    end_all();
+}
+
+TEST(who_leaves_the_segment_while_he_holds_something_leaves_it_too) {
+    int go[KINDS][2], left[2];
+    pid_t children[KINDS];
+    is(pipe(left), 0);
+    for (int i = 0; i < KINDS; i++) {
+        is(pipe(go[i]), 0);
+        if ((children[i] = fork()) == 0) { /* before its parent takes part: it inherits nothing */
+            await(go[i]);
+            is(tvn_segment_open(fresh, &all.segment), 0);
+            find_all();
+            is(kinds[i].take(TVN_FOREVER), 0);
+            end_all();
+            tell(left);
+            for (;;) pause();
+        }
+    }
+    make_all();
+    for (int i = 0; i < KINDS; i++) {
+        tell(go[i]);
+        await(left);
+        gets_past(&kinds[i], TVN_TRY); /* he lives, and takes no part any more */
+        is(waitpid(children[i], NULL, WNOHANG), 0);
+        kill_it(children[i]);
+    }
+    end_all();
+}
+
+TEST(closing_a_handle_does_not_unlock) {
+    make_all();
+    tvn_mutex_t *again;
+    is(tvn_mutex_lock(all.mutex, TVN_FOREVER), 0);
+    tvn_mutex_close(all.mutex);
+    is(tvn_mutex_open(all.segment, "mutex", &again), 0);
+    is(tvn_mutex_lock(again, TVN_FOREVER), -EDEADLK);
+    is(tvn_mutex_unlock(again), 0);
+    all.mutex = again;
+    is(tvn_rwlock_read(all.rwlock, TVN_FOREVER), 0);
+    tvn_rwlock_close(all.rwlock);
+    is(tvn_rwlock_open(all.segment, "rwlock", &all.rwlock), 0);
+    is(tvn_rwlock_readers(all.rwlock), 1);
+    is(tvn_rwlock_unlock(all.rwlock), 0);
     end_all();
 }
 
