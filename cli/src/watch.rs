@@ -1,5 +1,6 @@
 //! `triveni watch`: takes part in a segment as its watcher, and says who joins, leaves and dies, until Ctrl-C.
-//! While it runs, what a dead process held is put right within a fraction of a millisecond; see `Segment::watch`.
+//! While it runs, what a dead process held is put right within a fraction of a millisecond; see `Segment::watch`. Who
+//! joins and leaves in order within ten milliseconds may go unseen.
 //!
 //! # JSON
 //!

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 use std::process::{Command, Output, Stdio};
-use triveni::Segment;
-use triveni_tests::{Language, Name, PATIENCE, Peer, target, watchdog};
+use std::thread;
+use triveni::{After, RwPolicy, Segment, SemaphoreOptions};
+use triveni_tests::{Language, Name, PATIENCE, Peer, target, wait_for, watchdog};
 
 fn triveni(args: &[&str]) -> Output {
     let program = target().join("triveni");
@@ -44,6 +45,192 @@ fn ls_shows_who_holds_what_and_json_says_the_same() {
     assert_eq!(object("ring")["state"]["producer"]["name"], "peer");
     assert_eq!(object("semaphore")["state"]["value"], 3);
     assert_eq!(segment.participants().unwrap().len(), 2, "ls took a slot");
+}
+
+/// What `ls` says of a segment, once it says `part`.
+fn ls_until(name: &str, part: &str) -> String {
+    let mut shown = String::new();
+    wait_for(&format!("ls shows {part:?}"), || {
+        shown = text(&triveni(&["ls", name]).stdout);
+        shown.contains(part)
+    });
+    shown
+}
+
+#[test]
+fn ls_names_a_circle_and_who_in_it_blocks_whom() {
+    let _watchdog = watchdog("ls of a deadlock", 2 * PATIENCE);
+    let name = Name::fresh("circle");
+    let segment = Segment::create(&name, 1 << 20).unwrap();
+    let (a, b) = (segment.create_mutex("a").unwrap(), segment.create_mutex("b").unwrap());
+    let both_have_one = std::sync::Barrier::new(2);
+    let (shown, json) = thread::scope(|scope| {
+        for (first, second) in [(&a, &b), (&b, &a)] {
+            let both_have_one = &both_have_one;
+            scope.spawn(move || {
+                let _first = first.lock().unwrap();
+                both_have_one.wait();
+                drop(second.lock()); // ends when the test removes it
+            });
+        }
+        let shown = ls_until(&name, "DEADLOCK: 2 threads wait in a circle");
+        let json: Value = serde_json::from_slice(&triveni(&["ls", "--json", &name]).stdout).unwrap();
+        segment.remove("a").unwrap();
+        segment.remove("b").unwrap();
+        (shown, json)
+    });
+    println!("{shown}");
+    let lines: Vec<&str> = shown.lines().collect();
+    let me = std::process::id();
+    for object in ["a", "b"] {
+        let at = lines.iter().position(|line| line.starts_with(&format!("  {object} "))).unwrap();
+        let holder = lines[at].split("held by ").nth(1).unwrap().split("  ").next().unwrap();
+        assert!(holder.starts_with(&format!("pid {me} (")), "{holder}");
+        let wait = lines[at + 1];
+        assert!(wait.starts_with(&format!("      waits: pid {me} (")) && wait.contains(", to lock, for "), "{wait}");
+        assert!(wait.ends_with(&format!("; blocked by {holder}")), "{wait} is not blocked by {holder}");
+        assert!(shown.contains(&format!("waits to lock \"{object}\", held by {holder}")), "no edge to {object}");
+    }
+    let segment_json = &json["segments"][0];
+    let waits = segment_json["waits"].as_array().unwrap();
+    assert_eq!(waits.len(), 2);
+    for wait in waits {
+        assert_eq!((&wait["mode"], &wait["kind"]), (&"lock".into(), &"mutex".into()));
+        assert_eq!(wait["blocked_by"][0]["pid"], me);
+        assert_ne!(wait["blocked_by"][0]["thread"], wait["thread"]);
+        assert!(wait["waited"].as_f64().is_some_and(|seconds| seconds > 0.0));
+    }
+    let deadlocks = segment_json["deadlocks"].as_array().unwrap();
+    assert_eq!(deadlocks.len(), 1);
+    assert_eq!(deadlocks[0]["cycle"].as_array().unwrap().len(), 2);
+    assert!(deadlocks[0]["text"].as_str().unwrap().contains("waits to lock"));
+}
+
+#[test]
+fn ls_shows_holders_and_waiters_of_every_kind() {
+    let _watchdog = watchdog("ls of waits", 2 * PATIENCE);
+    let name = Name::fresh("waits");
+    let segment = Segment::create(&name, 4 << 20).unwrap();
+    let semaphore = segment.create_semaphore("semaphore", 0).unwrap();
+    let leased = segment.create_semaphore_with("leased", SemaphoreOptions::leased(1)).unwrap();
+    let monitor = segment.create_monitor("monitor").unwrap();
+    let condition = monitor.condition("not_full").unwrap();
+    let rwlock = segment.create_rwlock("rwlock", RwPolicy::Fair).unwrap();
+    let barrier = segment.create_barrier("barrier", 3).unwrap();
+    let event = segment.create_event("event", 0x10).unwrap();
+    let mailbox = segment.create_mailbox("mailbox", 4, 16).unwrap();
+    leased.wait().unwrap();
+    let reading = rwlock.read().unwrap();
+    let waiters: [(&str, &str, Box<dyn FnOnce() + Send>); 7] = [
+        ("semaphore", ", for 1 permit, for ", Box::new(move || drop(semaphore.wait()))),
+        ("leased", ", for 1 permit, for ", Box::new(move || drop(leased.wait()))),
+        ("monitor", ", for condition not_full, for ", {
+            let monitor = monitor.clone();
+            Box::new(move || {
+                let _inside = monitor.enter().unwrap();
+                let _ = condition.wait(); // ends when the test removes it
+            })
+        }),
+        ("rwlock", ", to write, for ", {
+            let rwlock = rwlock.clone();
+            Box::new(move || drop(rwlock.write()))
+        }),
+        ("barrier", ", for the others, for ", Box::new(move || drop(barrier.wait()))),
+        ("event", ", for flags 0x00000005, for ", Box::new(move || drop(event.wait_any(5, After::Keep)))),
+        ("mailbox", ", to receive, for ", Box::new(move || drop(mailbox.receive(&mut [0; 16])))),
+    ];
+    let expected: Vec<(&str, &str)> = waiters.iter().map(|(object, what, _)| (*object, *what)).collect();
+    let mut shown = String::new();
+    thread::scope(|scope| {
+        for (_, _, wait) in waiters {
+            scope.spawn(wait);
+        }
+        wait_for("ls shows seven waits", || {
+            shown = text(&triveni(&["ls", &name]).stdout);
+            shown.matches("waits: ").count() == expected.len()
+        });
+        for (object, _) in &expected {
+            segment.remove(object).unwrap();
+        }
+    });
+    drop(reading);
+    println!("{shown}");
+    let lines: Vec<&str> = shown.lines().collect();
+    for (object, what) in expected {
+        let at = lines.iter().position(|line| line.starts_with(&format!("  {object} "))).unwrap();
+        let below: Vec<&str> = lines[at + 1..].iter().take_while(|line| line.starts_with("      ")).copied().collect();
+        assert!(below.iter().any(|line| line.contains(what)), "{object}: no {what:?} in {below:?}");
+        let holder = match object {
+            "leased" => "1 permit held by pid ",
+            "rwlock" => "read by pid ",
+            _ => continue,
+        };
+        assert!(below[0].contains(holder), "{object}: no {holder:?} in {below:?}");
+    }
+    for part in ["conditions: not_full", "1 of 3 have arrived", "flags 0x00000010", "0 of 1 permit", "; fair"] {
+        assert!(shown.contains(part), "no {part:?} in\n{shown}");
+    }
+}
+
+/// `triveni watch` as a peer.
+fn watch(args: &[&str]) -> Peer {
+    let mut command = Command::new(target().join("triveni"));
+    command.arg("watch").args(args).stdin(Stdio::null());
+    Peer::spawn(command, "triveni watch")
+}
+
+#[test]
+fn watch_tells_who_joins_leaves_and_dies_with_what_and_ends_when_asked() {
+    let _watchdog = watchdog("watch", 2 * PATIENCE);
+    let name = Name::fresh("watch");
+    let segment = Segment::create(&name, 1 << 20).unwrap();
+    let mutex = segment.create_mutex("m").unwrap();
+    let mut watch = watch(&["--json", &name]);
+    let told = |watch: &mut Peer, event: &str, pid: u32| -> Value {
+        loop {
+            let line: Value = serde_json::from_str(&watch.line()).unwrap();
+            if line["event"] == event && line["pid"] == pid {
+                return line;
+            }
+        }
+    };
+    told(&mut watch, "joined", std::process::id()); // who takes part already is told too
+    let mut peer = Peer::start(Language::Rust, "hold", &name, "m", 0, "");
+    let pid = peer.pid();
+    peer.says("ready");
+    peer.says("holding");
+    assert_eq!(told(&mut watch, "joined", pid)["name"], "peer");
+    peer.killed();
+    let died = told(&mut watch, "died", pid);
+    assert_eq!((&died["held"], &died["swept"]), (&serde_json::json!(["m"]), &true.into()));
+    assert!(mutex.owner_died() && mutex.holder().is_none(), "the watcher has put it right");
+
+    let barrier = segment.create_barrier("b", 2).unwrap();
+    let in_order = Peer::start(Language::Rust, "attend", &name, "b", 0, "");
+    let pid = in_order.pid();
+    told(&mut watch, "joined", pid);
+    barrier.wait().unwrap();
+    in_order.succeeds();
+    told(&mut watch, "left", pid);
+
+    let pid = watch.pid();
+    assert!(segment.participants().unwrap().iter().any(|p| p.pid == pid), "a watcher takes part");
+    watch.signal(libc::SIGTERM);
+    assert!(watch.ended().status.success());
+    assert!(segment.participants().unwrap().iter().all(|p| p.pid != pid), "it has left in order");
+}
+
+#[test]
+fn watch_ends_after_its_time_and_speaks_plainly() {
+    let _watchdog = watchdog("watch --for", 2 * PATIENCE);
+    let name = Name::fresh("watch-for");
+    let _segment = Segment::create(&name, 1 << 20).unwrap();
+    let lines = watch(&["--for", "0.2", &name]).succeeds();
+    let joined = format!("  joined  pid {} (", std::process::id());
+    assert!(lines.iter().any(|line| line.contains(" UTC") && line.contains(&joined)), "{lines:?}");
+    let output = triveni(&["watch", "no-such-segment"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("no-such-segment"));
 }
 
 #[test]
