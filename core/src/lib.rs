@@ -4,9 +4,15 @@
 compile_error!("triveni needs 64-bit little-endian Linux");
 
 mod channel;
+#[cfg(all(test, shuttle))]
+mod deaths;
 mod deadline;
 mod error;
 mod kinds;
+#[cfg(shuttle)]
+mod mortal;
+#[cfg(all(test, not(loom)))]
+mod model;
 mod name;
 mod participant;
 mod prim;

@@ -1,4 +1,5 @@
-//! What processes race on: atomics, fences, futex and clock, from `std` or from `loom`, chosen here only.
+//! What processes race on: atomics, fences, futex and clock, from `std`, from `loom`, or from `mortal` (under
+//! shuttle), chosen here only.
 //!
 //! # Full barriers
 //!
@@ -9,12 +10,19 @@
 
 #[cfg(loom)]
 pub use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
-#[cfg(not(loom))]
+#[cfg(shuttle)]
+pub use {
+    crate::mortal::{AtomicU32, AtomicU64, fence},
+    std::sync::atomic::Ordering,
+};
+#[cfg(not(any(loom, shuttle)))]
 pub use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 #[cfg(loom)]
 pub use loom::hint::spin_loop;
-#[cfg(not(loom))]
+#[cfg(shuttle)]
+pub use shuttle::hint::spin_loop;
+#[cfg(not(any(loom, shuttle)))]
 pub use std::hint::spin_loop;
 
 use Ordering::{AcqRel, Relaxed, SeqCst};
@@ -91,21 +99,29 @@ pub enum Woken {
 }
 
 /// Sleeps while `word` is `expected`, until woken or until `at_ns` on the monotonic clock (`u64::MAX`: for ever).
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 pub fn futex_wait(word: &AtomicU32, expected: u32, at_ns: u64) -> Woken {
     crate::sys::futex::wait(word, expected, at_ns)
 }
 
 /// Wakes up to `n` sleepers on `word`; returns how many.
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 pub fn futex_wake(word: &AtomicU32, n: u32) -> u32 {
     crate::sys::futex::wake(word, n)
 }
 
 /// Sleeps while every word has its value, until one is woken or until `at_ns`. `None`: this system cannot.
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 pub fn futex_wait_any<'a>(words: impl Iterator<Item = (&'a AtomicU32, u32)>, at_ns: u64) -> Option<Woken> {
     crate::sys::waitv::wait(words, at_ns)
+}
+
+#[cfg(shuttle)]
+pub use crate::mortal::{futex_wait, futex_wake};
+/// No wait sets under shuttle.
+#[cfg(shuttle)]
+pub fn futex_wait_any<'a>(_words: impl Iterator<Item = (&'a AtomicU32, u32)>, _at_ns: u64) -> Option<Woken> {
+    None
 }
 
 #[cfg(loom)]

@@ -608,3 +608,6 @@ impl Drop for HeapMemory {
 #[cfg(test)]
 // SAFETY: as for a segment: access through atomics and copies only.
 unsafe impl Sync for HeapMemory {}
+#[cfg(test)]
+// SAFETY: it owns its memory, which any thread may free.
+unsafe impl Send for HeapMemory {}

@@ -67,7 +67,7 @@ impl ParkWord {
 
 impl Bell for ParkWord {
     fn recheck_ns(&self) -> u64 {
-        if cfg!(loom) { 0 } else { 10_000 }
+        if cfg!(any(loom, shuttle)) { 0 } else { 10_000 }
     }
 
     fn prepare(&self) -> u32 {

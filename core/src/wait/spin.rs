@@ -30,7 +30,7 @@ impl Default for Spin {
 impl Spin {
     /// How long to spin this time, in nanoseconds.
     pub fn budget_ns(&self) -> u64 {
-        if cfg!(loom) || one_cpu() {
+        if cfg!(any(loom, shuttle)) || one_cpu() {
             return 0;
         }
         let probe = self.misses.load(Relaxed) % PROBE_EVERY == PROBE_EVERY - 1;

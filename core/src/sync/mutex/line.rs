@@ -114,7 +114,7 @@ impl MutexLine {
         }
     }
 
-    pub(super) fn of(view: View<'_>) -> Result<&MutexLine> {
+    pub fn of(view: View<'_>) -> Result<&MutexLine> {
         view.at(0)
     }
 
