@@ -12,10 +12,11 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 use triveni::{Deadline, Error, ErrorKind, Result};
 
-/// The longest sleep of the main thread. A signal ends it; one that lands between the check and the sleep, or on
-/// another thread, is served this late. Not shorter: a wait that begins anew is seen as a new one, and loses its
-/// place where waits have one: the gate of a readers-writer lock, an arrival at a barrier.
-const SLICE: Duration = Duration::from_secs(1);
+/// The main thread sleeps so long at first, and each time twice as long, up to the second. A signal ends a sleep; one
+/// that lands between the check and the sleep, or on another thread, is served at its end. They grow because a
+/// wait that begins anew is seen as a new one, and loses its place where waits have one: at the gate of a
+/// readers-writer lock, at a barrier.
+const SLICES: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
 
 /// Until when: from `timeout` in seconds, or `None` for ever.
 pub(crate) fn deadline(py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Deadline> {
@@ -58,10 +59,10 @@ pub(crate) fn waiting<T: Send>(
     }
 }
 
-/// Waits once, for something that may end without a reason: then it was a signal, or one slice is over.
+/// Waits once, for something that may end without a reason: then a signal was served, or a long slice is over.
 pub(crate) fn once(py: Python<'_>, until: Deadline, wait: impl FnOnce(Deadline) -> Result<()> + Send) -> PyResult<()> {
     let slices = is_main_thread(py)?;
-    let end = if slices { until.sooner(SLICE).interruptible() } else { until };
+    let end = if slices { until.sooner(SLICES[1]).interruptible() } else { until };
     match py.detach(|| contained(|| wait(end))) {
         Err(error) if slices && is_slices_end(&error, until) => py.check_signals(),
         done => done.map_err(|error| to_py(py, error)),
@@ -81,8 +82,10 @@ fn sleeping<T: Send>(
 ) -> PyResult<T> {
     // Only the main thread runs signal handlers; the others sleep in one piece, through any signal.
     let slices = is_main_thread(py)?;
+    let [mut slice, longest] = SLICES;
     loop {
-        let end = if slices { until.sooner(SLICE).interruptible() } else { until };
+        let end = if slices { until.sooner(slice).interruptible() } else { until };
+        slice = (2 * slice).min(longest);
         let done = py.detach(|| contained(|| attempt(Some(end))?.ok_or_else(|| Error::from(ErrorKind::Timeout))));
         match done {
             Err(error) if slices && is_slices_end(&error, until) => py.check_signals()?,

@@ -9,6 +9,17 @@ open. Exit 0 when the role is done, 1 with a reason on stderr.
   lock-once        locks within 10 s: prints `ok` or, after recovering, `owner_died`
   hold             locks, prints `holding`, pauses for ever
   claim            reserves in a mailbox, prints `holding`, pauses for ever
+  lock-X           N times: lock, add 1 to both 8-byte numbers in file EXTRA, unlock; X is monitor, write (a
+                   readers-writer lock) or lease (a permit of a leased semaphore); lock-read compares the two
+  hold-X once-X    as hold and lock-once, on X, also read
+  put take         N times, in a monitor with the conditions `not_full` and `not_empty`: wait until the number in
+                   file EXTRA is 0 (put) or not (take), make it the turn's number from 1 on (put), or check that
+                   it is that and make it 0 (take), signal the other
+  meet             N times at a barrier; prints `ok N LED`, LED being how often it was the last to arrive
+  attend           prints `waiting`, arrives at a barrier, prints `ok` or `broken`
+  set await        N times on event flags: set sets 1 and waits for 2, clearing it, await the reverse
+  wait-condition   enters, prints `waiting`, waits for the condition `c` within 10 s, prints `ok` or, after
+                   recovering, `owner_died`, leaves
 
 Message number k: k in 8 bytes, little-endian, then k % 40 bytes of which byte i is (k * 7 + i) & 0xff.
 """
@@ -16,6 +27,8 @@ Message number k: k in 8 bytes, little-endian, then k % 40 bytes of which byte i
 import os
 import signal
 import sys
+import threading
+from collections.abc import Callable
 from typing import NoReturn
 
 import triveni
@@ -98,12 +111,24 @@ def wait(semaphore: triveni.Semaphore, n: int) -> None:
     say(f"ok {n}")
 
 
+class Numbers:
+    """The 8-byte numbers in a file that a lock guards."""
+
+    def __init__(self, path: str) -> None:
+        self.file = os.open(path, os.O_RDWR)
+
+    def __getitem__(self, i: int) -> int:
+        return int.from_bytes(os.pread(self.file, 8, 8 * i), "little")
+
+    def __setitem__(self, i: int, number: int) -> None:
+        os.pwrite(self.file, number.to_bytes(8, "little"), 8 * i)
+
+
 def lock(mutex: triveni.Mutex, n: int, path: str) -> None:
-    file = os.open(path, os.O_RDWR)
+    numbers = Numbers(path)
     for _ in range(n):
         with mutex:
-            counter = int.from_bytes(os.pread(file, 8, 0), "little")
-            os.pwrite(file, (counter + 1).to_bytes(8, "little"), 0)
+            numbers[0] += 1
     say(f"ok {n}")
 
 
@@ -116,19 +141,120 @@ def lock_once(mutex: triveni.Mutex) -> None:
             say("ok")
 
 
-def existing(segment: triveni.Segment, name: str, kind: str) -> None:
-    """Roles open: what is not there must not spring into being."""
-    kinds = [seen.kind for seen in segment.objects() if seen.name == name]
-    if kinds != [kind]:
-        raise SystemExit(f"peer: {name!r} is {kinds or 'not there'}, a {kind} is needed")
+class Lease:
+    """A permit of a leased semaphore, with what a guard has."""
+
+    owner_died = False
+
+    def __init__(self, semaphore: triveni.Semaphore, timeout: float | None) -> None:
+        self.semaphore = semaphore
+        semaphore.wait(timeout)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_exception: object) -> None:
+        self.semaphore.post()
+
+
+Guard = triveni.MonitorGuard | triveni.RwReadGuard | triveni.RwWriteGuard | Lease
+Ask = Callable[[float | None], Guard]
+
+
+def opened(segment: triveni.Segment, name: str, what: str) -> Ask:
+    """What lock-X, hold-X and once-X lock with."""
+    match what:
+        case "monitor":
+            return segment.open_monitor(name).enter
+        case "read":
+            return segment.open_rwlock(name).read
+        case "write":
+            return segment.open_rwlock(name).write
+        case "lease":
+            semaphore = segment.open_semaphore(name)
+            return lambda timeout: Lease(semaphore, timeout)
+    raise SystemExit(f"peer: {what!r} is nothing to lock")
+
+
+def lock_both(ask: Ask, what: str, n: int, path: str) -> None:
+    numbers = Numbers(path)
+    for _ in range(n):
+        with ask(None):
+            a, b = numbers[0], numbers[1]
+            if a != b:
+                raise SystemExit(f"peer: locked to {what}, and the numbers are {a} and {b}")
+            if what != "read":
+                numbers[0], numbers[1] = a + 1, b + 1
+    say(f"ok {n}")
+
+
+def once(ask: Ask) -> None:
+    guard = ask(10)
+    died = guard.owner_died
+    if died and isinstance(guard, triveni.MonitorGuard | triveni.RwWriteGuard):
+        guard.recover()
+    with guard:
+        say("owner_died" if died else "ok")
+
+
+def bounded_buffer(monitor: triveni.Monitor, n: int, path: str, put: bool) -> None:
+    numbers, not_full, not_empty = Numbers(path), monitor.condition("not_full"), monitor.condition("not_empty")
+    for turn in range(1, n + 1):
+        with monitor:
+            if put:
+                not_full.wait_for(lambda: numbers[0] == 0)
+                numbers[0] = turn
+                not_empty.signal()
+            else:
+                not_empty.wait_for(lambda: numbers[0] != 0)
+                if numbers[0] != turn:
+                    raise SystemExit(f"peer: item {numbers[0]} came in turn {turn}")
+                numbers[0] = 0
+                not_full.signal()
+    say(f"ok {n}")
+
+
+def wait_condition(monitor: triveni.Monitor) -> None:
+    condition = monitor.condition("c")
+    with monitor:
+        say("waiting")
+        try:
+            condition.wait(timeout=10)
+            say("ok")
+        except triveni.OwnerDied:
+            monitor.recover()
+            say("owner_died")
+
+
+def meet(barrier: triveni.Barrier, n: int) -> None:
+    say(f"ok {n} {sum(barrier.wait() for _ in range(n))}")
+
+
+def attend(barrier: triveni.Barrier) -> None:
+    say("waiting")
+    try:
+        barrier.wait()
+        say("ok")
+    except triveni.Broken:
+        say("broken")
+
+
+def flags(event: triveni.Event, n: int, first: bool) -> None:
+    for _ in range(n):
+        if first:
+            event.set(1)
+            event.wait_any(2, clear=True)
+        else:
+            event.wait_any(1, clear=True)
+            event.set(2)
+    say(f"ok {n}")
 
 
 def main(role: str, segment_name: str, name: str, count: str, extra: str = "") -> None:
     segment, n = triveni.Segment.open(segment_name), int(count)
-    match role:
-        case "send" | "receive" | "claim":
-            existing(segment, name, "mailbox")
-            mailbox = segment.mailbox(name)
+    match role.split("-"):
+        case ["send" | "receive" | "claim"]:
+            mailbox = segment.open_mailbox(name)
             say("ready")
             if role == "send":
                 send(mailbox, n)
@@ -136,27 +262,23 @@ def main(role: str, segment_name: str, name: str, count: str, extra: str = "") -
                 receive(mailbox, n)
             else:
                 claim(mailbox)
-        case "write" | "reserve":
-            existing(segment, name, "ring")
-            with segment.ring(name).producer() as producer:
+        case ["write" | "reserve"]:
+            with segment.open_ring(name).producer() as producer:
                 say("ready")
                 (write if role == "write" else reserve)(producer, n)
-        case "read" | "peek":
-            existing(segment, name, "ring")
-            with segment.ring(name).consumer() as consumer:
+        case ["read" | "peek"]:
+            with segment.open_ring(name).consumer() as consumer:
                 say("ready")
                 (read if role == "read" else peek)(consumer, n)
-        case "post" | "wait":
-            existing(segment, name, "semaphore")
-            semaphore = segment.semaphore(name)
+        case ["post" | "wait"]:
+            semaphore = segment.open_semaphore(name)
             say("ready")
             if role == "post":
                 post(semaphore, n)
             else:
                 wait(semaphore, n)
-        case "lock" | "lock-once" | "hold":
-            existing(segment, name, "mutex")
-            mutex = segment.mutex(name)
+        case ["lock"] | ["lock", "once"] | ["hold"]:
+            mutex = segment.open_mutex(name)
             say("ready")
             if role == "lock":
                 lock(mutex, n, extra)
@@ -165,6 +287,35 @@ def main(role: str, segment_name: str, name: str, count: str, extra: str = "") -
             else:
                 with mutex:
                     pause_for_ever()
+        case ["lock" | "hold" | "once" as verb, what]:
+            ask = opened(segment, name, what)
+            say("ready")
+            if verb == "lock":
+                lock_both(ask, what, n, extra)
+            elif verb == "once":
+                once(ask)
+            else:
+                with ask(None):
+                    pause_for_ever()
+        case ["put" | "take"]:
+            monitor = segment.open_monitor(name)
+            say("ready")
+            bounded_buffer(monitor, n, extra, role == "put")
+        case ["wait", "condition"]:
+            # On the main thread a wait may end without a signal, after a second.
+            thread = threading.Thread(target=wait_condition, args=(segment.open_monitor(name),))
+            thread.start()
+            thread.join()
+        case ["meet"]:
+            barrier = segment.open_barrier(name)
+            say("ready")
+            meet(barrier, n)
+        case ["attend"]:
+            attend(segment.open_barrier(name))
+        case ["set" | "await"]:
+            event = segment.open_event(name)
+            say("ready")
+            flags(event, n, role == "set")
         case _:
             raise SystemExit(f"peer: no role is called {role!r}")
 

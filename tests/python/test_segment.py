@@ -231,3 +231,39 @@ def test_stale_recreate_does_not_find_a_segment_of_the_dead(dead):
 def test_repr_shows_the_live_state(name, segment):
     segment.mailbox("m")
     assert name in repr(segment) and "1 objects" in repr(segment) and "1 participants" in repr(segment)
+
+
+#: How an object is made, beyond its name, and another geometry.
+KINDS = {
+    "semaphore": (2,), "mutex": (), "monitor": (), "rwlock": ("fair",), "barrier": (3,), "event": (5,),
+    "mailbox": (3, 8), "ring": (4096,),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_create_makes_and_open_finds_and_each_refuses_what_is_not_so(segment, kind):
+    create, find = getattr(segment, f"create_{kind}"), getattr(segment, f"open_{kind}")
+    with pytest.raises(FileNotFoundError):
+        find("x")
+    made = create("x", *KINDS[kind])
+    with pytest.raises(FileExistsError):
+        create("x", *KINDS[kind])
+    found, again = find("x"), getattr(segment, kind)("x", *KINDS[kind])
+    assert type(made) is type(found) is type(again) and found.name == "x"
+    assert repr(made) == repr(found)
+    other = "mutex" if kind != "mutex" else "ring"
+    with pytest.raises(triveni.Incompatible):
+        getattr(segment, f"open_{other}")("x")
+
+
+def test_a_leased_semaphore_and_a_bounded_one_are_created_as_asked(segment):
+    assert segment.create_semaphore("l", 3, leased=True).leased
+    assert segment.create_semaphore("b", 1, max=1).max == segment.open_semaphore("b").max == 1
+    assert segment.semaphore("l").leased and segment.semaphore("l", leased=True).max == 3
+
+
+def test_a_segment_opens_with_any_mode_that_is_one(name, segment):
+    with Segment.open(name, mode=0o666) as again:
+        assert again.size == segment.size
+    with pytest.raises(ValueError, match="mode"):
+        Segment.open(name, mode=0o1000)

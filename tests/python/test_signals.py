@@ -123,7 +123,9 @@ t = 0.5
 signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
 start = time.monotonic()
 try: {call}
-except TimeoutError: say(time.monotonic() - start >= t, hits >= 5)
+except TimeoutError: late = time.monotonic() - start
+signal.setitimer(signal.ITIMER_REAL, 0)  # or it would end the interpreter while that ends
+say(late >= t, hits >= 5)
 """)
     peer.says("True True")
     peer.ends()

@@ -9,6 +9,7 @@ use crate::error::{call, count, detached, invalid, to_py, whole};
 use crate::sync::monitor::{Condition, Monitor};
 use crate::sync::{barrier::Barrier, event::Event, mutex::Mutex, rwlock, rwlock::RwLock, semaphore::Semaphore};
 use info::{DeadlockInfo, ObjectInfo, ParticipantInfo, Wait};
+use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::PoisonError;
@@ -44,6 +45,18 @@ impl Segment {
     fn new(segment: triveni::Segment) -> Segment {
         let name = segment.name().map(str::to_string);
         Segment { open: std::sync::RwLock::new(Some(Open { segment, descriptor: None })), name }
+    }
+
+    /// Finds or makes an object, with the interpreter released.
+    fn object<T: Send, P>(
+        &self,
+        py: Python<'_>,
+        found: impl FnOnce(&triveni::Segment) -> triveni::Result<T> + Send,
+        object: impl FnOnce(triveni::Segment, T) -> P,
+    ) -> PyResult<P> {
+        let segment = self.segment(py)?;
+        let found = detached(py, || found(&segment))?;
+        Ok(object(segment, found))
     }
 
     fn segment(&self, py: Python<'_>) -> PyResult<triveni::Segment> {
@@ -93,45 +106,21 @@ fn name_for_pickle(py: Python<'_>, segment: &triveni::Segment) -> PyResult<Strin
 /// Opens an object by its names: what an unpickled object is made with.
 #[pyfunction]
 #[pyo3(name = "_reopen")]
-pub(crate) fn reopen(py: Python<'_>, kind: &str, segment: &str, object: &str) -> PyResult<Py<PyAny>> {
-    let segment = detached(py, || triveni::Segment::open(segment))?;
+pub(crate) fn reopen(py: Python<'_>, kind: &str, segment: &str, name: &str) -> PyResult<Py<PyAny>> {
+    let segment = Segment::new(detached(py, || triveni::Segment::open(segment))?);
+    fn object<'py>(py: Python<'py>, found: PyResult<impl IntoPyObject<'py>>) -> PyResult<Py<PyAny>> {
+        found?.into_py_any(py)
+    }
     match kind {
-        "semaphore" => {
-            let found = detached(py, || segment.open_semaphore(object))?;
-            Ok(Bound::new(py, Semaphore::new(segment, found))?.into_any().unbind())
-        }
-        "mutex" => {
-            let found = detached(py, || segment.open_mutex(object))?;
-            Ok(Bound::new(py, Mutex::new(segment, found))?.into_any().unbind())
-        }
-        "mailbox" => {
-            let found = detached(py, || segment.open_mailbox(object))?;
-            Ok(Bound::new(py, Mailbox::new(segment, found))?.into_any().unbind())
-        }
-        "ring" => {
-            let found = detached(py, || segment.open_ring(object))?;
-            Ok(Bound::new(py, Ring::new(segment, found))?.into_any().unbind())
-        }
-        "monitor" => {
-            let found = detached(py, || segment.open_monitor(object))?;
-            Ok(Bound::new(py, Monitor::new(segment, found))?.into_any().unbind())
-        }
-        "condition" => {
-            let found = detached(py, || Condition::reopen(segment, object))?;
-            Ok(Bound::new(py, found)?.into_any().unbind())
-        }
-        "rwlock" => {
-            let found = detached(py, || segment.open_rwlock(object))?;
-            Ok(Bound::new(py, RwLock::new(segment, found))?.into_any().unbind())
-        }
-        "barrier" => {
-            let found = detached(py, || segment.open_barrier(object))?;
-            Ok(Bound::new(py, Barrier::new(segment, found))?.into_any().unbind())
-        }
-        "event" => {
-            let found = detached(py, || segment.open_event(object))?;
-            Ok(Bound::new(py, Event::new(segment, found))?.into_any().unbind())
-        }
+        "semaphore" => object(py, segment.open_semaphore(py, name)),
+        "mutex" => object(py, segment.open_mutex(py, name)),
+        "monitor" => object(py, segment.open_monitor(py, name)),
+        "condition" => object(py, Condition::reopen(py, &segment, name)),
+        "rwlock" => object(py, segment.open_rwlock(py, name)),
+        "barrier" => object(py, segment.open_barrier(py, name)),
+        "event" => object(py, segment.open_event(py, name)),
+        "mailbox" => object(py, segment.open_mailbox(py, name)),
+        "ring" => object(py, segment.open_ring(py, name)),
         other => Err(invalid(py, format!("no kind of object is called {other:?}; this pickle is of another version"))),
     }
 }
@@ -303,32 +292,65 @@ impl Segment {
         max: Option<&Bound<'_, PyAny>>,
         leased: Option<bool>,
     ) -> PyResult<Semaphore> {
-        let segment = self.segment(py)?;
-        let initial = initial.map(|initial| count("initial", initial)).transpose()?;
-        let max = max.map(|max| count("max", max)).transpose()?;
-        let options = semaphore_options(py, name, initial, max, leased == Some(true))?;
-        let most = max.or(initial.filter(|_| leased == Some(true)));
-        let found = detached(py, || {
+        let permits = Permits::of(initial, max, leased)?;
+        let options = permits.options(py, name)?;
+        let found = |segment: &triveni::Segment| {
             find_or_create(
-                || agreeing_permits(&segment, segment.open_semaphore(name)?, most, leased),
+                || permits.agreeing(segment, segment.open_semaphore(name)?),
                 || segment.create_semaphore_with(name, options),
             )
-        })?;
-        Ok(Semaphore::new(segment, found))
+        };
+        self.object(py, found, Semaphore::new)
+    }
+
+    /// Creates a semaphore, as ``semaphore`` does. ``FileExistsError`` if there is one.
+    #[pyo3(signature = (name, initial=None, *, max=None, leased=None),
+           text_signature = "($self, name, initial=0, *, max=2147483647, leased=False)")]
+    fn create_semaphore(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        initial: Option<&Bound<'_, PyAny>>,
+        max: Option<&Bound<'_, PyAny>>,
+        leased: Option<bool>,
+    ) -> PyResult<Semaphore> {
+        let options = Permits::of(initial, max, leased)?.options(py, name)?;
+        self.object(py, |segment| segment.create_semaphore_with(name, options), Semaphore::new)
+    }
+
+    /// Opens a semaphore of whatever kind. ``FileNotFoundError`` if there is none.
+    fn open_semaphore(&self, py: Python<'_>, name: &str) -> PyResult<Semaphore> {
+        self.object(py, |segment| segment.open_semaphore(name), Semaphore::new)
     }
 
     /// Finds or creates a mutex.
     fn mutex(&self, py: Python<'_>, name: &str) -> PyResult<Mutex> {
-        let segment = self.segment(py)?;
-        let found = detached(py, || segment.mutex(name))?;
-        Ok(Mutex::new(segment, found))
+        self.object(py, |segment| segment.mutex(name), Mutex::new)
+    }
+
+    /// Creates a mutex. ``FileExistsError`` if there is one.
+    fn create_mutex(&self, py: Python<'_>, name: &str) -> PyResult<Mutex> {
+        self.object(py, |segment| segment.create_mutex(name), Mutex::new)
+    }
+
+    /// Opens a mutex. ``FileNotFoundError`` if there is none.
+    fn open_mutex(&self, py: Python<'_>, name: &str) -> PyResult<Mutex> {
+        self.object(py, |segment| segment.open_mutex(name), Mutex::new)
     }
 
     /// Finds or creates a monitor.
     fn monitor(&self, py: Python<'_>, name: &str) -> PyResult<Monitor> {
-        let segment = self.segment(py)?;
-        let found = detached(py, || segment.monitor(name))?;
-        Ok(Monitor::new(segment, found))
+        self.object(py, |segment| segment.monitor(name), Monitor::new)
+    }
+
+    /// Creates a monitor. ``FileExistsError`` if there is one.
+    fn create_monitor(&self, py: Python<'_>, name: &str) -> PyResult<Monitor> {
+        self.object(py, |segment| segment.create_monitor(name), Monitor::new)
+    }
+
+    /// Opens a monitor. ``FileNotFoundError`` if there is none.
+    pub(crate) fn open_monitor(&self, py: Python<'_>, name: &str) -> PyResult<Monitor> {
+        self.object(py, |segment| segment.open_monitor(name), Monitor::new)
     }
 
     /// Finds or creates a readers-writer lock: ``"writers first"``, ``"readers first"`` or ``"fair"``.
@@ -336,40 +358,71 @@ impl Segment {
     /// A policy that is given must agree with a lock that exists already, else ``Incompatible``.
     #[pyo3(signature = (name, policy=None), text_signature = "($self, name, policy='writers first')")]
     fn rwlock(&self, py: Python<'_>, name: &str, policy: Option<&str>) -> PyResult<RwLock> {
-        let segment = self.segment(py)?;
         let policy = policy.map(|policy| rwlock::policy(py, policy)).transpose()?;
-        let found = detached(py, || match policy {
+        let found = |segment: &triveni::Segment| match policy {
             Some(policy) => segment.rwlock(name, policy),
             None => find_or_create(
                 || segment.open_rwlock(name),
                 || segment.create_rwlock(name, triveni::RwPolicy::default()),
             ),
-        })?;
-        Ok(RwLock::new(segment, found))
+        };
+        self.object(py, found, RwLock::new)
+    }
+
+    /// Creates a readers-writer lock. ``FileExistsError`` if there is one.
+    #[pyo3(signature = (name, policy="writers first"))]
+    fn create_rwlock(&self, py: Python<'_>, name: &str, policy: &str) -> PyResult<RwLock> {
+        let policy = rwlock::policy(py, policy)?;
+        self.object(py, |segment| segment.create_rwlock(name, policy), RwLock::new)
+    }
+
+    /// Opens a readers-writer lock of whatever policy. ``FileNotFoundError`` if there is none.
+    fn open_rwlock(&self, py: Python<'_>, name: &str) -> PyResult<RwLock> {
+        self.object(py, |segment| segment.open_rwlock(name), RwLock::new)
     }
 
     /// Finds or creates a barrier for ``parties`` threads. ``Incompatible`` if there is one for another number.
     fn barrier(&self, py: Python<'_>, name: &str, parties: &Bound<'_, PyAny>) -> PyResult<Barrier> {
-        let segment = self.segment(py)?;
         let parties = count("parties", parties)?;
-        let found = detached(py, || segment.barrier(name, parties))?;
-        Ok(Barrier::new(segment, found))
+        self.object(py, |segment| segment.barrier(name, parties), Barrier::new)
+    }
+
+    /// Creates a barrier for ``parties`` threads. ``FileExistsError`` if there is one.
+    fn create_barrier(&self, py: Python<'_>, name: &str, parties: &Bound<'_, PyAny>) -> PyResult<Barrier> {
+        let parties = count("parties", parties)?;
+        self.object(py, |segment| segment.create_barrier(name, parties), Barrier::new)
+    }
+
+    /// Opens a barrier for whatever number of threads. ``FileNotFoundError`` if there is none.
+    fn open_barrier(&self, py: Python<'_>, name: &str) -> PyResult<Barrier> {
+        self.object(py, |segment| segment.open_barrier(name), Barrier::new)
     }
 
     /// Finds or creates 32 event flags. ``initial`` counts only if they are created.
     #[pyo3(signature = (name, initial=None), text_signature = "($self, name, initial=0)")]
     fn event(&self, py: Python<'_>, name: &str, initial: Option<&Bound<'_, PyAny>>) -> PyResult<Event> {
-        let segment = self.segment(py)?;
         let initial = initial.map_or(Ok(0), |initial| count("initial", initial))?;
-        let found = detached(py, || segment.event(name, initial))?;
-        Ok(Event::new(segment, found))
+        self.object(py, |segment| segment.event(name, initial), Event::new)
+    }
+
+    /// Creates 32 event flags. ``FileExistsError`` if there are some.
+    #[pyo3(signature = (name, initial=None), text_signature = "($self, name, initial=0)")]
+    fn create_event(&self, py: Python<'_>, name: &str, initial: Option<&Bound<'_, PyAny>>) -> PyResult<Event> {
+        let initial = initial.map_or(Ok(0), |initial| count("initial", initial))?;
+        self.object(py, |segment| segment.create_event(name, initial), Event::new)
+    }
+
+    /// Opens event flags. ``FileNotFoundError`` if there are none.
+    fn open_event(&self, py: Python<'_>, name: &str) -> PyResult<Event> {
+        self.object(py, |segment| segment.open_event(name), Event::new)
     }
 
     /// Finds or creates a mailbox for up to ``capacity`` messages of up to ``message_size`` bytes.
     ///
     /// What is given must agree with a mailbox that exists already, else ``Incompatible``; what is not given
     /// is taken as it is there, and has these defaults where the mailbox is made.
-    #[pyo3(signature = (name, capacity=None, message_size=None), text_signature = "($self, name, capacity=10, message_size=256)")]
+    #[pyo3(signature = (name, capacity=None, message_size=None),
+           text_signature = "($self, name, capacity=10, message_size=256)")]
     fn mailbox(
         &self,
         py: Python<'_>,
@@ -377,17 +430,36 @@ impl Segment {
         capacity: Option<&Bound<'_, PyAny>>,
         message_size: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Mailbox> {
-        let segment = self.segment(py)?;
         let capacity = capacity.map(|capacity| whole("capacity", capacity)).transpose()?;
         let message_size = message_size.map(|size| whole("message_size", size)).transpose()?;
-        let found = detached(py, || match (capacity, message_size) {
+        let found = |segment: &triveni::Segment| match (capacity, message_size) {
             (Some(capacity), Some(size)) => segment.mailbox(name, capacity, size),
             _ => find_or_create(
-                || agreeing(&segment, segment.open_mailbox(name)?, capacity, message_size),
+                || agreeing(segment, segment.open_mailbox(name)?, capacity, message_size),
                 || segment.create_mailbox(name, capacity.unwrap_or(10), message_size.unwrap_or(256)),
             ),
-        })?;
-        Ok(Mailbox::new(segment, found))
+        };
+        self.object(py, found, Mailbox::new)
+    }
+
+    /// Creates a mailbox. ``FileExistsError`` if there is one.
+    #[pyo3(signature = (name, capacity=None, message_size=None),
+           text_signature = "($self, name, capacity=10, message_size=256)")]
+    fn create_mailbox(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        capacity: Option<&Bound<'_, PyAny>>,
+        message_size: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Mailbox> {
+        let capacity = capacity.map_or(Ok(10), |capacity| whole("capacity", capacity))?;
+        let message_size = message_size.map_or(Ok(256), |size| whole("message_size", size))?;
+        self.object(py, |segment| segment.create_mailbox(name, capacity, message_size), Mailbox::new)
+    }
+
+    /// Opens a mailbox of whatever geometry. ``FileNotFoundError`` if there is none.
+    fn open_mailbox(&self, py: Python<'_>, name: &str) -> PyResult<Mailbox> {
+        self.object(py, |segment| segment.open_mailbox(name), Mailbox::new)
     }
 
     /// Finds or creates a ring of ``size`` bytes, rounded up to a power of two.
@@ -395,13 +467,24 @@ impl Segment {
     /// A size that is given must agree with a ring that exists already, else ``Incompatible``.
     #[pyo3(signature = (name, size=None), text_signature = "($self, name, size=65536)")]
     fn ring(&self, py: Python<'_>, name: &str, size: Option<&Bound<'_, PyAny>>) -> PyResult<Ring> {
-        let segment = self.segment(py)?;
         let size = size.map(|size| whole("size", size)).transpose()?;
-        let found = detached(py, || match size {
+        let found = |segment: &triveni::Segment| match size {
             Some(size) => segment.ring(name, size),
             None => find_or_create(|| segment.open_ring(name), || segment.create_ring(name, 65536)),
-        })?;
-        Ok(Ring::new(segment, found))
+        };
+        self.object(py, found, Ring::new)
+    }
+
+    /// Creates a ring. ``FileExistsError`` if there is one.
+    #[pyo3(signature = (name, size=None), text_signature = "($self, name, size=65536)")]
+    fn create_ring(&self, py: Python<'_>, name: &str, size: Option<&Bound<'_, PyAny>>) -> PyResult<Ring> {
+        let size = size.map_or(Ok(65536), |size| whole("size", size))?;
+        self.object(py, |segment| segment.create_ring(name, size), Ring::new)
+    }
+
+    /// Opens a ring of whatever size. ``FileNotFoundError`` if there is none.
+    fn open_ring(&self, py: Python<'_>, name: &str) -> PyResult<Ring> {
+        self.object(py, |segment| segment.open_ring(name), Ring::new)
     }
 
     /// All objects in it, with what is to be seen of each at this moment.
@@ -567,54 +650,76 @@ fn tables(
     Ok(options)
 }
 
-/// What a new semaphore is like.
-fn semaphore_options(
-    py: Python<'_>,
-    name: &str,
+/// What was said of a semaphore's permits.
+#[derive(Clone, Copy)]
+struct Permits {
     initial: Option<u32>,
     max: Option<u32>,
-    leased: bool,
-) -> PyResult<SemaphoreOptions> {
-    let most = max.unwrap_or(triveni::Semaphore::MAX);
-    let options = match (leased, initial, max) {
-        (true, Some(permits), Some(max)) if permits != max => {
-            let sentence = format!("semaphore {name:?}: {permits} leased permits and max {max}; give one of the two");
-            return Err(invalid(py, sentence));
-        }
-        (true, ..) => SemaphoreOptions::leased(initial.or(max).unwrap_or(0)),
-        (false, Some(initial), _) if initial > most => {
-            let sentence = format!("semaphore {name:?}: initial {initial} is more than it holds; give at most {most}");
-            return Err(invalid(py, sentence));
-        }
-        (false, ..) => SemaphoreOptions::counting(initial.unwrap_or(0)).max(most),
-    };
-    Ok(options)
+    leased: Option<bool>,
 }
 
-/// The semaphore, if it is as was asked for, as far as that was said.
-fn agreeing_permits(
-    segment: &triveni::Segment,
-    semaphore: triveni::Semaphore,
-    max: Option<u32>,
-    leased: Option<bool>,
-) -> triveni::Result<triveni::Semaphore> {
-    let there = (semaphore.max(), semaphore.is_leased());
-    let asked = (max.unwrap_or(there.0), leased.unwrap_or(there.1));
-    if asked == there {
-        return Ok(semaphore);
+impl Permits {
+    fn of(
+        initial: Option<&Bound<'_, PyAny>>,
+        max: Option<&Bound<'_, PyAny>>,
+        leased: Option<bool>,
+    ) -> PyResult<Permits> {
+        Ok(Permits {
+            initial: initial.map(|initial| count("initial", initial)).transpose()?,
+            max: max.map(|max| count("max", max)).transpose()?,
+            leased,
+        })
     }
-    let kind = |leased| if leased { "leased" } else { "not leased" };
-    Err(Error::new(
-        ErrorKind::Incompatible,
-        format!(
-            "semaphore {}: it has at most {} permits, {}, asked for were {}, {}; ask for what is there, or remove it first",
-            address(segment, semaphore.name()),
-            there.0,
-            kind(there.1),
-            asked.0,
-            kind(asked.1)
-        ),
-    ))
+
+    fn is_leased(&self) -> bool {
+        self.leased == Some(true)
+    }
+
+    /// What a new semaphore is like.
+    fn options(&self, py: Python<'_>, name: &str) -> PyResult<SemaphoreOptions> {
+        let most = self.max.unwrap_or(triveni::Semaphore::MAX);
+        match (self.is_leased(), self.initial, self.max) {
+            (true, Some(permits), Some(max)) if permits != max => {
+                let sentence = format!(
+                    "semaphore {name:?}: {permits} leased permits and max {max}; give one of the two, or the same number"
+                );
+                Err(invalid(py, sentence))
+            }
+            (true, ..) => Ok(SemaphoreOptions::leased(self.initial.or(self.max).unwrap_or(0))),
+            (false, Some(initial), _) if initial > most => {
+                let sentence =
+                    format!("semaphore {name:?}: initial {initial} is more than it holds; give at most {most}");
+                Err(invalid(py, sentence))
+            }
+            (false, ..) => Ok(SemaphoreOptions::counting(self.initial.unwrap_or(0)).max(most)),
+        }
+    }
+
+    /// The semaphore, if it is as was asked for, as far as that was said.
+    fn agreeing(
+        &self,
+        segment: &triveni::Segment,
+        semaphore: triveni::Semaphore,
+    ) -> triveni::Result<triveni::Semaphore> {
+        let max = self.max.or(self.initial.filter(|_| self.is_leased()));
+        let there = (semaphore.max(), semaphore.is_leased());
+        let asked = (max.unwrap_or(there.0), self.leased.unwrap_or(there.1));
+        if asked == there {
+            return Ok(semaphore);
+        }
+        let kind = |leased| if leased { "leased" } else { "not leased" };
+        Err(Error::new(
+            ErrorKind::Incompatible,
+            format!(
+                "semaphore {}: it has at most {} permits, {}, asked for were {}, {}; ask for what is there, or remove it first",
+                address(segment, semaphore.name()),
+                there.0,
+                kind(there.1),
+                asked.0,
+                kind(asked.1)
+            ),
+        ))
+    }
 }
 
 /// The mailbox, if it has the geometry that was asked for, as far as one was.

@@ -6,8 +6,8 @@
 //! `Condition.wait` raises `OwnerDied` without a guard: the thread is inside by the guard it had before.
 
 use super::hold::{Hold, Key, end_last, held_by, kept, owner_died};
-use crate::error::{call, detached, to_py};
-use crate::segment::{Reduced, address, info::Holder, reduce};
+use crate::error::{call, detached, invalid, to_py};
+use crate::segment::{Reduced, Segment, address, info::Holder, reduce};
 use crate::wait::{deadline, once, trying, waiting};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -233,12 +233,12 @@ impl Condition {
         Condition { segment, key, condition }
     }
 
-    /// `object` is `MONITOR/CONDITION`, as pickled.
-    pub(crate) fn reopen(segment: triveni::Segment, object: &str) -> Result<Condition> {
-        let (monitor, name) = object.split_once('/').ok_or(ErrorKind::Invalid)?;
-        let condition = segment.open_monitor(monitor)?.condition(name)?;
-        let key = Key::of(&segment, monitor);
-        Ok(Condition::new(segment, key, condition))
+    /// `path` is `MONITOR/CONDITION`, as pickled.
+    pub(crate) fn reopen(py: Python<'_>, segment: &Segment, path: &str) -> PyResult<Condition> {
+        let (monitor, name) = path
+            .split_once('/')
+            .ok_or_else(|| invalid(py, format!("{path:?} names no condition; this pickle is of another version")))?;
+        segment.open_monitor(py, monitor)?.condition(py, name)
     }
 
     /// Waits once: until a signal, or for as long as one wait may last on the main thread.
@@ -254,7 +254,8 @@ impl Condition {
 #[pymethods]
 impl Condition {
     /// Leaves the monitor, sleeps until signalled, and enters again. ``TimeoutError`` once ``timeout`` seconds have
-    /// passed. May return without a signal: look again at what you wait for.
+    /// passed. May return without a signal: look again at what you wait for. On the main thread it does so every
+    /// second, to look for Ctrl-C; ``wait_for`` hides that.
     ///
     /// ``NotOwner`` if this thread is not inside. ``OwnerDied`` if somebody died inside meanwhile: repair what the
     /// monitor protects, then ``monitor.recover()``. After any of these, and after a Ctrl-C, the thread is where it
