@@ -45,7 +45,7 @@ use triveni::{
     WaitMode,
 };
 
-/// Lists segments, their participants and their objects.
+/// Lists segments, their participants and their objects, who holds them and who waits for them.
 #[derive(clap::Args)]
 #[command(after_long_help = JSON)]
 pub struct Ls {

@@ -37,7 +37,7 @@ static void must(int64_t result) {
 }
 
 static tvn_segment_t *segment;
-static tvn_mutex_t *fork_[N];
+static tvn_mutex_t *forks[N];
 static tvn_barrier_t *table;
 static tvn_semaphore_t *room;
 static tvn_monitor_t *waiter;
@@ -54,7 +54,7 @@ static void open_all(const char *form) {
     for (int i = 0; i < N; i++) {
         char name[32];
         snprintf(name, sizeof name, "fork %d", i);
-        must(tvn_mutex(segment, name, &fork_[i]));
+        must(tvn_mutex(segment, name, &forks[i]));
         snprintf(name, sizeof name, "may eat %d", i);
         must(tvn_condition(waiter, name, &may_eat[i]));
     }
@@ -66,7 +66,7 @@ static void open_all(const char *form) {
 
 /* Who ends without this looks like somebody who was killed. */
 static void close_all(void) {
-    for (int i = 0; i < N; i++) tvn_mutex_close(fork_[i]), tvn_condition_close(may_eat[i]);
+    for (int i = 0; i < N; i++) tvn_mutex_close(forks[i]), tvn_condition_close(may_eat[i]);
     tvn_monitor_close(waiter);
     tvn_semaphore_close(room);
     tvn_barrier_close(table);
@@ -75,11 +75,11 @@ static void close_all(void) {
 
 /* A fork that a dead philosopher held is as good as any: there is nothing to repair. */
 static int take(int fork) {
-    int answer = tvn_mutex_lock(fork_[fork], TVN_FOREVER);
-    return answer == -EOWNERDEAD ? tvn_mutex_recover(fork_[fork]) : answer;
+    int answer = tvn_mutex_lock(forks[fork], TVN_FOREVER);
+    return answer == -EOWNERDEAD ? tvn_mutex_recover(forks[fork]) : answer;
 }
 
-static void put(int fork) { must(tvn_mutex_unlock(fork_[fork])); }
+static void put(int fork) { must(tvn_mutex_unlock(forks[fork])); }
 
 static void eat(int i) {
     state[i] = EATING;

@@ -52,8 +52,9 @@ def take(fork: triveni.Mutex) -> triveni.MutexGuard:
     try:
         return fork.lock()
     except triveni.OwnerDied as died:  # a dead philosopher's fork is as good as any: there is nothing to repair
-        died.guard.recover()
-        return died.guard
+        guard: triveni.MutexGuard = died.guard
+        guard.recover()
+        return guard
 
 
 class Philosopher:

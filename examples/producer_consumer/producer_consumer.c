@@ -9,6 +9,9 @@
  * `empty` and `full`, and plain memory, /dev/shm/producer_consumer: eight numbers, `in`, `out`, and the sum of
  * what was consumed. A run that was broken off leaves both behind:
  * `triveni rm producer_consumer; rm /dev/shm/producer_consumer`.
+ *
+ * Semaphores have no owner: if a process is killed inside the critical section, the others wait for ever. With a
+ * mutex, or leased permits, they would not; see print_spooler and dining_philosophers.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

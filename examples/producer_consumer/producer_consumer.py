@@ -8,6 +8,9 @@ Each process may be Rust, C or Python. They share the segment `producer_consumer
 `empty` and `full`, and plain memory, /dev/shm/producer_consumer: eight numbers, `in`, `out`, and the sum of
 what was consumed. A run that was broken off leaves both behind:
 `triveni rm producer_consumer; rm /dev/shm/producer_consumer`.
+
+Semaphores have no owner: if a process is killed inside the critical section, the others wait for ever. With a
+mutex, or leased permits, they would not; see print_spooler and dining_philosophers.
 """
 
 import contextlib
@@ -88,7 +91,7 @@ def consumer_pv(n: int) -> None:
         V(empty)
 
 
-def report(_: int = 0) -> None:
+def report(_n: int = 0) -> None:
     _, _, full, buffer = open_all()
     print(f"items left in the buffer: {full.value()}; sum of those consumed: {buffer[SUM]}")
 

@@ -24,7 +24,10 @@
 enum { READERS = 3, WRITERS = 2 };
 
 static const char *const policies[] = {
-    [TVN_READERS_FIRST] = "readers_first", [TVN_WRITERS_FIRST] = "writers_first", [TVN_FAIR] = "fair"};
+    [TVN_READERS_FIRST] = "readers_first", /* a reader enters unless a writer is inside */
+    [TVN_WRITERS_FIRST] = "writers_first", /* no reader enters once a writer waits */
+    [TVN_FAIR] = "fair",                   /* by turns: the readers that wait, then a writer */
+};
 
 static void must(int64_t result) {
     if (result < 0) tvn_perror("readers_writers"), exit(1);

@@ -17,10 +17,16 @@ import multiprocessing
 import struct
 import sys
 import time
+from typing import Literal
 
 import triveni
 
 NAME = "readers_writers"
+POLICIES: dict[str, Literal["readers first", "writers first", "fair"]] = {
+    "readers_first": "readers first",  # a reader enters unless a writer is inside
+    "writers_first": "writers first",  # no reader enters once a writer waits
+    "fair": "fair",  # by turns: the readers that wait, then a writer
+}
 READERS, WRITERS = 3, 2
 TURN = 0.002
 RESULT = struct.Struct("=III")
@@ -33,7 +39,7 @@ def open_results() -> tuple[triveni.Segment, triveni.Mailbox]:
 
 def play(role: str, policy: str, seconds: float) -> None:
     segment, results = open_results()
-    lock = segment.rwlock("lock", policy.replace("_", " "))
+    lock = segment.rwlock("lock", POLICIES[policy])
     ask = lock.write if role == "writer" else lock.read
     turns, longest = 0, 0.0
     segment.barrier("start", READERS + WRITERS).wait()
@@ -68,7 +74,7 @@ def fresh() -> None:
 
 def story() -> None:
     print(f"{'policy':14} {'3 readers':^38} {'2 writers':^38}", flush=True)
-    for policy in ("readers_first", "writers_first", "fair"):
+    for policy in POLICIES:
         fresh()
         roles = ["reader"] * READERS + ["writer"] * WRITERS
         processes = [multiprocessing.Process(target=play, args=(role, policy, 1.0)) for role in roles]

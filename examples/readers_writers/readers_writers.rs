@@ -95,9 +95,9 @@ fn story() -> Result<()> {
 
 fn policy(name: &str) -> Result<RwPolicy> {
     match name {
-        "readers_first" => Ok(RwPolicy::ReadersFirst),
-        "writers_first" => Ok(RwPolicy::WritersFirst),
-        "fair" => Ok(RwPolicy::Fair),
+        "readers_first" => Ok(RwPolicy::ReadersFirst), // a reader enters unless a writer is inside
+        "writers_first" => Ok(RwPolicy::WritersFirst), // no reader enters once a writer waits
+        "fair" => Ok(RwPolicy::Fair),                  // by turns: the readers that wait, then a writer
         _ => Err(Error::new(ErrorKind::Invalid, format!("there is no policy {name:?}"))),
     }
 }
