@@ -2,6 +2,8 @@
 # make demo      the temperature monitoring system, in three languages (DEMO="--seconds 20 --monitor python")
 # make test      every check, by tests/check (CHECKS="unit matrix" for some)
 # make install   headers, libraries and the command under PREFIX (/usr/local); DESTDIR in front of it
+# make kill-matrix  SIGKILL at every step of every operation, ours and our peers', as a table in docs/kill-matrix.md
+# make soak      the random tests for long (SOAK=10 times as long as by default)
 # make bench     benchmarks;  make fmt  formats the sources;  make clean  removes all that was made
 #
 # Needed: Rust (cargo), gcc, make, Python 3.11 or later. The rest is fetched by the target that needs it.
@@ -10,6 +12,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 PYTHON ?=
 DEMO ?=
+SOAK ?= 10
 CHECKS ?=
 
 # The promised places are in this folder, wherever cargo would put them by itself.
@@ -19,7 +22,7 @@ release := target/release
 sources := $(shell find core/src ffi-c cli/src examples/temperature python include Cargo.toml Cargo.lock pyproject.toml \
              -type f -not -name '*.so*' -not -name '*.a' -not -path '*/kit/*' -not -path '*/__pycache__/*' 2>/dev/null)
 
-.PHONY: build native demo test install bench fmt clean
+.PHONY: build native demo test install kill-matrix soak bench fmt clean
 .DELETE_ON_ERROR:
 
 build: native .venv/.installed
@@ -49,6 +52,12 @@ test: build
 install: native
 	sh ffi-c/kit.sh $(DESTDIR)$(PREFIX) $(release)
 	install -D -m 755 $(release)/triveni $(DESTDIR)$(PREFIX)/bin/triveni
+
+kill-matrix: build
+	sh kill-matrix/run --write
+
+soak: build
+	sh tests/soak $(SOAK)
 
 bench:
 	@sh tests/setup tools cargo cc

@@ -230,7 +230,12 @@ pub struct ObjectKey {
 #[derive(Clone)]
 pub struct Object(Arc<Attached>);
 
+/// Aligned as objects are, and `identity` not at the beginning: a load waits for a locked store before it whose address
+/// has the same low 12 bits, and the words that locks exchange lie at the beginning of a line.
+#[repr(C, align(64))]
 struct Attached {
+    base: *mut u8,
+    len: usize,
     /// `fork number:32 | slot:32`, copied from the participant for a quick look. Under another number: attach anew.
     identity: Private,
     participant: Arc<Participant>,
@@ -239,8 +244,6 @@ struct Attached {
     index: usize,
     generation: u32,
     at: usize,
-    len: usize,
-    base: *mut u8,
     geometry: [u64; 5],
 }
 
