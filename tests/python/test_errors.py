@@ -154,6 +154,9 @@ def test_a_segment_overwritten_with_random_bytes_raises_and_never_crashes(segmen
     peer = other("""
 s, m, b, r = segment.semaphore('s'), segment.mutex('m'), segment.mailbox('b'), segment.ring('r')
 p, c = r.producer(), r.consumer()
+l, o, w = segment.semaphore('l', 2, leased=True), segment.monitor('o'), segment.rwlock('w')
+d, e, k = segment.barrier('d', 2), segment.event('e'), o.condition('k')
+l.wait(), o.enter(), w.write()
 say('ready'); go()
 """)
     peer.says("ready")
@@ -163,12 +166,22 @@ import os, triveni
 segment = triveni.Segment.open({name!r})
 s, m, b, r = segment.semaphore('s'), segment.mutex('m'), segment.mailbox('b'), segment.ring('r')
 p, c = r.producer(), r.consumer()
+l, o, w = segment.semaphore('l'), segment.monitor('o'), segment.rwlock('w')
+d, e, k = segment.barrier('d', 2), segment.event('e'), o.condition('k')
+l.try_wait(), o.enter(), w.read()
 file = os.open('/dev/shm/triveni.{name}', os.O_RDWR)
 os.pwrite(file, os.urandom(os.fstat(file).st_size - 4096), 4096)
 uses = [lambda: s.wait(.01), s.post, s.value, lambda: m.lock(.01), m.unlock, m.holder, lambda: b.send(b'x', .01),
         lambda: b.receive(.01), lambda: b.peek(.01), lambda: len(b), lambda: b.reserve(9, .01).commit(),
         lambda: p.write(b'x', .01), lambda: c.read(.01), lambda: c.peek(.01), segment.objects, segment.participants,
-        segment.sweep, lambda: segment.mailbox('new'), lambda: segment.remove('b'), lambda: repr([segment, s, m, b, r, p, c])]
+        lambda: l.wait(.01), lambda: l.wait(.01, n=2), l.post, lambda: l.post(2), l.value, lambda: o.enter(.01), o.leave,
+        o.recover, o.holder, lambda: o.condition('new'), lambda: k.wait(.01), k.signal, k.broadcast,
+        lambda: w.read(.01), lambda: w.write(.01), w.unlock, w.writer, w.readers, w.try_read, w.try_write,
+        lambda: d.wait(.01), d.try_wait, d.reset, d.arrived, lambda: d.broken, lambda: e.wait_any(1, .01),
+        lambda: e.wait_all(3, .01, clear=True), lambda: e.set(1), lambda: e.clear(1), e.flags,
+        segment.waits, segment.deadlocks, segment._repr_html_, lambda: segment.watch().close(),
+        segment.sweep, lambda: segment.mailbox('new'), lambda: segment.remove('b'),
+        lambda: repr([segment, s, m, b, r, p, c, l, o, w, d, e, k])]
 for use in uses:
     try: use()
     except (triveni.Panic, SystemError): raise
