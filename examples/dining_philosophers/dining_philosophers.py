@@ -7,7 +7,7 @@
     monitor      both forks at once, or none: state and conditions in a monitor (Tanenbaum's test(i))
 
     dining_philosophers.py                         the whole story: all five forms
-    dining_philosophers.py philosopher FORM I N    philosopher I, from 0 to 4, eats N times
+    dining_philosophers.py philosopher FORM I N    philosopher I, from 0 to 4, eats N times, when all five are there
 
 Each philosopher may be Rust, C or Python. They share the segment `dining_philosophers` with the mutexes `fork 0`
 to `fork 4`, the barrier `table`, the leased semaphore `room`, the monitor `waiter` with the conditions `may eat 0`

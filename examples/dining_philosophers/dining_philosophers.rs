@@ -10,7 +10,7 @@
 //!
 //! ```text
 //! dining_philosophers                         the whole story: all forms
-//! dining_philosophers philosopher FORM I N    philosopher I, from 0 to 4, eats N times
+//! dining_philosophers philosopher FORM I N    philosopher I, from 0 to 4, eats N times, when all five are there
 //! ```
 //!
 //! Each philosopher may be Rust, C or Python. They share the segment `dining_philosophers` with the mutexes `fork 0` to
