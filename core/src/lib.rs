@@ -35,6 +35,8 @@ pub use sync::{
     After, Barrier, Condition, Event, Guard, Holder, LockError, Monitor, MonitorGuard, Mutex, MutexGuard, RwLock, RwPolicy,
     RwReadGuard, RwWriteGuard, Semaphore, SemaphoreOptions,
 };
+#[doc(hidden)]
+pub use wait::late_wakes;
 pub use wait_set::{Interest, Ready, Token, WaitSet, Waitable};
 
 #[cfg(loom)]

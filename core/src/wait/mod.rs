@@ -17,6 +17,8 @@ pub use spin::Spin;
 use crate::deadline::{Deadline, now_ns};
 use crate::error::{Error, ErrorKind, Result};
 use crate::prim::{Woken, spin_loop};
+// Process-private.
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What a waiting loop asks about the world around its object.
 pub trait World {
@@ -59,6 +61,15 @@ fn slice_end(world: &impl World, i: usize, suspect: Option<u32>, deadline: Deadl
         None => IDLE_MS[i.min(IDLE_MS.len() - 1)],
     };
     (now_ns() + ms * 1_000_000).min(deadline.at_ns())
+}
+
+/// How often, in this process, a sleeper found what it waited for when its slice had ended, not when it was woken.
+static LATE: AtomicU64 = AtomicU64::new(0);
+
+/// How often a wake came late or never, in this process: for the soak, which shows that it does not happen.
+#[doc(hidden)]
+pub fn late_wakes() -> u64 {
+    LATE.load(Relaxed)
 }
 
 /// One place to sleep: an eventcount, a park word, or the word of a lock.
@@ -155,6 +166,9 @@ fn asleep<T>(
             some => some,
         };
         if let Some(answer) = found {
+            if woken == Woken::TimeUp {
+                LATE.fetch_add(1, Relaxed); // Relaxed: a count.
+            }
             return Ok(answer);
         }
         match woken {
