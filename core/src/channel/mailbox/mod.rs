@@ -35,6 +35,7 @@ mod death;
 mod handle_tests;
 #[cfg(loom)]
 pub mod model;
+mod ready;
 #[cfg(all(test, not(loom)))]
 mod tests;
 

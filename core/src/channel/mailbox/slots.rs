@@ -334,22 +334,47 @@ impl<H: Heads> Slots<'_, H> {
                 }
                 continue;
             }
-            let claim = Claim { index, word: seen };
-            let what = claim.state()?;
-            if ahead(turn(seen), lap(tail)) >= 0 {
-                step!();
-                self.help_tail(tail);
-            } else if self.control.tail.0.load(Relaxed) == tail {
-                // The place of a whole lap ago is still taken: full.
-                match what {
-                    // Full indeed, but of a message no receiver would come to: its repair was cut short.
-                    State::Full if self.rewind_to(claim) => self.control.rx.0.notify(1),
-                    State::Full | State::Free => return Ok(Attempt::Nothing),
-                    State::Writing(_) | State::Reading(_) => return Ok(Attempt::Barred(claim)),
-                }
+            if let Some(attempt) = self.taken(tail, Claim { index, word: seen })? {
+                return Ok(attempt);
             }
         }
         Ok(Attempt::Nothing)
+    }
+
+    /// A sender finds the place at `tail` taken: what its attempt comes to. `None`: the tail has moved, look again.
+    #[inline]
+    fn taken(&self, tail: u64, claim: Claim) -> Result<Option<Attempt>, Garbage> {
+        let what = claim.state()?;
+        if ahead(turn(claim.word), lap(tail)) >= 0 {
+            step!();
+            self.help_tail(tail);
+        } else if self.control.tail.0.load(Relaxed) == tail {
+            // The place of a whole lap ago is still taken: full.
+            match what {
+                // Full indeed, but of a message no receiver would come to: its repair was cut short.
+                State::Full if self.rewind_to(claim) => self.control.rx.0.notify(1),
+                State::Full | State::Free => return Ok(Some(Attempt::Nothing)),
+                State::Writing(_) | State::Reading(_) => return Ok(Some(Attempt::Barred(claim))),
+            }
+        }
+        Ok(None)
+    }
+
+    /// As [`Slots::claim_send`], and claims nothing: `None` where it would have claimed.
+    pub fn would_send(&self) -> Result<Option<Attempt>, Garbage> {
+        for _ in 0..self.looks() {
+            // Relaxed and Acquire: as in `claim_send`.
+            let tail = self.control.tail.0.load(Relaxed);
+            let index = self.index(tail)?;
+            let seen = self.heads.head(index).word.load(Acquire);
+            if seen == word(FREE, 0, lap(tail)) {
+                return Ok(None);
+            }
+            if let Some(attempt) = self.taken(tail, Claim { index, word: seen })? {
+                return Ok(Some(attempt));
+            }
+        }
+        Ok(Some(Attempt::Nothing))
     }
 
     /// Makes the message of `claim` receivable and wakes a receiver. False: the claim is not ours any more.

@@ -501,6 +501,9 @@ proptest! {
             let room = places.len() < capacity as usize || places[places.len() - capacity as usize] == Place::Done;
             let oldest = places.iter().position(|place| *place != Place::Done);
             let first = oldest.and_then(|at| if let Place::Message(m) = places[at] { Some((at, m)) } else { None });
+            if n % 2 == 1 {
+                prop_assert_eq!(heap.slots().would_send().unwrap().is_none(), room);
+            }
             match call {
                 Call::Send => {
                     prop_assert_eq!(heap.send(1, message), room);
@@ -557,7 +560,7 @@ proptest! {
                 3 => if let Ok(Oldest::Message { at, .. }) = slots.oldest() { let _ = slots.is_whole(at); },
                 4 => slots.repair(1),
                 5 => prop_assert!(slots.len().is_ok_and(|len| len <= slots.capacity) || slots.len().is_err()),
-                6 => drop((slots.has_room(), slots.has_message())),
+                6 => drop((slots.has_room(), slots.has_message(), slots.would_send())),
                 _ => if let Ok(Attempt::Barred(claim)) = slots.claim_receive(2) { let _ = slots.void(claim); },
             }
         }

@@ -75,6 +75,12 @@ const fn cells_for(len: u64) -> u64 {
     (8 + len).div_ceil(CELL)
 }
 
+/// Where a record of `k` cells lies that would begin at `position`: there, or behind a pad.
+const fn start_of(position: u64, k: u64, cells: u64) -> u64 {
+    let index = position & (cells - 1);
+    if index + k > cells { position + (cells - index) } else { position }
+}
+
 /// The high half of the header at `position`.
 pub const fn tag(position: u64) -> u64 {
     (2 * position + 1) << 32
@@ -191,9 +197,7 @@ impl Writer {
             return Err(Fault::TooLarge { asked: size, most: max_record(cells) });
         }
         let k = cells_for(size);
-        let index = self.at & (cells - 1);
-        let pad = if index + k > cells { cells - index } else { 0 };
-        let start = self.at + pad;
+        let start = start_of(self.at, k, cells);
         if start + k - self.freed > cells {
             // ORDER room: Acquire; pairs with the Release in `release`.
             let freed = memory.consumer().position.load(Acquire);
@@ -335,6 +339,29 @@ pub fn used(memory: &impl Memory) -> Option<u64> {
     (ahead <= LAST_POSITION).then_some(cells * CELL)
 }
 
+/// Is there room for a record of up to `size` bytes? For who has the producer's role without its [`Writer`] at hand.
+pub fn has_room(memory: &impl Memory, size: u64) -> Result<bool, Fault> {
+    let cells = memory.cells();
+    let k = cells_for(size.min(max_record(cells)));
+    let mut ahead = u64::MAX;
+    for _ in 0..3 {
+        // ORDER room: Acquire; pairs with the Release in `release`.
+        let freed = memory.consumer().position.load(Acquire);
+        let written = memory.producer().position.load(Acquire);
+        if written.max(freed) > LAST_POSITION {
+            return Err(Fault::Garbage("position", written.max(freed)));
+        }
+        // A consumer may be one record ahead of what a producer has stored of its position.
+        let at = written.max(freed);
+        ahead = at - freed;
+        if ahead <= cells {
+            return Ok(start_of(at, k, cells) + k - freed <= cells);
+        }
+        // Another thread writes meanwhile, or it is garbage.
+    }
+    Err(Fault::Garbage("distance between producer and consumer", ahead))
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::super::heap::{Heap, Mortal};
@@ -450,6 +477,21 @@ mod tests {
     }
 
     #[test]
+    fn room_seen_from_outside_is_the_room_a_writer_finds() {
+        let (heap, mut writer, mut reader) = start(8);
+        let mut sizes = [1, 100, 56, 57, 200, 1, 248, 120, 3].iter().cycle();
+        for turn in 0..500 {
+            for size in [0, 56, 57, 120, 184, 248] {
+                let found = Writer { dirty_until: 0, ..writer }.reserve(&heap, size).unwrap().is_some();
+                assert_eq!(has_room(&heap, size), Ok(found), "{size} bytes in turn {turn}");
+            }
+            if turn % 3 == 2 || write(&heap, &mut writer, *sizes.next().unwrap()).is_none() {
+                read(&heap, &mut reader);
+            }
+        }
+    }
+
+    #[test]
     fn small_records_store_to_no_cell_but_their_own() {
         let (heap, mut writer, mut reader) = start(4);
         // The first lap after a take counts as dirty: whoever died before may have left anything.
@@ -487,6 +529,7 @@ mod tests {
         while write(&heap, &mut writer, 1).is_some() {}
         for freed in [5, u64::MAX, u64::MAX - 1, 1 << 63] {
             heap.consumer().position.store(freed, Relaxed);
+            assert_eq!(has_room(&heap, 1).is_err(), freed > LAST_POSITION, "{freed:#x}");
             assert!(matches!(writer.reserve(&heap, 1), Err(Fault::Garbage(..))), "{freed:#x}");
         }
         assert!(matches!(Writer::take(&heap), Err(Fault::Garbage(..))));
@@ -496,6 +539,7 @@ mod tests {
         assert!(matches!(Writer::take(&heap), Err(Fault::Garbage(..))));
         assert!(matches!(Reader::take(&heap), Err(Fault::Garbage(..))));
         assert_eq!(used(&heap), Some(256), "no more than there is");
+        assert!(has_room(&heap, 1).is_err());
         heap.producer().position.store(1 << 63, Relaxed);
         assert_eq!(used(&heap), None);
     }

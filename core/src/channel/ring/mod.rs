@@ -35,6 +35,7 @@ mod grant;
 #[cfg(any(test, loom))]
 mod heap;
 mod place;
+mod ready;
 mod role;
 #[cfg(all(test, not(loom)))]
 mod simulation;

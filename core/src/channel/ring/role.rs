@@ -75,6 +75,12 @@ impl Role {
         holder(self.0.load(Acquire))
     }
 
+    /// Does the word say `mine`, which [`Role::take`] returned?
+    pub fn is(&self, mine: u32) -> bool {
+        // Relaxed: only who took it, and lives, changes it.
+        self.0.load(Relaxed) == mine
+    }
+
     /// Takes it for slot `me`, from nobody or from a dead process. Returns the word to [`Role::release`], or
     /// the slot of the live process that has it.
     pub fn take(&self, me: u32, is_dead: impl Fn(u32) -> bool) -> Result<u32, u32> {
