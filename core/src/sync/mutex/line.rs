@@ -123,6 +123,32 @@ impl MutexLine {
         futex_wake(&self.word, i32::MAX as u32);
     }
 
+    /// The word that lockers sleep on.
+    pub fn futex(&self) -> &AtomicU32 {
+        &self.word
+    }
+
+    /// Wakes one who sleeps on it: he looks, and announces himself anew if he has to sleep again.
+    pub fn wake_one(&self) {
+        futex_wake(&self.word, 1);
+    }
+
+    /// Announces a sleeper, if it is held. Returns what it sleeps with.
+    pub fn announce(&self) -> u32 {
+        let mut now = self.word();
+        for _ in 0..RETRIES {
+            if owner_slot(now) == 0 || now & WAITERS != 0 {
+                break; // Free: the look that follows sees it, or the sleep ends at once.
+            }
+            // Relaxed: a request to the holder; its exchange on the same word sees it.
+            match self.word.compare_exchange(now, now | WAITERS, Relaxed, Relaxed) {
+                Ok(_) => return now | WAITERS,
+                Err(other) => now = other,
+            }
+        }
+        now | WAITERS
+    }
+
     /// The word as it is.
     pub fn word(&self) -> u32 {
         // Relaxed: a moment's truth; who acts on it exchanges it.
@@ -283,18 +309,7 @@ impl Bell for Bed<'_> {
     fn prepare(&self) -> u32 {
         // Before its first sleep a locker asks whether the holder is alive: a newcomer need not sleep for the dead.
         self.look.set(!self.slept.replace(true));
-        let mut now = self.line.word();
-        for _ in 0..RETRIES {
-            if owner_slot(now) == 0 || now & WAITERS != 0 {
-                break; // Free: the attempt that follows takes it, or the sleep ends at once.
-            }
-            // Relaxed: a request to the holder; its exchange on the same word sees it.
-            match self.line.word.compare_exchange(now, now | WAITERS, Relaxed, Relaxed) {
-                Ok(_) => return now | WAITERS,
-                Err(other) => now = other,
-            }
-        }
-        now | WAITERS
+        self.line.announce()
     }
 
     fn sleep(&self, key: u32, at_ns: u64) -> Woken {

@@ -90,8 +90,13 @@ impl Mutex {
     }
 
     #[inline(always)]
-    pub(super) fn object(&self) -> &Object {
+    pub(crate) fn object(&self) -> &Object {
         self.resident.object()
+    }
+
+    /// What lies in the segment, for whoever waits for several objects.
+    pub(crate) fn in_segment(&self) -> &MutexLine {
+        self.resident.get()
     }
 
     #[inline]
