@@ -84,6 +84,12 @@ pub trait Bell {
     fn sleep(&self, key: u32, at_ns: u64) -> Woken;
     /// Takes the announcement back, as far as that is possible.
     fn done(&self) {}
+    /// Between two polls of a waiter that spins since `began_ns`; `polls` of them were in vain.
+    fn between(&self, polls: u32, _began_ns: u64) {
+        if polls >= BARE_POLLS {
+            spin_loop();
+        }
+    }
 }
 
 /// Waits until `attempt` answers.
@@ -121,11 +127,9 @@ fn contended<T>(
     let mut polls = 0u32;
     let mut now = began;
     while now < end {
-        if polls >= BARE_POLLS {
-            spin_loop();
-        }
+        bell.between(polls, began);
         if let Some(answer) = attempt()? {
-            spin.caught(now_ns() - began);
+            spin.caught(began, now_ns());
             return Ok(answer);
         }
         polls += 1;

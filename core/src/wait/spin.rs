@@ -7,7 +7,7 @@
 //! On one CPU spinning only keeps the other side from running, so there it is 0.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 const LEAST_NS: u32 = 1_000;
 const MOST_NS: u32 = 50_000;
@@ -18,11 +18,13 @@ const PROBE_EVERY: u32 = 32;
 pub struct Spin {
     budget_ns: AtomicU32,
     misses: AtomicU32,
+    /// When a wait last ended while spinning.
+    caught_ns: AtomicU64,
 }
 
 impl Default for Spin {
     fn default() -> Spin {
-        Spin { budget_ns: AtomicU32::new(MOST_NS / 4), misses: AtomicU32::new(0) }
+        Spin { budget_ns: AtomicU32::new(MOST_NS / 4), misses: AtomicU32::new(0), caught_ns: AtomicU64::new(0) }
     }
 }
 
@@ -37,11 +39,17 @@ impl Spin {
         u64::from(if probe { MOST_NS } else { self.budget_ns.load(Relaxed) })
     }
 
-    /// Spinning for `ns` was enough.
-    pub fn caught(&self, ns: u64) {
-        let aim = u32::try_from(2 * ns).unwrap_or(MOST_NS).clamp(LEAST_NS, MOST_NS);
+    /// Spinning from `began_ns` to `now_ns` was enough.
+    pub fn caught(&self, began_ns: u64, now_ns: u64) {
+        self.caught_ns.store(now_ns, Relaxed);
+        let aim = u32::try_from(2 * now_ns.saturating_sub(began_ns)).unwrap_or(MOST_NS).clamp(LEAST_NS, MOST_NS);
         let now = self.budget_ns.load(Relaxed);
         self.budget_ns.store(if aim > now { aim } else { now - (now - aim) / 8 }, Relaxed);
+    }
+
+    /// Was it, at most `ns` before `now_ns`?
+    pub fn caught_within(&self, ns: u64, now_ns: u64) -> bool {
+        now_ns.saturating_sub(self.caught_ns.load(Relaxed)) < ns
     }
 
     /// It was not: the wait had to sleep.
@@ -69,10 +77,10 @@ mod tests {
             spin.missed();
         }
         assert_eq!(spin.budget_ns.load(Relaxed), LEAST_NS);
-        spin.caught(4_000);
+        spin.caught(0, 4_000);
         assert_eq!(spin.budget_ns.load(Relaxed), 8_000);
         for _ in 0..100 {
-            spin.caught(100);
+            spin.caught(0, 100);
         }
         assert!(spin.budget_ns.load(Relaxed) < 1_100);
     }

@@ -2,7 +2,7 @@
 //!
 //! # State
 //!
-//! One word: `slot:12 | thread:16 | 0:2 | INCONSISTENT | WAITERS`.
+//! One word: `slot:12 | thread:16 | HUNGRY | 0 | INCONSISTENT | WAITERS`.
 //!
 //! | slot | INCONSISTENT | meaning                                                                  |
 //! |------|--------------|--------------------------------------------------------------------------|
@@ -12,7 +12,7 @@
 //! | s    | 1            | held, and whoever holds it was told that a holder before it died         |
 //!
 //! WAITERS: somebody sleeps on the word, or may. After its first sleep a locker takes the lock *with* WAITERS
-//! set, as others may still sleep; the cost is one needless wake.
+//! set, as others may still sleep; the cost is one needless wake. HUNGRY: see `turns.rs`.
 //!
 //! # Orderings
 //!
@@ -26,6 +26,7 @@
 //! | before / after the locking exchange     | unchanged / his   | none / the next locker steals it, told so     |
 //! | after the unlocking exchange, no wake   | free, sleepers    | they look again when their slice ends         |
 //! | as a waiter that set WAITERS            | WAITERS too many  | one needless wake                             |
+//! | as a waiter that set HUNGRY             | HUNGRY too many   | one locker gives way for 1 µs                 |
 //! | while holding it after another's death  | his, INCONSISTENT | the next locker is told again                 |
 //!
 //! A new locker steals within about 1 ms, a sleeper after 16 ms at most. INCONSISTENT stays until a holder calls
@@ -39,6 +40,7 @@
 //! Sources: the three-state futex mutex of Drepper, "Futexes Are Tricky", as in Rust's std; robustness after
 //! POSIX's `PTHREAD_MUTEX_ROBUST`, without its list of pointers in shared memory.
 
+use super::turns::{HUNGRY, Turn};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::prim::{
@@ -92,10 +94,12 @@ impl Robber for Object {
 #[repr(C)]
 #[derive(Debug)]
 pub struct MutexLine {
-    word: AtomicU32,
+    pub(super) word: AtomicU32,
     /// How many holders have died with it, for who is curious.
     deaths: AtomicU32,
-    _rest: [AtomicU32; 14],
+    /// See `turns.rs`.
+    pub(super) crowd: AtomicU32,
+    _rest: [AtomicU32; 13],
 }
 
 // SAFETY: repr(C), made of atomics only.
@@ -110,6 +114,7 @@ impl MutexLine {
         MutexLine {
             word: AtomicU32::new(0),
             deaths: AtomicU32::new(0),
+            crowd: AtomicU32::new(0),
             _rest: std::array::from_fn(|_| AtomicU32::new(0)),
         }
     }
@@ -162,7 +167,7 @@ impl MutexLine {
         self.word.compare_exchange(0, mine, Acquire, Relaxed).is_ok()
     }
 
-    /// Takes it if it is free, setting `keep` as well. `Some(true)`: a holder died before.
+    /// Takes it if it is free, setting `keep` as well, and HUNGRY off. `Some(true)`: a holder died before.
     #[inline]
     pub(super) fn take(&self, mine: u32, keep: u32) -> Option<bool> {
         let mut now = 0;
@@ -195,12 +200,15 @@ impl MutexLine {
         own: Own,
         spin: &Spin,
     ) -> Result<bool> {
-        let bed = Bed { line: self, slept: Cell::new(false), look: Cell::new(false) };
+        let bed = Bed { line: self, turn: Turn::new(self, spin), slept: Cell::new(false), look: Cell::new(false) };
         let attempt = || {
             // Look before taking: an exchange that fails takes the line away from the holder all the same.
             let word = self.word();
             let owner = owner_slot(word);
             if owner == 0 {
+                if !bed.turn.has_come(word) {
+                    return Ok(None);
+                }
                 let keep = if bed.slept.get() { WAITERS } else { 0 };
                 return Ok(self.take(mine, keep));
             }
@@ -236,10 +244,10 @@ impl MutexLine {
         stolen.then_some(true)
     }
 
-    /// Unlocks. Only the holder may. INCONSISTENT stays if it is set.
+    /// Unlocks. Only the holder may. INCONSISTENT and HUNGRY stay if they are set.
     pub fn unlock(&self) {
-        // Relaxed: only the holder changes INCONSISTENT, and that is us.
-        let keep = self.word.load(Relaxed) & INCONSISTENT;
+        // Relaxed: only the holder changes INCONSISTENT, and that is us. Who asks just now has to ask again.
+        let keep = self.word.load(Relaxed) & (INCONSISTENT | HUNGRY);
         // ORDER lock: Release; pairs with the Acquire in `take`.
         if self.word.swap(keep, Release) & WAITERS != 0 {
             futex_wake(&self.word, 1); // By address only: the next holder may have unmapped it.
@@ -256,7 +264,7 @@ impl MutexLine {
         self.word.compare_exchange(mine, 0, Release, Relaxed).is_ok() || self.unlock_flagged(mine)
     }
 
-    /// Somebody waits, somebody died, or `mine` does not hold it.
+    /// Somebody waits or is hungry, somebody died, or `mine` does not hold it.
     #[cold]
     fn unlock_flagged(&self, mine: u32) -> bool {
         let held = self.word() & OWNER == mine;
@@ -290,7 +298,7 @@ impl MutexLine {
                     futex_wake(&self.word, 1);
                     return;
                 }
-                Err(other) => now = other, // Somebody set WAITERS.
+                Err(other) => now = other, // Somebody set WAITERS or HUNGRY.
             }
         }
     }
@@ -299,6 +307,7 @@ impl MutexLine {
 /// Where lockers sleep: on the word itself.
 struct Bed<'a> {
     line: &'a MutexLine,
+    turn: Turn<'a>,
     /// This locker has announced itself, so WAITERS may stand for others by now.
     slept: Cell<bool>,
     /// A slice has ended: time to ask whether the holder is alive.
@@ -316,6 +325,10 @@ impl Bell for Bed<'_> {
         let woken = futex_wait(&self.line.word, key, at_ns);
         self.look.set(woken == Woken::TimeUp);
         woken
+    }
+
+    fn between(&self, polls: u32, began_ns: u64) {
+        self.turn.wait(polls, began_ns);
     }
 }
 
@@ -446,6 +459,30 @@ mod model {
             // SAFETY: everybody else is done.
             assert_eq!(shared.count.with(|p| unsafe { *p }), 3);
             assert_eq!(shared.line.word() & OWNER, 0);
+        });
+    }
+
+    /// HUNGRY may come at any moment, also from somebody who dies before it gets the lock.
+    #[test]
+    fn who_asks_for_the_lock_and_never_comes_is_in_nobodys_way() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(|| {
+            let shared = Arc::new(Shared { line: MutexLine::new(), town: town(), count: UnsafeCell::new(0) });
+            let other = shared.clone();
+            let other = loom::thread::spawn(move || locked_add(&other, 2));
+            let asker = shared.clone();
+            let asker = loom::thread::spawn(move || {
+                asker.line.ask();
+                asker.line.ask();
+            });
+            locked_add(&shared, 1);
+            other.join().unwrap();
+            asker.join().unwrap();
+            locked_add(&shared, 1);
+            // SAFETY: everybody else is done.
+            assert_eq!(shared.count.with(|p| unsafe { *p }), 3);
+            assert_eq!(shared.line.word() & !WAITERS, 0);
         });
     }
 

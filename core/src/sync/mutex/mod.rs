@@ -1,8 +1,10 @@
 //! A robust mutex: when its holder dies, the next locker is told and gets the lock.
 //!
-//! States, orderings and what a death leaves stand in `line.rs`: the directory locks with the same word.
+//! States, orderings and what a death leaves stand in `line.rs`: the directory locks with the same word. Who goes
+//! first among several that want it stands in `turns.rs`.
 
 mod line;
+mod turns;
 
 pub use line::{MutexLine, Own, Robber, owner_slot, owner_word};
 
@@ -178,19 +180,10 @@ impl Mutex {
         mine: u32,
         deadline: Deadline,
     ) -> Result<MutexGuard<'_>, LockError<MutexGuard<'_>>> {
-        match line.take(mine, 0) {
-            Some(owner_died) => self.guard_with_news(mine, owner_died),
-            None => match line.lock_contended(
-                &self.object().waiting(WaitMode::Lock, 0),
-                me,
-                mine,
-                deadline,
-                Own::Relock,
-                &self.spin,
-            ) {
-                Ok(owner_died) => self.guard_with_news(mine, owner_died),
-                Err(error) => Err(LockError::Failed(self.explain(error))),
-            },
+        let world = self.object().waiting(WaitMode::Lock, 0);
+        match line.lock_contended(&world, me, mine, deadline, Own::Relock, &self.spin) {
+            Ok(owner_died) => self.guard_with_news(mine, owner_died),
+            Err(error) => Err(LockError::Failed(self.explain(error))),
         }
     }
 
