@@ -129,7 +129,9 @@ fn contended<T>(
     while now < end {
         bell.between(polls, began);
         if let Some(answer) = attempt()? {
-            spin.caught(began, now_ns());
+            let now = now_ns();
+            spin.caught(now - began);
+            spin.caught_at(now);
             return Ok(answer);
         }
         polls += 1;

@@ -39,15 +39,19 @@ impl Spin {
         u64::from(if probe { MOST_NS } else { self.budget_ns.load(Relaxed) })
     }
 
-    /// Spinning from `began_ns` to `now_ns` was enough.
-    pub fn caught(&self, began_ns: u64, now_ns: u64) {
-        self.caught_ns.store(now_ns, Relaxed);
-        let aim = u32::try_from(2 * now_ns.saturating_sub(began_ns)).unwrap_or(MOST_NS).clamp(LEAST_NS, MOST_NS);
+    /// Spinning for `ns` was enough.
+    pub fn caught(&self, ns: u64) {
+        let aim = u32::try_from(2 * ns).unwrap_or(MOST_NS).clamp(LEAST_NS, MOST_NS);
         let now = self.budget_ns.load(Relaxed);
         self.budget_ns.store(if aim > now { aim } else { now - (now - aim) / 8 }, Relaxed);
     }
 
-    /// Was it, at most `ns` before `now_ns`?
+    /// And that was at `now_ns`: for [`Spin::caught_within`].
+    pub fn caught_at(&self, now_ns: u64) {
+        self.caught_ns.store(now_ns, Relaxed);
+    }
+
+    /// Was spinning enough, at most `ns` before `now_ns`?
     pub fn caught_within(&self, ns: u64, now_ns: u64) -> bool {
         now_ns.saturating_sub(self.caught_ns.load(Relaxed)) < ns
     }
@@ -77,10 +81,10 @@ mod tests {
             spin.missed();
         }
         assert_eq!(spin.budget_ns.load(Relaxed), LEAST_NS);
-        spin.caught(0, 4_000);
+        spin.caught(4_000);
         assert_eq!(spin.budget_ns.load(Relaxed), 8_000);
         for _ in 0..100 {
-            spin.caught(0, 100);
+            spin.caught(100);
         }
         assert!(spin.budget_ns.load(Relaxed) < 1_100);
     }
