@@ -6,10 +6,16 @@
 //! and its guard share one word: does it last? A guard ends its own hold, the lock's `unlock` the thread's last
 //! one of that lock. So a guard that was outlived never ends a later hold, its own thread's or anybody's.
 //!
+//! # When a holder dies
+//!
+//! Whoever locks next gets a guard whose `owner_died` is true. A guard that goes away while the repair is due unlocks,
+//! and the next locker is told the same; any other guard that goes away leaves the lock held, so that `mutex.lock()`
+//! as a statement of its own means what it means in `threading`.
+//!
 //! A thread that ends takes its list with it, as core ends its holds. In a forked child the list is the parent's,
 //! and forgotten. Nothing here is shared with another thread but the words, so nothing here waits.
 
-use crate::error::to_py;
+use crate::error::{call, to_py};
 use crate::wait::{forked, forks};
 use pyo3::prelude::*;
 use std::cell::RefCell;
@@ -84,18 +90,47 @@ pub(crate) fn end_last(key: &Key) {
     });
 }
 
-/// What a guard knows of the hold it stands for.
-pub(crate) struct Hold {
+/// A lock as its guards see it.
+pub(crate) trait Lock {
+    /// `mutex`, for sentences.
+    const NOUN: &'static str;
+    /// Its name.
+    fn name(&self) -> &str;
+    /// Ends the calling thread's hold. `NotOwner` if it has none.
+    fn unlock(&self) -> Result<()>;
+    /// What it protects is whole again.
+    fn recover(&self) -> Result<()>;
+    /// Has a holder died and nobody recovered since?
+    fn owner_died(&self) -> bool;
+}
+
+/// What guards are made of: the lock, and the hold that this one stands for.
+pub(crate) struct Held<L: Lock> {
+    lock: L,
+    key: Arc<Key>,
     lasts: Arc<AtomicBool>,
     forks: u32,
 }
 
-impl Hold {
+impl<L: Lock> Held<L> {
     /// The calling thread has just locked.
-    pub(crate) fn begin(key: &Arc<Key>) -> Hold {
-        let hold = Hold { lasts: Arc::new(AtomicBool::new(true)), forks: forks() };
-        with_list(|holds| holds.push(Listed { key: key.clone(), lasts: hold.lasts.clone() }));
-        hold
+    pub(crate) fn begin(lock: L, key: &Arc<Key>) -> Held<L> {
+        let held = Held { lock, key: key.clone(), lasts: Arc::new(AtomicBool::new(true)), forks: forks() };
+        with_list(|holds| holds.push(Listed { key: held.key.clone(), lasts: held.lasts.clone() }));
+        held
+    }
+
+    pub(crate) fn lock(&self) -> &L {
+        &self.lock
+    }
+
+    /// A guard that takes this one's place: what it stood for is another hold now.
+    pub(crate) fn turned(&self) -> Held<L>
+    where
+        L: Clone,
+    {
+        self.ended();
+        Held::begin(self.lock.clone(), &self.key)
     }
 
     /// Is the lock held by it still?
@@ -103,34 +138,84 @@ impl Hold {
         self.forks == forks() && self.lasts.load(Relaxed)
     }
 
-    /// Does it last, and is it the calling thread's?
-    pub(crate) fn is_mine(&self) -> bool {
-        self.lasts() && with_list(|holds| self.place(holds).is_some()).unwrap_or(false)
-    }
-
     fn place(&self, holds: &[Listed]) -> Option<usize> {
         holds.iter().rposition(|hold| Arc::ptr_eq(&hold.lasts, &self.lasts))
     }
 
-    /// `Ok` if it lasts and is the calling thread's. `what` names the guard's lock: `mutex 'lab/m'`.
-    pub(crate) fn check(&self, what: impl Fn() -> String) -> Result<()> {
-        if self.is_mine() {
-            Ok(())
-        } else if self.forks != forks() {
-            Err(forked(&format!("the guard of {}", what()), "lock it in this process"))
-        } else {
-            let why = match self.lasts() {
-                true => "this guard is another thread's; only the thread that locked may use it",
-                false => "this guard's hold has ended; lock again",
-            };
-            Err(Error::new(ErrorKind::NotOwner, format!("{}: {why}", what())))
-        }
+    /// Does it last, and is it the calling thread's?
+    fn is_mine(&self) -> bool {
+        self.lasts() && with_list(|holds| self.place(holds).is_some()).unwrap_or(false)
     }
 
     /// The calling thread has ended it.
-    pub(crate) fn end(&self) {
+    fn ended(&self) {
         self.lasts.store(false, Relaxed);
         with_list(|holds| self.place(holds).map(|place| holds.remove(place)));
+    }
+
+    /// `Ok` if it lasts and is the calling thread's.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.is_mine() {
+            return Ok(());
+        }
+        let lock = format!("{} {:?}", L::NOUN, self.lock.name());
+        if self.forks != forks() {
+            return Err(forked(&format!("the guard of {lock}"), "lock it in this process"));
+        }
+        let why = match self.lasts() {
+            true => "this guard is another thread's; only the thread that locked may use it",
+            false => "this guard's hold has ended; lock again",
+        };
+        Err(Error::new(ErrorKind::NotOwner, format!("{lock}: {why}")))
+    }
+
+    pub(crate) fn owner_died(&self) -> bool {
+        self.lock.owner_died()
+    }
+
+    pub(crate) fn recover(&self, py: Python<'_>) -> PyResult<()> {
+        call(py, || {
+            self.check()?;
+            self.lock.recover()
+        })
+    }
+
+    pub(crate) fn unlock(&self, py: Python<'_>) -> PyResult<()> {
+        call(py, || {
+            self.check()?;
+            self.lock.unlock()?;
+            self.ended();
+            Ok(())
+        })
+    }
+
+    /// A block begins.
+    pub(crate) fn enter(&self, py: Python<'_>) -> PyResult<()> {
+        call(py, || self.check())
+    }
+
+    /// A block ends; it may have unlocked already.
+    pub(crate) fn exit(&self, py: Python<'_>) -> PyResult<()> {
+        if self.lasts() { self.unlock(py) } else { Ok(()) }
+    }
+
+    pub(crate) fn repr(&self, class: &str) -> String {
+        let state = match (self.lasts(), self.owner_died()) {
+            (true, true) => "held, owner died, not recovered",
+            (true, false) => "held",
+            (false, _) => "ended",
+        };
+        format!("<triveni.{class} of '{}' {state}>", self.lock.name())
+    }
+}
+
+impl<L: Lock> Drop for Held<L> {
+    /// A guard that goes away while the repair is due unlocks. On any other thread than the holder's it does not:
+    /// then the lock waits for that thread's end.
+    fn drop(&mut self) {
+        if self.is_mine() && self.owner_died() && self.lock.unlock().is_ok() {
+            self.ended();
+        }
     }
 }
 

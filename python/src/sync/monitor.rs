@@ -5,7 +5,7 @@
 //! As with a mutex: `enter` gives a guard whose `owner_died` is true, `with monitor:` raises `OwnerDied` with it.
 //! `Condition.wait` raises `OwnerDied` without a guard: the thread is inside by the guard it had before.
 
-use super::hold::{Hold, Key, end_last, held_by, kept, owner_died};
+use super::hold::{Held, Key, Lock, end_last, held_by, kept, owner_died};
 use crate::error::{call, detached, invalid, to_py};
 use crate::segment::{Reduced, Segment, address, info::Holder, reduce};
 use crate::wait::{deadline, once, trying, waiting};
@@ -41,7 +41,7 @@ impl Monitor {
             None => self.monitor.try_enter(),
             Some(until) => self.monitor.enter_until(until).map(Some),
         })?;
-        Ok(entered.map(|_| MonitorGuard { monitor: self.monitor.clone(), hold: Hold::begin(&self.key) }))
+        Ok(entered.map(|_| MonitorGuard(Held::begin(self.monitor.clone(), &self.key))))
     }
 
     fn until(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<MonitorGuard> {
@@ -138,14 +138,25 @@ impl Monitor {
 ///
 /// Threads: only the thread that entered may use it. fork: ``Forked`` in the child.
 #[pyclass(frozen, module = "triveni")]
-pub(crate) struct MonitorGuard {
-    monitor: triveni::Monitor,
-    hold: Hold,
-}
+pub(crate) struct MonitorGuard(Held<triveni::Monitor>);
 
-impl MonitorGuard {
-    fn check(&self) -> Result<()> {
-        self.hold.check(|| format!("monitor {:?}", self.monitor.name()))
+impl Lock for triveni::Monitor {
+    const NOUN: &'static str = "monitor";
+
+    fn name(&self) -> &str {
+        self.name()
+    }
+
+    fn unlock(&self) -> Result<()> {
+        self.leave()
+    }
+
+    fn recover(&self) -> Result<()> {
+        self.recover()
+    }
+
+    fn owner_died(&self) -> bool {
+        self.owner_died()
     }
 }
 
@@ -154,59 +165,37 @@ impl MonitorGuard {
     /// Has somebody died inside, and has nobody called ``recover()`` since?
     #[getter]
     fn owner_died(&self) -> bool {
-        self.monitor.owner_died()
+        self.0.owner_died()
     }
 
     /// Says that what the monitor protects is whole again.
     fn recover(&self, py: Python<'_>) -> PyResult<()> {
-        call(py, || {
-            self.check()?;
-            self.monitor.recover()
-        })
+        self.0.recover(py)
     }
 
     /// Leaves. ``NotOwner`` if this guard's stay has ended, or is another thread's.
     fn leave(&self, py: Python<'_>) -> PyResult<()> {
-        call(py, || {
-            self.check()?;
-            self.monitor.leave()?;
-            self.hold.end();
-            Ok(())
-        })
+        self.0.unlock(py)
     }
 
     /// Is its thread inside still, or waiting for a condition?
     #[getter]
     fn held(&self) -> bool {
-        self.hold.lasts()
+        self.0.lasts()
     }
 
     fn __enter__(slf: Py<Self>, py: Python<'_>) -> PyResult<Py<Self>> {
-        call(py, || slf.get().check())?;
+        slf.get().0.enter(py)?;
         Ok(slf)
     }
 
     #[pyo3(signature = (*_exception))]
     fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) -> PyResult<()> {
-        if self.hold.lasts() { self.leave(py) } else { Ok(()) }
+        self.0.exit(py)
     }
 
     fn __repr__(&self) -> String {
-        let name = self.monitor.name();
-        match (self.hold.lasts(), self.owner_died()) {
-            (true, true) => format!("<triveni.MonitorGuard of '{name}' held, owner died, not recovered>"),
-            (true, false) => format!("<triveni.MonitorGuard of '{name}' held>"),
-            (false, _) => format!("<triveni.MonitorGuard of '{name}' ended>"),
-        }
-    }
-}
-
-impl Drop for MonitorGuard {
-    fn drop(&mut self) {
-        // On any other thread than the one inside, the monitor waits for that thread's end.
-        if self.hold.is_mine() && self.owner_died() && self.monitor.leave().is_ok() {
-            self.hold.end();
-        }
+        self.0.repr("MonitorGuard")
     }
 }
 

@@ -1,13 +1,9 @@
 //! A robust mutex, and the guard that `lock` gives.
 //!
-//! # When a holder dies
-//!
-//! `lock` gives a guard whose `owner_died` is true. `with mutex:` has nobody to look at that, so it raises
-//! `OwnerDied` with the guard, still holding. A guard that goes away while the repair is due unlocks, and
-//! the next locker is told the same; any other guard that goes away leaves the lock to `Mutex.unlock`, so
-//! that `mutex.lock()` as a statement of its own means what it means in `threading`.
+//! `lock` gives a guard that says whether the last holder died. `with mutex:` has nobody to look at that, so it
+//! raises `OwnerDied` with the guard, still holding.
 
-use super::hold::{Hold, Key, end_last, held_by, kept, owner_died};
+use super::hold::{Held, Key, Lock, end_last, held_by, kept, owner_died};
 use crate::error::call;
 use crate::segment::{Reduced, address, info::Holder, reduce};
 use crate::wait::{deadline, trying, waiting};
@@ -44,7 +40,7 @@ impl Mutex {
             None => self.mutex.try_lock(),
             Some(until) => self.mutex.lock_until(until).map(Some),
         })?;
-        Ok(locked.map(|_| MutexGuard { mutex: self.mutex.clone(), hold: Hold::begin(&self.key) }))
+        Ok(locked.map(|_| MutexGuard(Held::begin(self.mutex.clone(), &self.key))))
     }
 
     fn until(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<MutexGuard> {
@@ -122,14 +118,25 @@ impl Mutex {
 ///
 /// Threads: only the thread that locked may use it. fork: ``Forked`` in the child.
 #[pyclass(frozen, module = "triveni")]
-pub(crate) struct MutexGuard {
-    mutex: triveni::Mutex,
-    hold: Hold,
-}
+pub(crate) struct MutexGuard(Held<triveni::Mutex>);
 
-impl MutexGuard {
-    fn check(&self) -> Result<()> {
-        self.hold.check(|| format!("mutex {:?}", self.mutex.name()))
+impl Lock for triveni::Mutex {
+    const NOUN: &'static str = "mutex";
+
+    fn name(&self) -> &str {
+        self.name()
+    }
+
+    fn unlock(&self) -> Result<()> {
+        self.unlock()
+    }
+
+    fn recover(&self) -> Result<()> {
+        self.recover()
+    }
+
+    fn owner_died(&self) -> bool {
+        self.owner_died()
     }
 }
 
@@ -138,58 +145,36 @@ impl MutexGuard {
     /// Did a holder die with the lock, and has nobody called ``recover()`` since?
     #[getter]
     fn owner_died(&self) -> bool {
-        self.mutex.owner_died()
+        self.0.owner_died()
     }
 
     /// Says that what the mutex protects is whole again.
     fn recover(&self, py: Python<'_>) -> PyResult<()> {
-        call(py, || {
-            self.check()?;
-            self.mutex.recover()
-        })
+        self.0.recover(py)
     }
 
     /// Unlocks. ``NotOwner`` if this guard's hold has ended, or is another thread's.
     fn unlock(&self, py: Python<'_>) -> PyResult<()> {
-        call(py, || {
-            self.check()?;
-            self.mutex.unlock()?;
-            self.hold.end();
-            Ok(())
-        })
+        self.0.unlock(py)
     }
 
     /// Does it hold the lock still?
     #[getter]
     fn held(&self) -> bool {
-        self.hold.lasts()
+        self.0.lasts()
     }
 
     fn __enter__(slf: Py<Self>, py: Python<'_>) -> PyResult<Py<Self>> {
-        call(py, || slf.get().check())?;
+        slf.get().0.enter(py)?;
         Ok(slf)
     }
 
     #[pyo3(signature = (*_exception))]
     fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) -> PyResult<()> {
-        if self.hold.lasts() { self.unlock(py) } else { Ok(()) }
+        self.0.exit(py)
     }
 
     fn __repr__(&self) -> String {
-        let name = self.mutex.name();
-        match (self.hold.lasts(), self.owner_died()) {
-            (true, true) => format!("<triveni.MutexGuard of '{name}' held, owner died, not recovered>"),
-            (true, false) => format!("<triveni.MutexGuard of '{name}' held>"),
-            (false, _) => format!("<triveni.MutexGuard of '{name}' ended>"),
-        }
-    }
-}
-
-impl Drop for MutexGuard {
-    fn drop(&mut self) {
-        // On any other thread than the holder's the lock waits for that thread's end.
-        if self.hold.is_mine() && self.owner_died() && self.mutex.unlock().is_ok() {
-            self.hold.end();
-        }
+        self.0.repr("MutexGuard")
     }
 }

@@ -4,10 +4,9 @@
 //!
 //! Every guard that is given before somebody has recovered is told: its `owner_died` is true. `with lock.read():`
 //! and `with lock.write():` have nobody to look at that, so a guard that nobody has asked raises `OwnerDied` when
-//! the block begins, still holding; entered again, it does not. A guard that goes away while the repair is due
-//! unlocks; any other guard that goes away leaves the lock to `RwLock.unlock`.
+//! the block begins, still holding; entered again, it does not.
 
-use super::hold::{Hold, Key, end_last, kept, owner_died};
+use super::hold::{Held, Key, Lock, end_last, kept, owner_died};
 use crate::error::{call, invalid};
 use crate::segment::{Reduced, address, info::Holder, reduce};
 use crate::wait::{deadline, trying, waiting};
@@ -54,14 +53,8 @@ impl RwLock {
     }
 
     /// The calling thread has just locked.
-    fn held(&self, died: bool) -> Held {
-        Held {
-            segment: self.segment.clone(),
-            lock: self.lock.clone(),
-            key: self.key.clone(),
-            hold: Hold::begin(&self.key),
-            untold: AtomicBool::new(died),
-        }
+    fn guard(&self, died: bool) -> Told {
+        Told { held: Held::begin(self.lock.clone(), &self.key), untold: AtomicBool::new(died) }
     }
 
     #[inline]
@@ -70,7 +63,7 @@ impl RwLock {
             None => self.lock.try_read(),
             Some(until) => self.lock.read_until(until).map(Some),
         })?;
-        Ok(locked.map(|died| RwReadGuard(self.held(died))))
+        Ok(locked.map(|died| RwReadGuard(self.guard(died))))
     }
 
     #[inline]
@@ -79,7 +72,7 @@ impl RwLock {
             None => self.lock.try_write(),
             Some(until) => self.lock.write_until(until).map(Some),
         })?;
-        Ok(locked.map(|died| RwWriteGuard(self.held(died))))
+        Ok(locked.map(|died| RwWriteGuard(self.guard(died))))
     }
 }
 
@@ -160,64 +153,45 @@ impl RwLock {
     }
 }
 
-/// What both guards are made of.
-struct Held {
-    segment: triveni::Segment,
-    lock: triveni::RwLock,
-    key: Arc<Key>,
-    hold: Hold,
+impl Lock for triveni::RwLock {
+    const NOUN: &'static str = "rwlock";
+
+    fn name(&self) -> &str {
+        self.name()
+    }
+
+    fn unlock(&self) -> Result<()> {
+        self.unlock()
+    }
+
+    fn recover(&self) -> Result<()> {
+        self.recover()
+    }
+
+    fn owner_died(&self) -> bool {
+        self.owner_died()
+    }
+}
+
+/// A hold that remembers whether anybody has looked at the news of a death.
+struct Told {
+    held: Held<triveni::RwLock>,
     /// A writer died, and nobody has asked this guard yet.
     untold: AtomicBool,
 }
 
-impl Held {
-    fn check(&self) -> Result<()> {
-        self.hold.check(|| format!("rwlock {:?}", self.lock.name()))
-    }
-
+impl Told {
     fn owner_died(&self) -> bool {
         self.untold.store(false, Relaxed); // asked by the holding thread alone
-        self.lock.owner_died()
+        self.held.owner_died()
     }
 
-    fn unlock(&self, py: Python<'_>) -> PyResult<()> {
-        call(py, || {
-            self.check()?;
-            self.lock.unlock()?;
-            self.hold.end();
-            Ok(())
-        })
-    }
-
-    /// A block begins. The sentence of `OwnerDied` if nobody has asked yet whether a writer died, and one did.
+    /// A block begins. The sentence of `OwnerDied` if a writer died and nobody has asked.
     fn enter(&self, py: Python<'_>, remedy: &str) -> PyResult<Option<String>> {
-        call(py, || self.check())?;
-        Ok(self.untold.swap(false, Relaxed).then(|| {
-            let address = address(&self.segment, self.lock.name());
-            format!("rwlock {address}: a writer died while it held the lock; {remedy}")
-        }))
-    }
-
-    fn exit(&self, py: Python<'_>) -> PyResult<()> {
-        if self.hold.lasts() { self.unlock(py) } else { Ok(()) }
-    }
-
-    fn show(&self, class: &str) -> String {
-        let name = self.lock.name();
-        match (self.hold.lasts(), self.lock.owner_died()) {
-            (true, true) => format!("<triveni.{class} of '{name}' held, owner died, not recovered>"),
-            (true, false) => format!("<triveni.{class} of '{name}' held>"),
-            (false, _) => format!("<triveni.{class} of '{name}' ended>"),
-        }
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        // On any other thread than the holder's the lock waits for that thread's end.
-        if self.hold.is_mine() && self.lock.owner_died() && self.lock.unlock().is_ok() {
-            self.hold.end();
-        }
+        self.held.enter(py)?;
+        let name = self.held.lock().name();
+        let untold = self.untold.swap(false, Relaxed);
+        Ok(untold.then(|| format!("rwlock '{name}': a writer died while it held the lock; {remedy}")))
     }
 }
 
@@ -228,7 +202,7 @@ impl Drop for Held {
 ///
 /// Threads: only the thread that locked may use it. fork: ``Forked`` in the child.
 #[pyclass(frozen, module = "triveni")]
-pub(crate) struct RwReadGuard(Held);
+pub(crate) struct RwReadGuard(Told);
 
 #[pymethods]
 impl RwReadGuard {
@@ -240,13 +214,13 @@ impl RwReadGuard {
 
     /// Unlocks. ``NotOwner`` if this guard's hold has ended, or is another thread's.
     fn unlock(&self, py: Python<'_>) -> PyResult<()> {
-        self.0.unlock(py)
+        self.0.held.unlock(py)
     }
 
     /// Does it hold the lock still?
     #[getter]
     fn held(&self) -> bool {
-        self.0.hold.lasts()
+        self.0.held.lasts()
     }
 
     fn __enter__(slf: Py<Self>, py: Python<'_>) -> PyResult<Py<Self>> {
@@ -260,11 +234,11 @@ impl RwReadGuard {
 
     #[pyo3(signature = (*_exception))]
     fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) -> PyResult<()> {
-        self.0.exit(py)
+        self.0.held.exit(py)
     }
 
     fn __repr__(&self) -> String {
-        self.0.show("RwReadGuard")
+        self.0.held.repr("RwReadGuard")
     }
 }
 
@@ -276,7 +250,7 @@ impl RwReadGuard {
 ///
 /// Threads: only the thread that locked may use it. fork: ``Forked`` in the child.
 #[pyclass(frozen, module = "triveni")]
-pub(crate) struct RwWriteGuard(Held);
+pub(crate) struct RwWriteGuard(Told);
 
 #[pymethods]
 impl RwWriteGuard {
@@ -288,38 +262,28 @@ impl RwWriteGuard {
 
     /// Says that what the lock protects is whole again.
     fn recover(&self, py: Python<'_>) -> PyResult<()> {
-        call(py, || {
-            self.0.check()?;
-            self.0.lock.recover()
-        })
+        self.0.held.recover(py)
     }
 
     /// Turns it into a hold for reading, and gives its guard; no writer gets in between. This guard has ended then.
     fn downgrade(&self, py: Python<'_>) -> PyResult<RwReadGuard> {
+        let held = &self.0.held;
         call(py, || {
-            self.0.check()?;
-            self.0.lock.downgrade()
+            held.check()?;
+            held.lock().downgrade()
         })?;
-        self.0.hold.end();
-        let Held { segment, lock, key, untold, .. } = &self.0;
-        Ok(RwReadGuard(Held {
-            segment: segment.clone(),
-            lock: lock.clone(),
-            key: key.clone(),
-            hold: Hold::begin(key),
-            untold: AtomicBool::new(untold.load(Relaxed)),
-        }))
+        Ok(RwReadGuard(Told { held: held.turned(), untold: AtomicBool::new(self.0.untold.load(Relaxed)) }))
     }
 
     /// Unlocks. ``NotOwner`` if this guard's hold has ended, or is another thread's.
     fn unlock(&self, py: Python<'_>) -> PyResult<()> {
-        self.0.unlock(py)
+        self.0.held.unlock(py)
     }
 
     /// Does it hold the lock still?
     #[getter]
     fn held(&self) -> bool {
-        self.0.hold.lasts()
+        self.0.held.lasts()
     }
 
     fn __enter__(slf: Py<Self>, py: Python<'_>) -> PyResult<Py<Self>> {
@@ -333,10 +297,10 @@ impl RwWriteGuard {
 
     #[pyo3(signature = (*_exception))]
     fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) -> PyResult<()> {
-        self.0.exit(py)
+        self.0.held.exit(py)
     }
 
     fn __repr__(&self) -> String {
-        self.0.show("RwWriteGuard")
+        self.0.held.repr("RwWriteGuard")
     }
 }
