@@ -32,13 +32,16 @@ pub struct Deadlock {
     pub cycle: Vec<Wait>,
 }
 
-/// `process 7 (a) thread 0 waits to lock "x", which process 8 (b) thread 0 holds; …`
+/// `process 7 (a) waits to lock "x", held by process 8 (b), which waits to lock "y", held by process 7 (a)`
 impl fmt::Display for Deadlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, wait) in self.cycle.iter().enumerate() {
-            let next = &self.cycle[(i + 1) % self.cycle.len()];
-            let end = if i + 1 < self.cycle.len() { "; " } else { "" };
-            write!(f, "{wait}, which process {} ({}) thread {} holds{end}", next.pid, next.process, next.thread)?;
+            if i == 0 {
+                f.write_str(&wait.who())?;
+            } else {
+                f.write_str(", which")?;
+            }
+            write!(f, " waits {}, held by {}", wait.what(), self.cycle[(i + 1) % self.cycle.len()].who())?;
         }
         Ok(())
     }

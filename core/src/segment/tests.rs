@@ -405,7 +405,7 @@ fn a_circle_is_named_while_it_stands_and_ends_with_a_deadline() {
             let text = one.to_string();
             assert_eq!(one.cycle.len(), 2);
             assert!(
-                text.contains("waits to lock \"a\", which") && text.contains("waits to lock \"b\", which"),
+                text.contains("waits to lock \"a\", held by") && text.contains("waits to lock \"b\", held by"),
                 "{text}"
             );
         }

@@ -105,6 +105,12 @@ pub struct Wait {
 }
 
 impl Wait {
+    /// Who waits: `process 4711 (python3)`, and its thread unless that is the first one that locked something.
+    pub fn who(&self) -> String {
+        let thread = if self.thread == 0 { String::new() } else { format!(" thread {}", self.thread) };
+        format!("process {} ({}){thread}", self.pid, self.process)
+    }
+
     /// What it waits for, as a phrase: `to lock "m"`, `for 2 permits of "s"`, `for condition "c" of "m"`.
     pub fn what(&self) -> String {
         let Wait { object, count, .. } = self;
@@ -127,10 +133,10 @@ impl Wait {
     }
 }
 
-/// `process 4711 (python3) thread 0 waits to lock "m"`
+/// `process 4711 (python3) waits to lock "m"`
 impl fmt::Display for Wait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "process {} ({}) thread {} waits {}", self.pid, self.process, self.thread, self.what())
+        write!(f, "{} waits {}", self.who(), self.what())
     }
 }
 
