@@ -523,6 +523,66 @@ fn the_lent_descriptor_tells_of_objects_and_tells_anew() {
     });
 }
 
+/// Every futex_waitv of the calling thread and those it starts fails with `errno` from now on.
+fn refuse_waitv(errno: i32) -> bool {
+    let op = |code: u32, k: u32, jf: u8| libc::sock_filter { code: code as u16, jt: 0, jf, k };
+    let mut filter = [
+        op(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0), // The number of the call.
+        op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 449, 1),
+        op(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | errno as u32, 0),
+        op(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW, 0),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    // SAFETY: the program is valid and outlives the calls, which copy it.
+    unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+            && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program) == 0
+    }
+}
+
+#[test]
+fn a_system_that_refuses_the_call_is_asked_once_and_the_set_looks() {
+    for errno in [libc::ENOSYS, libc::EPERM] {
+        let child = || {
+            let segment = segment();
+            let (a, b) = (segment.semaphore("a", 0).unwrap(), segment.semaphore("b", 0).unwrap());
+            let mut set = WaitSet::new().unwrap();
+            set.add(&a, Interest::Receive).unwrap();
+            let second = set.add(&b, Interest::Receive).unwrap();
+            if !refuse_waitv(errno) {
+                return 77;
+            }
+            let word = crate::prim::AtomicU32::new(0);
+            assert_eq!(crate::prim::futex_wait_any([(&word, 0)].into_iter(), u64::MAX), None);
+            let begin = Instant::now();
+            let timeout = set.wait_until(Duration::from_millis(20).into()).unwrap_err();
+            assert!(timeout.kind() == ErrorKind::Timeout && begin.elapsed() >= Duration::from_millis(20));
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    wait_for(|| !segment.waits().unwrap().is_empty());
+                    b.post().unwrap();
+                });
+                assert_eq!(tokens(&set.wait().unwrap()), [second]);
+            });
+            0
+        };
+        // SAFETY: the child makes what it uses itself, and leaves without unwinding or exit handlers.
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            let code = std::panic::catch_unwind(child).unwrap_or(1);
+            // SAFETY: no preconditions.
+            unsafe { libc::_exit(code) };
+        }
+        let mut status = 0;
+        // SAFETY: our own child; `status` is writable.
+        wait_for(|| unsafe { libc::waitpid(pid, &mut status, libc::WNOHANG) } == pid);
+        match libc::WEXITSTATUS(status) {
+            77 => eprintln!("SKIPPED: no system call can be refused here"),
+            code => assert!(libc::WIFEXITED(status) && code == 0, "errno {errno}: status {status:#x}"),
+        }
+    }
+}
+
 #[test]
 fn a_forked_child_is_told_to_make_its_own() {
     for (mut set, _pipe) in kinds_of_sets() {
