@@ -16,7 +16,7 @@ const SIZE: usize = 256 << 10;
 /// A segment in which something of everything is under way, as bytes.
 fn pattern() -> Vec<u8> {
     let name = Name::fresh("pattern");
-    let segment = Segment::options().max_participants(4).max_objects(16).create(&name, SIZE).unwrap();
+    let segment = Segment::options().max_participants(4).max_objects(24).create(&name, SIZE).unwrap();
     let mut peer = Peer::rust(&["everything", &name, "-", "0"]);
     peer.says("holding");
     let bytes = std::fs::read(name.file()).unwrap();

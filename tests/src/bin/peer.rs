@@ -35,7 +35,10 @@ use std::io::{Read, Write};
 use std::mem::forget;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
-use triveni::{After, Deadline, Error, ErrorKind, LockError, Monitor, Mutex, Result, RwLock, Segment, Semaphore};
+use triveni::{
+    After, Deadline, Error, ErrorKind, LockError, Monitor, Mutex, Result, RwLock, RwPolicy, Segment, Semaphore,
+    SemaphoreOptions,
+};
 use triveni_tests::{Random, TORTURED};
 
 fn main() {
@@ -750,6 +753,33 @@ fn everything(segment: &Segment) -> Result<()> {
     let _record = consumer.peek()?;
     segment.mailbox("removed", 2, 8)?;
     segment.remove("removed")?;
+    let leased = segment.semaphore_with("leased", SemaphoreOptions::leased(5))?;
+    leased.wait_n(3)?;
+    let monitor = segment.monitor("monitor")?;
+    monitor.condition("c")?;
+    let _inside = monitor.enter()?;
+    let rwlocks = [RwPolicy::ReadersFirst, RwPolicy::WritersFirst, RwPolicy::Fair];
+    let rwlocks: Vec<RwLock> =
+        rwlocks.into_iter().map(|policy| segment.rwlock(policy.name(), policy)).collect::<Result<_>>()?;
+    let _writing = rwlocks[0].write()?;
+    let _reading = rwlocks[1].read()?;
+    segment.barrier("barrier", 3)?;
+    segment.event("event", 0b1010)?;
+    // Threads that sleep, for the board.
+    for object in ["mutex", "readers first", "barrier"] {
+        let segment = segment.clone();
+        std::thread::spawn(move || -> Result<()> {
+            match object {
+                "mutex" => drop(segment.open_mutex(object)?.lock()?),
+                "barrier" => drop(segment.open_barrier(object)?.wait()?),
+                _ => drop(segment.open_rwlock(object)?.read()?),
+            }
+            Ok(())
+        });
+    }
+    while segment.waits()?.len() < 3 {
+        std::thread::yield_now();
+    }
     println!("holding");
     stay()
 }
@@ -802,14 +832,59 @@ impl Tried {
         let Some(segment) = self.call("open", || Segment::open(name)) else { return };
         self.call("participants", || segment.participants());
         self.call("snapshot", || segment.snapshot());
+        self.call("waits", || Ok(segment.waits()?.iter().map(ToString::to_string).collect::<String>()));
+        self.call("deadlocks", || segment.deadlocks());
         let objects = self.call("objects", || segment.objects()).unwrap_or_default();
         let names = objects.iter().map(|object| object.name.as_str());
-        for object in names.chain(["semaphore", "mutex", "free", "mailbox", "ring", "removed"]).collect::<Vec<_>>() {
+        for object in names
+            .chain(["semaphore", "mutex", "free", "mailbox", "ring", "removed", "leased", "monitor", "fair"])
+            .collect::<Vec<_>>()
+        {
             if let Some(semaphore) = self.call("open_semaphore", || segment.open_semaphore(object)) {
                 self.call("value", || Ok(semaphore.value()));
                 self.call("post", || semaphore.post());
                 self.call("wait", || semaphore.wait_until(soon()));
                 self.call("wait", || semaphore.wait_until(soon()));
+                self.call("wait_n", || semaphore.wait_n_until(2, soon()));
+                self.call("post_n", || semaphore.post_n(2));
+                self.call("max", || Ok((semaphore.max(), semaphore.is_leased())));
+            }
+            if let Some(monitor) = self.call("open_monitor", || segment.open_monitor(object)) {
+                let condition = self.call("condition", || monitor.condition("c"));
+                self.call("condition", || monitor.condition("another"));
+                if let Some(inside) = self.call("enter", || Ok(monitor.enter_until(soon())?)) {
+                    if let Some(condition) = condition {
+                        self.call("wait", || condition.wait_until(soon()));
+                        self.call("signal", || condition.signal());
+                        self.call("broadcast", || condition.broadcast());
+                    }
+                    inside.recover();
+                }
+            }
+            if let Some(lock) = self.call("open_rwlock", || segment.open_rwlock(object)) {
+                self.call("readers", || Ok((lock.readers(), lock.writer(), lock.owner_died())));
+                self.call("try_read", || lock.try_read().map(drop).map_err(Error::from));
+                self.call("read", || lock.read_until(soon()).map(drop).map_err(Error::from));
+                self.call("try_write", || lock.try_write().map(drop).map_err(Error::from));
+                self.call("write", || match lock.write_until(soon()) {
+                    Ok(guard) => Ok(drop(guard.downgrade())),
+                    Err(LockError::OwnerDied(guard)) => Ok(guard.recover()),
+                    Err(failed) => Err(failed.into()),
+                });
+                self.call("unlock", || lock.unlock());
+            }
+            if let Some(barrier) = self.call("open_barrier", || segment.open_barrier(object)) {
+                self.call("arrived", || Ok((barrier.arrived(), barrier.parties(), barrier.is_broken())));
+                self.call("try_wait", || barrier.try_wait());
+                self.call("wait", || barrier.wait_until(soon()));
+                self.call("reset", || barrier.reset());
+                self.call("wait", || barrier.wait_until(soon()));
+            }
+            if let Some(event) = self.call("open_event", || segment.open_event(object)) {
+                self.call("set", || event.set(0xFF));
+                self.call("wait_any", || event.wait_any_until(1, After::Clear, soon()));
+                self.call("wait_all", || event.wait_all_until(3, After::Clear, soon()));
+                self.call("clear", || event.clear(0xFF));
             }
             if let Some(mutex) = self.call("open_mutex", || segment.open_mutex(object)) {
                 self.call("holder", || Ok(mutex.holder()));
