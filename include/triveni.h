@@ -214,6 +214,21 @@
 #define TVN_VERSION_PATCH 0
 
 /**
+ * The most objects in one wait set. Descriptors, signals and timers do not count.
+ */
+#define TVN_WAIT_SET_MAX 127
+
+/**
+ * Ready for what: a message can be taken, a descriptor can be read.
+ */
+#define TVN_RECEIVE 1
+
+/**
+ * Ready for what: there is room for a message, a descriptor can be written.
+ */
+#define TVN_SEND 2
+
+/**
  * What a thread sleeps for: permits of a semaphore.
  */
 #define TVN_WAIT_PERMIT 1
@@ -354,6 +369,16 @@ typedef struct tvn_segment_t tvn_segment_t;
  * A semaphore (Dijkstra's P and V), counting, binary or leased: a handle on one that lies in a segment.
  */
 typedef struct tvn_semaphore_t tvn_semaphore_t;
+
+/**
+ * A set of objects, descriptors, signals and timers, to wait for any of them, as poll(2) does: it says who is ready
+ * and takes nothing. One thread at a time; stays with the process that made it.
+ *
+ * What follows a wait is up to the caller: tvn_semaphore_wait() with TVN_TRY and so on, which may find nothing, as
+ * anybody else can be faster. A member is told again as long as it is ready. What a death does to who waits for a
+ * member alone makes it ready: the lock of a dead holder, an empty ring whose producer is dead.
+ */
+typedef struct tvn_wait_set_t tvn_wait_set_t;
 
 /**
  * A thread that watches a segment, notices deaths at once and puts right what the dead left: a handle.
@@ -543,6 +568,20 @@ typedef struct {
    */
   double since;
 } tvn_participant_info_t;
+
+/**
+ * A member of a wait set that is ready.
+ */
+typedef struct {
+  /**
+   * Which: what the function that added it returned.
+   */
+  int64_t token;
+  /**
+   * How often a timer has expired since it was last told; 1 for everything else.
+   */
+  uint64_t count;
+} tvn_ready_t;
 
 /**
  * A thread that sleeps until an object lets it go on.
@@ -1700,6 +1739,147 @@ int64_t tvn_semaphore_holders(const tvn_semaphore_t *semaphore,
  * @return a string that stays for ever.
  */
 const char *tvn_version(void);
+
+/**
+ * Makes an empty wait set. Gives `*out`. Never blocks. Any thread.
+ * @return 0.
+ */
+int tvn_wait_set_new(tvn_wait_set_t **out);
+
+/**
+ * Ends the wait set. Takes `set`; NULL is fine. Its members are as they were, its descriptor is closed. Does not wait
+ * for other users. No other thread may be using it.
+ */
+void tvn_wait_set_close(tvn_wait_set_t *set);
+
+/**
+ * Adds a semaphore: ready when there is a permit. Lends `set` and `semaphore`, whose handle may be closed before the
+ * set. Never blocks.
+ * @return the member's token, from 0 on, never used again; -ENOSPC beyond TVN_WAIT_SET_MAX objects; -TVN_EFORKED.
+ */
+int64_t tvn_wait_set_add_semaphore(tvn_wait_set_t *set,
+                                   const tvn_semaphore_t *semaphore);
+
+/**
+ * Adds a mutex: ready when it is free, or its holder dead. Lends `set` and `mutex`, whose handle may be closed before
+ * the set. Never blocks.
+ * @return as tvn_wait_set_add_semaphore().
+ */
+int64_t tvn_wait_set_add_mutex(tvn_wait_set_t *set,
+                               const tvn_mutex_t *mutex);
+
+/**
+ * Adds a monitor: ready when nobody is inside, or who is inside is dead. Lends `set` and `monitor`, whose handle may
+ * be closed before the set. Never blocks.
+ * @return as tvn_wait_set_add_semaphore().
+ */
+int64_t tvn_wait_set_add_monitor(tvn_wait_set_t *set,
+                                 const tvn_monitor_t *monitor);
+
+/**
+ * Adds event flags: ready when one of `mask` is set, or with `all` all of them. Nothing is cleared. Lends `set` and
+ * `event`, whose handle may be closed before the set. Never blocks.
+ * @return as tvn_wait_set_add_semaphore(); -EINVAL for an empty `mask`.
+ */
+int64_t tvn_wait_set_add_event(tvn_wait_set_t *set,
+                               const tvn_event_t *event,
+                               uint32_t mask,
+                               bool all);
+
+/**
+ * Adds a mailbox: ready when there is a message (TVN_RECEIVE), or room for one (TVN_SEND). Lends `set` and `mailbox`,
+ * whose handle may be closed before the set. Never blocks.
+ * @return as tvn_wait_set_add_semaphore(); -EINVAL for another `interest`.
+ */
+int64_t tvn_wait_set_add_mailbox(tvn_wait_set_t *set,
+                                 const tvn_mailbox_t *mailbox,
+                                 uint32_t interest);
+
+/**
+ * Adds the writing end of a ring: ready when there is room for a record of `size` bytes (0: of any size the ring
+ * takes), or the consumer is dead. Lends `set` and `producer`: use it in the thread that waits, and take the member
+ * out before you close it. Never blocks.
+ * @return as tvn_wait_set_add_semaphore(); -EMSGSIZE if the ring takes no record that large.
+ */
+int64_t tvn_wait_set_add_producer(tvn_wait_set_t *set,
+                                  const tvn_producer_t *producer,
+                                  size_t size);
+
+/**
+ * Adds the reading end of a ring: ready when there is a record, or it is empty and the producer dead. Lends `set` and
+ * `consumer`: use it in the thread that waits, and take the member out before you close it. Never blocks.
+ * @return as tvn_wait_set_add_semaphore().
+ */
+int64_t tvn_wait_set_add_consumer(tvn_wait_set_t *set,
+                                  const tvn_consumer_t *consumer);
+
+/**
+ * Adds a descriptor: ready when it can be read (TVN_RECEIVE) or written (TVN_SEND), also when it is hung up or broken.
+ * Lends `set` and `fd`. The set keeps a duplicate, so the file stays open until the member is taken out. Never blocks.
+ * @return the member's token, from 0 on, never used again; -EINVAL for a negative `fd`, another `interest` and a
+ * regular file, which is always ready; -EBADF and the like from the system; -TVN_EFORKED.
+ */
+int64_t tvn_wait_set_add_fd(tvn_wait_set_t *set,
+                            int fd,
+                            uint32_t interest);
+
+/**
+ * Adds a signal, which is blocked in the calling thread from now on, also when the member is gone. Threads that were
+ * started before do not block it: then its usual action happens in one of them. Each signal that is told is taken.
+ * Lends `set`. Never blocks.
+ * @return the member's token, from 0 on, never used again; -EINVAL for SIGKILL, SIGSTOP and what is no signal; -EMFILE
+ * and the like from the system; -TVN_EFORKED.
+ */
+int64_t tvn_wait_set_add_signal(tvn_wait_set_t *set,
+                                int signal);
+
+/**
+ * Adds a timer that expires again and again, first `every_ms` milliseconds from now. Lends `set`. Never blocks.
+ * @return the member's token, from 0 on, never used again; -EINVAL for no time; -EMFILE and the like from the system;
+ * -TVN_EFORKED.
+ */
+int64_t tvn_wait_set_add_timer(tvn_wait_set_t *set,
+                               int every_ms);
+
+/**
+ * Adds a timer that expires once, `after_ms` milliseconds from now. Lends `set`. Never blocks.
+ * @return as tvn_wait_set_add_timer().
+ */
+int64_t tvn_wait_set_add_timer_once(tvn_wait_set_t *set, int after_ms);
+
+/**
+ * Takes a member out. Lends `set`. Never blocks.
+ * @return 0; -ENOENT if it has none with this token; -TVN_EFORKED.
+ */
+int tvn_wait_set_remove(tvn_wait_set_t *set, int64_t token);
+
+/**
+ * How many members it has. Lends `set`. Never blocks.
+ * @return the members, from 0 on.
+ */
+int64_t tvn_wait_set_length(const tvn_wait_set_t *set);
+
+/**
+ * Blocks until a member is ready, or until `timeout_ms` has passed; fills `array` with those that are. It must have
+ * room for all members (`count` ≥ tvn_wait_set_length()). Lends `set` and `array`.
+ * @return how many are ready, 1 or more; -EINVAL for too small an array, and for a set without members unless with
+ * TVN_TRY; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -TVN_EFORKED. -EIDRM if the object
+ * of a member was removed, -EPERM if the end of a ring was closed: tvn_last_error() names the member, which is to be
+ * taken out.
+ */
+int64_t tvn_wait_set_wait(tvn_wait_set_t *set,
+                          tvn_ready_t *array,
+                          size_t count,
+                          int timeout_ms);
+
+/**
+ * One descriptor that is readable when a member is ready: for poll(2), epoll, or another set. When it is readable, call
+ * tvn_wait_set_wait() with TVN_TRY, until that finds nobody if you ask epoll for edges; nobody reads from it. It may be
+ * readable although nobody is ready any more. Lends `set`; the descriptor is the set's, not to be closed. From the
+ * first call on, a thread of this process sleeps on the objects in the set.
+ * @return the descriptor, from 0 on, the same each time; -EMFILE and the like from the system; -TVN_EFORKED.
+ */
+int tvn_wait_set_fd(tvn_wait_set_t *set);
 
 /**
  * Fills `array` with everybody who sleeps for an object of the segment, as many as there are and at most `count`. A

@@ -1,7 +1,8 @@
 //! What C hands in beside handles: names, messages, buffers and places for answers.
 
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, c_char, c_int};
 use std::mem::MaybeUninit;
+use std::os::fd::BorrowedFd;
 use std::slice;
 use triveni::{Error, ErrorKind, Result};
 
@@ -94,6 +95,19 @@ pub(crate) unsafe fn optional<'a, T>(out: *mut T) -> Option<&'a mut MaybeUninit<
     unsafe { out.cast::<MaybeUninit<T>>().as_mut() }
 }
 
+/// A descriptor. `Invalid` for a negative number.
+///
+/// # Safety
+/// - Nobody closes `fd` until the reference's last use; otherwise this is about some other file. (For one that is not
+///   open the system answers EBADF.)
+pub(crate) unsafe fn descriptor<'a>(fd: c_int) -> Result<BorrowedFd<'a>> {
+    if fd < 0 {
+        return Err(invalid(format!("{fd} is no descriptor; they begin at 0")));
+    }
+    // SAFETY: not -1, checked above; the caller promises that nobody closes it.
+    Ok(unsafe { BorrowedFd::borrow_raw(fd) })
+}
+
 /// `text` as an array of `char`, cut at a letter's border if it is too long, with a NUL at its end.
 pub(crate) fn chars<const N: usize>(text: &str) -> [c_char; N] {
     let mut array = [0; N];
@@ -142,6 +156,7 @@ mod tests {
             assert_eq!(bytes(null, 0).unwrap(), b"");
             assert!(bytes(null, 1).is_err() && buffer(null, 1).is_err() && array(null, 1).is_err());
             assert!(output(null).is_err() && text(std::ptr::null()).is_err());
+            assert!(descriptor(-1).is_err() && descriptor(c_int::MIN).is_err());
         }
     }
 

@@ -9,7 +9,7 @@ use std::ffi::{c_char, c_int};
 use triveni::{After, Event};
 
 /// 32 event flags, to be waited for alone or together: a handle on those that lie in a segment.
-pub struct tvn_event_t(Event);
+pub struct tvn_event_t(pub(crate) Event);
 
 /// Finds the event flags `name`, or creates them, set as in `initial`; existing ones stay as they are. Lends
 /// `segment` and `name`, gives `*out`. Does not wait for other users. Any thread; a forked child too.

@@ -23,5 +23,6 @@ mod rwlock;
 mod segment;
 mod semaphore;
 mod version;
+mod wait_set;
 mod waits;
 mod watcher;

@@ -10,7 +10,7 @@ use triveni::{Error, ErrorKind, Loan, Mailbox, RawLoan, Received, Result};
 
 /// A mailbox, a bounded queue of messages for any number of senders and receivers: a handle on one that lies
 /// in a segment.
-pub struct tvn_mailbox_t(Mailbox);
+pub struct tvn_mailbox_t(pub(crate) Mailbox);
 
 /// Room for one message, claimed in a mailbox. Plain data: it lies where the caller wants, and needs no close.
 #[repr(C)]

@@ -11,7 +11,7 @@ use triveni::{Condition, Error, ErrorKind, Monitor};
 
 /// A monitor, with Mesa semantics: of all threads of all processes one at a time is inside. A handle on one that
 /// lies in a segment.
-pub struct tvn_monitor_t(Monitor);
+pub struct tvn_monitor_t(pub(crate) Monitor);
 
 /// A condition of a monitor, for those inside to wait for: a handle.
 pub struct tvn_condition_t(Condition);

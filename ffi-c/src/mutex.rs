@@ -10,7 +10,7 @@ use std::ffi::{c_char, c_int};
 use triveni::Mutex;
 
 /// A robust mutex: a handle on one that lies in a segment.
-pub struct tvn_mutex_t(Mutex);
+pub struct tvn_mutex_t(pub(crate) Mutex);
 
 const REPAIR: &str = "you hold it now: put the state right, call tvn_mutex_recover and unlock";
 

@@ -13,10 +13,10 @@ use triveni::{Consumer, Producer, Ring};
 pub struct tvn_ring_t(Ring);
 
 /// The writing end of a ring. One thread at a time; stays with the process that took it.
-pub struct tvn_producer_t(Producer);
+pub struct tvn_producer_t(pub(crate) Producer);
 
 /// The reading end of a ring. One thread at a time; stays with the process that took it.
-pub struct tvn_consumer_t(Consumer);
+pub struct tvn_consumer_t(pub(crate) Consumer);
 
 /// Finds the ring `name`, or creates it with `size` bytes (rounded up to a power of two); an existing one must
 /// have this size. Lends `segment` and `name`, gives `*out`. Does not wait for other users. Any thread; a

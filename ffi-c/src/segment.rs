@@ -1,12 +1,12 @@
 //! The segment in C, and what is to be seen in it.
 
-use crate::argument::{array, chars, text};
+use crate::argument::{array, chars, descriptor, text};
 use crate::boundary::call;
 use crate::handle::{give, lend, take};
 use std::ffi::{c_char, c_int};
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, IntoRawFd};
-use triveni::{Error, ErrorKind, Monitor, ObjectInfo, ObjectKind, ObjectState, ParticipantInfo, Segment};
+use std::os::fd::IntoRawFd;
+use triveni::{Monitor, ObjectInfo, ObjectKind, ObjectState, ParticipantInfo, Segment};
 
 /// A segment, one piece of shared memory with named objects in it: this process's handle.
 pub struct tvn_segment_t(pub(crate) Segment);
@@ -172,12 +172,8 @@ pub unsafe extern "C" fn tvn_segment_anonymous(size: usize, out: *mut *mut tvn_s
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_segment_from_fd(fd: c_int, out: *mut *mut tvn_segment_t) -> c_int {
     call("tvn_segment_from_fd", || {
-        if fd < 0 {
-            return Err(Error::new(ErrorKind::Invalid, format!("{fd} is no descriptor; they begin at 0")));
-        }
-        // SAFETY: not -1, checked above; the C contract: it stays open during this call. (The kernel answers
-        // EBADF for one that is not.) NULL or a place for a handle.
-        unsafe { give(out, || Segment::from_fd(BorrowedFd::borrow_raw(fd)).map(tvn_segment_t)) }
+        // SAFETY: the C contract: nobody closes the descriptor during this call; NULL or a place for a handle.
+        unsafe { give(out, || Segment::from_fd(descriptor(fd)?).map(tvn_segment_t)) }
     })
 }
 

@@ -10,7 +10,7 @@ use std::ffi::{c_char, c_int};
 use triveni::{Semaphore, SemaphoreOptions};
 
 /// A semaphore (Dijkstra's P and V), counting, binary or leased: a handle on one that lies in a segment.
-pub struct tvn_semaphore_t(Semaphore);
+pub struct tvn_semaphore_t(pub(crate) Semaphore);
 
 /// The most permits a semaphore holds.
 pub const TVN_SEMAPHORE_MAX: u32 = 2147483647;
