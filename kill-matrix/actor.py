@@ -114,7 +114,7 @@ class Actor:
     def do(self, line):
         """Gives a command that must succeed."""
         self.tell(line)
-        said = self.hear("end")
+        said = self.hear("end", START)
         if said.word not in ("ok", "told"):
             raise Broken(f"{line}: {said.word} {said.detail}")
         return said

@@ -13,7 +13,6 @@ from actor import START, Actor, Broken
 
 HERE = pathlib.Path(__file__).parent
 MADE = HERE.parent / "target" / "kill-matrix"
-PYTHON = MADE / "venv" / "bin" / "python"
 sys.path.insert(0, str(HERE / "probes"))
 
 FORKED = ("probe_multiprocessing", "probe_faster_fifo")  # their objects are shared by inheritance only
@@ -33,12 +32,15 @@ class Object:
 
 
 class Library:
-    def __init__(self, name, objects, command=None, module=None, remark="", prepares=False):
+    """Its probe is a program (`command`), or a file in Python (`module`)."""
+
+    def __init__(self, name, objects, command=None, module=None, remark="", prepares=False, own=False):
         self.name, self.objects, self.module, self.remark = name, objects, module, remark
+        self.command = [str(word) for word in command or [sys.executable, "-B", HERE / "probes" / f"{module}.py"]]
         self.prepares = prepares  # who is to receive must have said so before
-        self.command = [str(word) for word in command] if command else [str(PYTHON), str(HERE / "probes" / f"{module}.py")]
         self.forks = module in FORKED
         self.can_step = bool(command) and os.uname().machine == "x86_64"
+        self.own = own
 
     def version(self):
         """What is tried; raises Broken with the reason if it is not there."""
@@ -48,10 +50,8 @@ class Library:
             raise Broken(self.reason() or str(error)) from None
         if ended.returncode:
             raise Broken(self.reason() or (ended.stderr.strip().splitlines() or ["no version"])[-1])
-        return " ".join([ended.stdout.strip(), *self.own_version()])
-
-    def own_version(self):
-        return [tomllib.loads((HERE.parent / "Cargo.toml").read_text())["workspace"]["package"]["version"]] if self.name == "triveni" else []
+        own = tomllib.loads((HERE.parent / "Cargo.toml").read_text())["workspace"]["package"]["version"] if self.own else ""
+        return f"{ended.stdout.strip()} {own}".strip()
 
     def reason(self):
         """Why `run` could not install it."""
@@ -121,6 +121,7 @@ GLIBC = Library(
 TRIVENI = Library(
     "triveni",
     command=[MADE / "cargo" / "debug" / "probe"],
+    own=True,
     objects=[
         Object("Mutex", "mutex", ("lock",)),
         Object("Semaphore, leased", "leased", ("semaphore",)),
