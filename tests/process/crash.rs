@@ -322,18 +322,58 @@ fn a_segment_of_the_dead_is_opened_by_policy() {
 }
 
 /// A process that is merely stopped is alive: nothing is taken from it.
+/// Locks of every kind and who holds them: makes the object, starts the holder, and hands both out.
+fn each_held(name: &str, segment: &Segment, mut test: impl FnMut(&str, &str, &mut Peer)) {
+    for (holds, waits) in
+        [("hold", "lock-once")].into_iter().chain(HELD.iter().map(|(holds, waits, _)| (*holds, *waits)))
+    {
+        let _watchdog = watchdog(holds, 2 * PATIENCE);
+        let object = format!("{holds}-{waits}");
+        match holds {
+            "hold" => drop(segment.create_mutex(&object).unwrap()),
+            "hold-monitor" => drop(segment.create_monitor(&object).unwrap()),
+            "hold-lease" => drop(segment.create_semaphore_with(&object, SemaphoreOptions::leased(1)).unwrap()),
+            _ => drop(segment.create_rwlock(&object, RwPolicy::default()).unwrap()),
+        }
+        let mut holder = Peer::start(Language::Rust, holds, name, &object, 0, "");
+        holder.says("ready");
+        holder.says("holding");
+        test(&object, waits, &mut holder);
+    }
+}
+
 #[test]
 fn a_stopped_holder_is_not_dead() {
-    let _watchdog = watchdog("a stopped holder", 2 * PATIENCE);
     let name = Name::fresh("stopped");
     let segment = Segment::create(&name, 1 << 20).unwrap();
-    let mutex = segment.create_mutex("m").unwrap();
-    let mut holder = Peer::start(Language::Rust, "hold", &name, "m", 0, "");
-    holder.says("ready");
-    holder.says("holding");
-    holder.signal(libc::SIGSTOP);
-    let error = triveni::Error::from(mutex.lock_until(Duration::from_millis(200).into()).err().unwrap());
-    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
-    assert_eq!(mutex.holder().unwrap().pid, Some(holder.pid()));
-    holder.signal(libc::SIGCONT);
+    each_held(&name, &segment, |object, waits, holder| {
+        holder.signal(libc::SIGSTOP);
+        let mut waiter = Peer::start(Language::Rust, waits, &name, object, 0, "");
+        waiter.says("ready");
+        wait_for("it is seen to wait", || segment.waits().unwrap().iter().any(|wait| wait.pid == waiter.pid()));
+        // Some slices of its sleep end, each with a look at the holder; and a sweep finds nobody.
+        let since = |pid| segment.waits().unwrap().iter().find(|wait| wait.pid == pid).map(|wait| wait.since);
+        wait_for("it has slept for long", || {
+            since(waiter.pid()).is_some_and(|since| since > Duration::from_millis(100))
+        });
+        assert_eq!(segment.sweep().unwrap(), 0, "{object}");
+        assert!(waiter.lines_so_far().is_empty(), "{object}: taken from a stopped holder");
+        holder.signal(libc::SIGCONT);
+        holder.killed();
+        waiter.succeeds();
+    });
+}
+
+#[test]
+fn a_holder_that_executes_another_program_has_died_though_its_pid_lives_on() {
+    let name = Name::fresh("exec");
+    let segment = Segment::create(&name, 1 << 20).unwrap();
+    each_held(&name, &segment, |object, waits, holder| {
+        holder.signal(libc::SIGUSR1); // It executes `sleep` then.
+        let waiter = Peer::start(Language::Rust, waits, &name, object, 0, "");
+        let said = waiter.succeeds();
+        assert_eq!(said[0], "ready");
+        assert!(["ok", "owner_died"].contains(&said[1].as_str()), "{object}: {said:?}");
+        assert!(!holder.has_ended(), "the process is still there");
+    });
 }

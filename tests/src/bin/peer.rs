@@ -42,6 +42,7 @@ use triveni::{
 use triveni_tests::{Random, TORTURED};
 
 fn main() {
+    execute_when_told();
     let args: Vec<String> = std::env::args().skip(1).collect();
     if let Err(error) = run(&args.iter().map(String::as_str).collect::<Vec<_>>()) {
         eprintln!("peer {}: {error}", args.join(" "));
@@ -101,6 +102,17 @@ fn wrong(sentence: &str) -> Error {
 
 fn ready() {
     println!("ready");
+}
+
+/// At SIGUSR1 this process becomes another program.
+fn execute_when_told() {
+    extern "C" fn execute(_signal: i32) {
+        let arguments = [c"sleep".as_ptr(), c"1000".as_ptr(), std::ptr::null()];
+        // SAFETY: execve is async-signal-safe; the strings are constants, and each list ends with a null pointer.
+        unsafe { libc::execve(c"/bin/sleep".as_ptr(), arguments.as_ptr(), [std::ptr::null()].as_ptr()) };
+    }
+    // SAFETY: the handler calls only what is async-signal-safe.
+    unsafe { libc::signal(libc::SIGUSR1, execute as extern "C" fn(i32) as libc::sighandler_t) };
 }
 
 fn stay() -> ! {
