@@ -755,3 +755,120 @@ mod tests {
         }
     }
 }
+
+#[cfg(all(test, loom))]
+mod model {
+    use super::*;
+    use crate::prim::AtomicU32;
+    use crate::wait::Bell;
+    use loom::cell::UnsafeCell;
+    use loom::sync::Arc;
+
+    fn check(model: impl Fn() + Send + Sync + 'static) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(2);
+        builder.check(model);
+    }
+
+    /// Waits for the end of the round without slices, as a lost wake would otherwise be hidden.
+    fn wait(words: &BarrierWords, mine: u64) -> bool {
+        loop {
+            if let Some(whole) = outcome(mine, words.word()) {
+                return whole;
+            }
+            let key = words.bell.prepare();
+            if let Some(whole) = outcome(mine, words.word()) {
+                return whole;
+            }
+            words.bell.sleep(key, u64::MAX);
+        }
+    }
+
+    /// Arrives and waits. True for the leader.
+    fn meet(words: &BarrierWords, parties: u32) -> bool {
+        match words.arrive(parties, false) {
+            Arrival::Last => true,
+            Arrival::Early(mine) => {
+                assert!(wait(words, mine));
+                false
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn rounds_follow_each_other_each_with_one_leader() {
+        check(|| {
+            let words = Arc::new(BarrierWords::new());
+            let theirs = words.clone();
+            let other = loom::thread::spawn(move || [meet(&theirs, 2), meet(&theirs, 2)]);
+            let mine = [meet(&words, 2), meet(&words, 2)];
+            let theirs = other.join().unwrap();
+            assert!(mine[0] != theirs[0] && mine[1] != theirs[1]);
+            assert_eq!((round(words.word()), arrived(words.word())), (2, 0));
+        });
+    }
+
+    #[test]
+    fn what_everybody_wrote_before_everybody_sees_after() {
+        check(|| {
+            let cells = [(); 3].map(|()| UnsafeCell::new(0));
+            let shared = Arc::new((BarrierWords::new(), cells));
+            let party = |shared: &(BarrierWords, [UnsafeCell<i32>; 3]), i: usize| {
+                // SAFETY: nobody reads before the round has ended.
+                shared.1[i].with_mut(|p| unsafe { *p = 1 });
+                meet(&shared.0, 3);
+                // SAFETY: nobody writes after it.
+                assert_eq!(shared.1.iter().map(|cell| cell.with(|p| unsafe { *p })).sum::<i32>(), 3);
+            };
+            let others = [1, 2].map(|i| {
+                let shared = shared.clone();
+                loom::thread::spawn(move || party(&shared, i))
+            });
+            party(&shared, 0);
+            for other in others {
+                other.join().unwrap();
+            }
+        });
+    }
+
+    #[test]
+    fn who_gives_up_either_has_not_arrived_or_the_round_has_ended() {
+        check(|| {
+            let words = Arc::new(BarrierWords::new());
+            let theirs = words.clone();
+            let other = loom::thread::spawn(move || meet(&theirs, 2));
+            let leader = match words.arrive(2, false) {
+                Arrival::Last => true,
+                // The deadline passes at once; then once more, and for ever.
+                Arrival::Early(mine) => match words.withdraw(mine) {
+                    Some(whole) => !whole,
+                    None => meet(&words, 2),
+                },
+                arrival => panic!("{arrival:?}"),
+            };
+            assert_ne!(leader, other.join().unwrap());
+            assert_eq!((round(words.word()), arrived(words.word())), (1, 0));
+        });
+    }
+
+    /// Slot 9 dies. A waiter is at the barrier; the sweep breaks it while somebody else resets it.
+    #[test]
+    fn a_death_breaks_a_round_once_and_frees_who_waits() {
+        check(|| {
+            let shared = Arc::new((BarrierWords::new(), AtomicU32::new(1)));
+            let Arrival::Early(mine) = shared.0.arrive(3, false) else { panic!() };
+            let waiter = shared.clone();
+            let waiter = loom::thread::spawn(move || assert!(!wait(&waiter.0, mine)));
+            let sweeper = shared.clone();
+            let sweeper = loom::thread::spawn(move || {
+                sweeper.0.break_unless(|| sweeper.1.load(Relaxed) == 0);
+            });
+            shared.1.store(0, Relaxed); // The dead one's handle, taken off under the directory's mutex.
+            shared.0.reset();
+            waiter.join().unwrap();
+            sweeper.join().unwrap();
+            assert!(!is_broken(shared.0.word()));
+        });
+    }
+}

@@ -406,3 +406,77 @@ mod tests {
         assert_eq!(segment.objects().unwrap()[0].state, ObjectState::Event { flags: 0xF000_0001 });
     }
 }
+
+#[cfg(all(test, loom))]
+mod model {
+    use super::*;
+    use crate::wait::Bell;
+    use loom::sync::Arc;
+
+    /// Waits without slices, as a lost wake would otherwise be hidden.
+    fn wait(words: &EventWords, mask: u32, need: Need, after: After) -> u32 {
+        loop {
+            if let Some(met) = words.take(mask, need, after) {
+                return met;
+            }
+            let key = words.bell.prepare();
+            if let Some(met) = words.take(mask, need, after) {
+                return met;
+            }
+            words.bell.sleep(key, u64::MAX);
+        }
+    }
+
+    fn check(model: impl Fn() + Send + Sync + 'static) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(2);
+        builder.check(model);
+    }
+
+    /// Flag 1 is set, taken and set again, while others go to sleep for it: the word is what it was.
+    #[test]
+    fn each_set_lets_one_of_those_who_clear_go_on_and_no_wake_is_lost() {
+        check(|| {
+            let words = Arc::new(EventWords::new(0));
+            let takers = [(); 2].map(|()| {
+                let words = words.clone();
+                loom::thread::spawn(move || {
+                    assert_eq!(wait(&words, 1, Need::Any, After::Clear), 1);
+                    words.set(2);
+                })
+            });
+            for _ in 0..2 {
+                assert_eq!(words.set(1) & 1, 0);
+                wait(&words, 2, Need::Any, After::Clear);
+            }
+            for taker in takers {
+                taker.join().unwrap();
+            }
+            assert_eq!(words.flags(), 0);
+        });
+    }
+
+    #[test]
+    fn all_flags_from_two_setters_bring_what_both_wrote() {
+        check(|| {
+            let cells = [(); 2].map(|()| loom::cell::UnsafeCell::new(0));
+            let shared = Arc::new((EventWords::new(0), cells));
+            let setters = [0, 1].map(|i: usize| {
+                let shared = shared.clone();
+                loom::thread::spawn(move || {
+                    // SAFETY: nobody reads before the flag is set.
+                    shared.1[i].with_mut(|p| unsafe { *p = 7 });
+                    shared.0.set(1 << i);
+                })
+            });
+            assert_eq!(wait(&shared.0, 3, Need::All, After::Clear), 3);
+            for cell in &shared.1 {
+                // SAFETY: both flags say that their setter is done.
+                assert_eq!(cell.with(|p| unsafe { *p }), 7);
+            }
+            for setter in setters {
+                setter.join().unwrap();
+            }
+        });
+    }
+}

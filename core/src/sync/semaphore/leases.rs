@@ -235,3 +235,200 @@ impl<'a> Leases<'a> {
         look
     }
 }
+
+#[cfg(all(test, loom))]
+mod model {
+    use super::*;
+    use crate::error::Error;
+    use crate::wait::Bell;
+    use loom::sync::Arc;
+
+    const DEAD: u32 = 9;
+
+    /// Permits on the heap, in a world in which the process in slot 9 is dead.
+    struct Town {
+        words: SemaphoreWords,
+        cells: Vec<AtomicU32>,
+        repair_byte: loom::sync::Mutex<()>,
+        /// What the permits guard, if there is only one of them.
+        guarded: loom::cell::UnsafeCell<u32>,
+    }
+
+    impl World for Town {
+        fn still_there(&self) -> Result<()> {
+            Ok(())
+        }
+        fn is_dead(&self, slot: u32) -> bool {
+            slot == DEAD
+        }
+        fn tick(&self) {}
+        fn timed_out(&self) -> Error {
+            ErrorKind::Timeout.into()
+        }
+    }
+
+    impl Robber for Town {
+        fn repairing<R>(&self, _slot: u32, f: impl FnOnce() -> R) -> Option<R> {
+            let _byte = self.repair_byte.lock().unwrap();
+            Some(f())
+        }
+    }
+
+    impl Town {
+        fn new(cells: &[u32], collector: u32) -> Arc<Town> {
+            let town = Town {
+                words: SemaphoreWords::new(0),
+                cells: cells.iter().map(|word| AtomicU32::new(*word)).collect(),
+                repair_byte: loom::sync::Mutex::new(()),
+                guarded: loom::cell::UnsafeCell::new(0),
+            };
+            town.words.collector.store(collector, Relaxed);
+            Arc::new(town)
+        }
+
+        fn leases(&self) -> Leases<'_> {
+            Leases { words: &self.words, cells: &self.cells }
+        }
+
+        /// Waits without slices, as a lost wake would otherwise be hidden. Asks about the holders before each sleep.
+        fn wait(&self, mine: u32, n: u32) {
+            if n > 1 {
+                self.words.expect_several();
+            }
+            let leases = self.leases();
+            while leases.take(mine, n, 0).is_none() {
+                let key = self.words.bell().prepare();
+                if leases.take(mine, n, 0).is_some() {
+                    return;
+                }
+                leases.look(self);
+                self.words.bell().sleep(key, u64::MAX);
+            }
+        }
+    }
+
+    fn check(bound: usize, model: impl Fn() + Send + Sync + 'static) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(bound);
+        builder.check(model);
+    }
+
+    fn takes_and_gives(town: &Arc<Town>, mine: u32, n: u32) -> loom::thread::JoinHandle<()> {
+        let town = town.clone();
+        loom::thread::spawn(move || {
+            town.wait(mine, n);
+            assert_eq!(town.leases().give(mine, n, 0), Ok(()));
+        })
+    }
+
+    #[test]
+    fn a_permit_is_one_threads_at_a_time_and_no_wake_is_lost() {
+        check(3, || {
+            let town = Town::new(&[0], 0);
+            let count = |town: &Town, mine| {
+                town.wait(mine, 1);
+                // SAFETY: the only permit is held; loom checks just that.
+                town.guarded.with_mut(|p| unsafe { *p += 1 });
+                assert_eq!(town.leases().give(mine, 1, 0), Ok(()));
+            };
+            let others = [2, 3].map(|mine| {
+                let town = town.clone();
+                loom::thread::spawn(move || count(&town, mine))
+            });
+            count(&town, 1);
+            for other in others {
+                other.join().unwrap();
+            }
+            // SAFETY: everybody else is done.
+            assert_eq!(town.guarded.with(|p| unsafe { *p }), 3);
+        });
+    }
+
+    /// Killed at any step of taking or giving back several: some cells name it, and `collector` perhaps.
+    #[test]
+    fn what_a_killed_taker_of_several_left_comes_back_though_a_waiter_and_a_sweep_repair_at_once() {
+        for (cells, collector) in
+            [([0, 0], DEAD), ([DEAD, 0], DEAD), ([DEAD, DEAD], DEAD), ([DEAD, DEAD], 0), ([0, DEAD], 0)]
+        {
+            check(2, move || {
+                let town = Town::new(&cells, collector);
+                let other = takes_and_gives(&town, 2, 2);
+                town.repairing(DEAD, || town.leases().repair(DEAD));
+                other.join().unwrap();
+                assert_eq!((town.leases().free(), town.words.collector.load(Relaxed)), (2, 0));
+            });
+        }
+    }
+
+    #[test]
+    fn two_waiters_repair_what_a_killed_holder_left_and_both_get_it() {
+        check(2, || {
+            let town = Town::new(&[DEAD], 0);
+            let other = takes_and_gives(&town, 2, 1);
+            town.wait(1, 1);
+            assert_eq!(town.leases().give(1, 1, 0), Ok(()));
+            other.join().unwrap();
+            assert_eq!(town.leases().free(), 1);
+        });
+    }
+
+    #[test]
+    fn of_two_takers_of_several_one_gets_what_is_there() {
+        check(3, || {
+            let town = Town::new(&[0, 0], 0);
+            let theirs = town.clone();
+            let other = loom::thread::spawn(move || theirs.leases().take(2, 2, 0).is_some());
+            let mine = town.leases().take(1, 2, 1).is_some();
+            assert_ne!(mine, other.join().unwrap());
+            assert_eq!(town.leases().free(), 0);
+        });
+    }
+
+    #[test]
+    fn who_found_a_collector_is_woken_though_that_one_keeps_what_it_took() {
+        check(3, || {
+            let town = Town::new(&[0, 0, 0, 0], 0);
+            let theirs = town.clone();
+            let other = loom::thread::spawn(move || theirs.wait(2, 2));
+            town.wait(1, 2);
+            other.join().unwrap();
+            assert_eq!(town.leases().free(), 0);
+        });
+    }
+
+    #[test]
+    fn two_takers_of_several_do_not_starve_each_other() {
+        check(3, || {
+            let town = Town::new(&[0, 0, 0], 0);
+            let other = takes_and_gives(&town, 2, 2);
+            town.wait(1, 2);
+            assert_eq!(town.leases().give(1, 2, 0), Ok(()));
+            other.join().unwrap();
+            assert_eq!(town.leases().free(), 3);
+        });
+    }
+
+    #[test]
+    fn what_a_taker_of_several_gives_back_wakes_who_found_nothing_meanwhile() {
+        check(2, || {
+            let town = Town::new(&[0, 0], 0);
+            let others = [takes_and_gives(&town, 2, 2), takes_and_gives(&town, 3, 1)];
+            town.wait(1, 1);
+            assert_eq!(town.leases().give(1, 1, 0), Ok(()));
+            for other in others {
+                other.join().unwrap();
+            }
+            assert_eq!(town.leases().free(), 2);
+        });
+    }
+
+    #[test]
+    fn a_thread_that_ends_leaves_to_a_sleeper() {
+        check(3, || {
+            let town = Town::new(&[owner_word(1, 4)], 0);
+            let other = takes_and_gives(&town, owner_word(1, 5), 1);
+            town.leases().leave(1, 4);
+            other.join().unwrap();
+        });
+    }
+}

@@ -8,8 +8,8 @@
 //! `post`: one atomic, a system call only if someone sleeps. `wait`: one atomic when there is a permit and the number of
 //! permits is what it was when the handle was made, as in a semaphore that serves as a lock; else a look before it.
 
-mod leases;
-mod words;
+pub mod leases;
+pub mod words;
 
 use super::Holder;
 use super::mutex::{owner_slot, owner_word};

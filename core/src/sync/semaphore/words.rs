@@ -183,15 +183,26 @@ impl SemaphoreWords {
     }
 
     /// Wakes those who wait for `n` permits that have come back. The caller has given them with a full barrier.
+    #[inline(always)]
     pub(super) fn notify(&self, n: u32) {
         // A wake for one may go to somebody who needs more than there is; then everybody has to look.
-        // Relaxed: a waiter that sets it after this look registers after the permits came, and sees them.
-        self.bell.notify(if self.multi.load(Relaxed) != 0 { EVERYBODY } else { n });
+        let several = self.waits_for_several();
+        self.bell.notify(if several { EVERYBODY } else { n });
+        // Somebody may have gone to sleep for several since that look, and have had the one wake. ORDER wake: it set `multi`
+        // before it slept, and the kernel's lock on its sleepers, under which it was woken, stands between that and this.
+        if !several && self.waits_for_several() {
+            self.bell.notify(EVERYBODY);
+        }
+    }
+
+    #[inline(always)]
+    fn waits_for_several(&self) -> bool {
+        self.multi.load(Relaxed) != 0 // Relaxed: see `notify`.
     }
 
     /// Says that somebody is going to wait for several permits, before it registers.
-    pub(super) fn expect_several(&self) {
-        // Relaxed: the full barrier of the registration that follows orders it; see `notify`.
+    pub fn expect_several(&self) {
+        // Relaxed: the registration and the sleep that follow order it; see `notify`.
         self.multi.store(1, Relaxed);
     }
 
@@ -201,7 +212,7 @@ impl SemaphoreWords {
     }
 
     /// Where waiters for leased permits sleep.
-    pub(super) fn bell(&self) -> &EventCount {
+    pub fn bell(&self) -> &EventCount {
         &self.bell
     }
 }
@@ -217,5 +228,106 @@ impl Bell for SemaphoreWords {
 
     fn sleep(&self, key: u32, at_ns: u64) -> Woken {
         self.bell.sleep(key, at_ns)
+    }
+}
+
+#[cfg(all(test, loom))]
+mod model {
+    use super::*;
+    use loom::sync::Arc;
+
+    /// Waits without slices or spinning, as a lost wake would otherwise be hidden.
+    fn wait(words: &SemaphoreWords, n: u32) {
+        if n > 1 {
+            words.expect_several();
+        }
+        while !words.take(n) {
+            let key = words.prepare();
+            if words.take(n) {
+                return;
+            }
+            words.sleep(key, u64::MAX);
+        }
+    }
+
+    fn check(model: impl Fn() + Send + Sync + 'static) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(3);
+        builder.check(model);
+    }
+
+    fn spawn_waiter(words: &Arc<SemaphoreWords>, n: u32) -> loom::thread::JoinHandle<()> {
+        let words = words.clone();
+        loom::thread::spawn(move || wait(&words, n))
+    }
+
+    #[test]
+    fn two_posts_free_two_waiters() {
+        check(|| {
+            let words = Arc::new(SemaphoreWords::new(0));
+            let waiters = [spawn_waiter(&words, 1), spawn_waiter(&words, 1)];
+            assert!(words.post() && words.post_bounded(1, 5));
+            for waiter in waiters {
+                waiter.join().unwrap();
+            }
+            assert_eq!(words.value(), 0);
+        });
+    }
+
+    #[test]
+    fn a_post_that_takes_sleepers_off_owes_a_wake_to_who_comes_meanwhile() {
+        check(|| {
+            let words = Arc::new(SemaphoreWords::new(0));
+            let theirs = words.clone();
+            let waiter = loom::thread::spawn(move || (0..3).for_each(|_| wait(&theirs, 1)));
+            for _ in 0..3 {
+                words.post();
+            }
+            waiter.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_post_that_puts_sleepers_back_wakes_for_those_that_missed_it() {
+        check(|| {
+            let words = Arc::new(SemaphoreWords::new(0));
+            let theirs = words.clone();
+            let waiter = loom::thread::spawn(move || (0..2).for_each(|_| wait(&theirs, 1)));
+            let theirs = words.clone();
+            let poster = loom::thread::spawn(move || theirs.post());
+            words.post();
+            waiter.join().unwrap();
+            poster.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn one_permit_frees_who_needs_one_though_somebody_sleeps_for_two() {
+        check(|| {
+            let words = Arc::new(SemaphoreWords::new(0));
+            let (two, one) = (spawn_waiter(&words, 2), spawn_waiter(&words, 1));
+            words.post();
+            // Not `post_bounded(2)` before this: one of the two may take the first permit only.
+            one.join().unwrap();
+            words.post_bounded(2, 5);
+            two.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn what_the_poster_wrote_the_waiter_sees() {
+        check(|| {
+            let shared = Arc::new((SemaphoreWords::new(0), loom::cell::UnsafeCell::new(0)));
+            let theirs = shared.clone();
+            let waiter = loom::thread::spawn(move || {
+                wait(&theirs.0, 1);
+                // SAFETY: the permit says that the writer is done.
+                theirs.1.with(|p| unsafe { *p })
+            });
+            // SAFETY: nobody reads before the permit.
+            shared.1.with_mut(|p| unsafe { *p = 7 });
+            shared.0.post();
+            assert_eq!(waiter.join().unwrap(), 7);
+        });
     }
 }
