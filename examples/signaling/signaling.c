@@ -3,10 +3,10 @@
  *
  *     signaling                     the whole story: the same wait, both ways
  *     signaling wait busy           one process of it, which waits; or: wait sleeping
- *     signaling signal              the other process, which ends the wait
+ *     signaling signal              the other process, which works for half a second and then ends the wait
  *
- * Each process may be Rust, C or Python. They share the segment `signaling` with the event flags `events`; flag 1
- * says that it is done.
+ * Each process may be Rust, C or Python. They share the segment `signaling` with the event flags `events`: 1 says
+ * that the work is done, 2 that somebody waits for it.
  */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -18,7 +18,7 @@
 #include <triveni.h>
 #include <unistd.h>
 
-enum { DONE = 1 };
+enum { DONE = 1, WAITING = 2 };
 
 static tvn_segment_t *segment;
 static tvn_event_t *events;
@@ -46,6 +46,7 @@ static double seconds(clockid_t clock) {
 
 static void wait_for(const char *how) {
     open_events();
+    must(tvn_event_set(events, WAITING, NULL));
     double begin = seconds(CLOCK_MONOTONIC), worked = seconds(CLOCK_PROCESS_CPUTIME_ID);
     if (!strcmp(how, "busy")) {
         while (!(tvn_event_flags(events) & DONE)) {} /* busy waiting */
@@ -60,6 +61,8 @@ static void wait_for(const char *how) {
 
 static void signal_it(void) {
     open_events();
+    must(tvn_event_wait_any(events, WAITING, true, TVN_FOREVER, NULL));
+    usleep(500000); /* the work that the other waits for */
     must(tvn_event_set(events, DONE, NULL));
     close_events();
 }
@@ -68,7 +71,6 @@ static int story(const char *how) {
     tvn_segment_unlink("signaling");
     pid_t waiter = fork();
     if (waiter == 0) return wait_for(how), exit(0), 0;
-    usleep(500000); /* the work that the other waits for */
     signal_it();
     int status;
     waitpid(waiter, &status, 0);

@@ -2,10 +2,10 @@
 
     signaling.py                     the whole story: the same wait, both ways
     signaling.py wait busy           one process of it, which waits; or: wait sleeping
-    signaling.py signal              the other process, which ends the wait
+    signaling.py signal              the other process, which works for half a second and then ends the wait
 
-Each process may be Rust, C or Python. They share the segment `signaling` with the event flags `events`; flag 1
-says that it is done.
+Each process may be Rust, C or Python. They share the segment `signaling` with the event flags `events`: 1 says
+that the work is done, 2 that somebody waits for it.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import time
 
 import triveni
 
-DONE = 1
+DONE, WAITING = 1, 2
 
 
 def open_events() -> triveni.Event:
@@ -24,6 +24,7 @@ def open_events() -> triveni.Event:
 
 def wait(how: str) -> None:
     events = open_events()
+    events.set(WAITING)
     begin, worked = time.monotonic(), time.process_time()
     if how == "busy":
         while not events.flags() & DONE:  # busy waiting
@@ -36,7 +37,10 @@ def wait(how: str) -> None:
 
 
 def signal() -> None:
-    open_events().set(DONE)
+    events = open_events()
+    events.wait_any(WAITING, clear=True)
+    time.sleep(0.5)  # the work that the other waits for
+    events.set(DONE)
 
 
 def fresh() -> None:
@@ -49,7 +53,6 @@ def story() -> None:
         fresh()
         waiter = multiprocessing.Process(target=wait, args=(how,))
         waiter.start()
-        time.sleep(0.5)  # the work that the other waits for
         signal()
         waiter.join()
         assert waiter.exitcode == 0, "the waiter failed"

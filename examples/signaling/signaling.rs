@@ -3,17 +3,18 @@
 //! ```text
 //! signaling                     the whole story: the same wait, both ways
 //! signaling wait busy           one process of it, which waits; or: wait sleeping
-//! signaling signal              the other process, which ends the wait
+//! signaling signal              the other process, which works for half a second and then ends the wait
 //! ```
 //!
-//! Each process may be Rust, C or Python. They share the segment `signaling` with the event flags `events`; flag 1
-//! says that it is done.
+//! Each process may be Rust, C or Python. They share the segment `signaling` with the event flags `events`: 1 says
+//! that the work is done, 2 that somebody waits for it.
 
 use std::time::{Duration, Instant};
 use triveni::{After, Error, ErrorKind, Event, Result, Segment};
 use triveni_examples::{cpu_time, finish, fresh, start};
 
 const DONE: u32 = 1;
+const WAITING: u32 = 2;
 
 fn events() -> Result<Event> {
     Segment::open_or_create("signaling", Segment::DEFAULT_SIZE)?.event("events", 0)
@@ -21,6 +22,7 @@ fn events() -> Result<Event> {
 
 fn wait(how: &str) -> Result<()> {
     let events = events()?;
+    events.set(WAITING)?;
     let (begin, worked) = (Instant::now(), cpu_time());
     if how == "busy" {
         while events.flags() & DONE == 0 {} // busy waiting
@@ -34,14 +36,17 @@ fn wait(how: &str) -> Result<()> {
 }
 
 fn signal() -> Result<()> {
-    events()?.set(DONE).map(|_| ())
+    let events = events()?;
+    events.wait_any(WAITING, After::Clear)?;
+    std::thread::sleep(Duration::from_millis(500)); // the work that the other waits for
+    events.set(DONE)?;
+    Ok(())
 }
 
 fn story() -> Result<()> {
     fresh("signaling");
     for how in ["busy", "sleeping"] {
         let waiter = start(&["wait", how])?;
-        std::thread::sleep(Duration::from_millis(500)); // the work that the other waits for
         signal()?;
         finish([waiter])?;
     }
