@@ -7,6 +7,7 @@ mod error;
 mod segment;
 mod sync;
 mod wait;
+mod wait_set;
 
 /// The compiled half of the package `triveni`.
 #[pyo3::pymodule(gil_used = false)]
@@ -35,6 +36,8 @@ mod _triveni {
     use crate::sync::rwlock::{RwLock, RwReadGuard, RwWriteGuard};
     #[pymodule_export]
     use crate::sync::semaphore::Semaphore;
+    #[pymodule_export]
+    use crate::wait_set::{Ready, WaitSet};
 
     use pyo3::prelude::*;
 

@@ -21,12 +21,7 @@ const SLICES: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)
 /// Until when: from `timeout` in seconds, or `None` for ever.
 pub(crate) fn deadline(py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Deadline> {
     let Some(timeout) = timeout else { return Ok(Deadline::never()) };
-    let seconds: f64 = timeout.extract().map_err(|error: PyErr| {
-        if !error.is_instance_of::<PyTypeError>(py) {
-            return error;
-        }
-        PyTypeError::new_err(format!("timeout: seconds are needed, or None for ever, not {}", type_name(timeout)))
-    })?;
+    let seconds = number_of_seconds("timeout", ", or None for ever", timeout)?;
     if seconds.is_nan() || seconds < 0.0 {
         return Err(invalid(
             py,
@@ -35,6 +30,22 @@ pub(crate) fn deadline(py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> Py
     }
     // What is too long for a Duration is for ever.
     Ok(Duration::try_from_secs_f64(seconds).map_or(Deadline::never(), Deadline::after))
+}
+
+/// A duration, from the argument `what` in seconds.
+pub(crate) fn duration(what: &str, value: &Bound<'_, PyAny>) -> PyResult<Duration> {
+    let seconds = number_of_seconds(what, "", value)?;
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|_| invalid(value.py(), format!("{what} {seconds} is no time to wait; give seconds from 0 on")))
+}
+
+fn number_of_seconds(what: &str, or: &str, value: &Bound<'_, PyAny>) -> PyResult<f64> {
+    value.extract().map_err(|error: PyErr| {
+        if !error.is_instance_of::<PyTypeError>(value.py()) {
+            return error;
+        }
+        PyTypeError::new_err(format!("{what}: seconds are needed{or}, not {}", type_name(value)))
+    })
 }
 
 /// Tries once and answers.

@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from people import in_child, refused
 
 import triveni
 from triveni import Segment
@@ -263,7 +264,23 @@ def test_a_leased_semaphore_and_a_bounded_one_are_created_as_asked(segment):
 
 
 def test_a_segment_opens_with_any_mode_that_is_one(name, segment):
-    with Segment.open(name, mode=0o666) as again:
-        assert again.size == segment.size
-    with pytest.raises(ValueError, match="mode"):
-        Segment.open(name, mode=0o1000)
+    for use in (lambda mode: Segment.open(name, mode=mode), lambda mode: Segment.from_fd(segment, mode=mode)):
+        with use(0o666) as again:
+            assert again.size == segment.size
+        with pytest.raises(ValueError, match="mode"):
+            use(0o1000)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to be another user")
+def test_a_segment_of_another_user_is_opened_only_with_a_mode_that_admits_others(name):
+    with Segment.create(name, size=1 << 20, mode=0o666) as segment:
+        segment.semaphore("s")
+
+        def child():
+            os.setuid(65534)
+            return refused(PermissionError, lambda: Segment.open(name)) and (
+                Segment.open(name, mode=0o666).semaphore("s").post() is None
+            )
+
+        in_child(child)
+        assert segment.semaphore("s").value() == 1

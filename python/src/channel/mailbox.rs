@@ -37,6 +37,10 @@ impl Mailbox {
         Mailbox { segment, mailbox }
     }
 
+    pub(crate) fn core(&self) -> &triveni::Mailbox {
+        &self.mailbox
+    }
+
     #[inline]
     fn attempt_send(&self, message: &[u8], until: Option<Deadline>) -> Result<Option<()>> {
         match until {

@@ -211,6 +211,11 @@ impl<R> Role<R> {
 pub(crate) struct Producer(Arc<Role<triveni::Producer>>);
 
 impl Producer {
+    /// The producer itself, unless a grant is pending or another thread uses it.
+    pub(crate) fn lend<T>(&self, f: impl FnOnce(&mut triveni::Producer) -> Result<T>) -> Result<T> {
+        self.0.with(|producer, _| f(producer))
+    }
+
     #[inline]
     fn attempt_write(&self, record: &[u8], until: Option<Deadline>) -> Result<Option<()>> {
         self.0.with(|producer, _| match until {
@@ -315,6 +320,11 @@ impl Producer {
 pub(crate) struct Consumer(Arc<Role<triveni::Consumer>>);
 
 impl Consumer {
+    /// The consumer itself, unless a grant is pending or another thread uses it.
+    pub(crate) fn lend<T>(&self, f: impl FnOnce(&mut triveni::Consumer) -> Result<T>) -> Result<T> {
+        self.0.with(|consumer, _| f(consumer))
+    }
+
     /// Waits until there is a record, and leaves it.
     fn attempt_wait(&self, until: Option<Deadline>) -> Result<Option<()>> {
         self.0.with(|consumer, _| match until {

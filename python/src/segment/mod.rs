@@ -250,19 +250,17 @@ impl Segment {
 
     /// A segment that somebody sent as a descriptor: a number, or anything with ``fileno()``.
     ///
-    /// It is opened anew; the descriptor stays the caller's.
+    /// It is opened anew; the descriptor stays the caller's. One of another user is opened only with a ``mode`` that
+    /// admits others.
     #[staticmethod]
-    fn from_fd(py: Python<'_>, fd: &Bound<'_, PyAny>) -> PyResult<Segment> {
-        let number = match fd.getattr_opt("fileno")? {
-            Some(fileno) => fileno.call0()?,
-            None => fd.clone(),
-        };
-        let number = RawFd::try_from(whole("fd", &number)?)
-            .map_err(|_| invalid(py, format!("fd {number} is no file descriptor; give one that Segment.fd() made")))?;
+    #[pyo3(signature = (fd, *, mode=None), text_signature = "(fd, *, mode=384)")]
+    fn from_fd(py: Python<'_>, fd: &Bound<'_, PyAny>, mode: Option<&Bound<'_, PyAny>>) -> PyResult<Segment> {
+        let options = triveni::Segment::options().mode(mode_or_default(mode)?);
+        let number = descriptor(fd)?;
         // SAFETY: `number` is not negative. It is used during this call only. If it is not open, or not a segment's,
         // opening it anew reports that; nothing is read or closed through it.
         let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
-        detached(py, || triveni::Segment::from_fd(borrowed)).map(Segment::new)
+        detached(py, || options.from_fd(borrowed)).map(Segment::new)
     }
 
     /// Removes the name. Who has the segment open goes on; the memory goes with the last one.
@@ -632,6 +630,16 @@ impl Segment {
             Err(error) => format!("<triveni.Segment {name} {size} bytes, unreadable: {error}>"),
         }
     }
+}
+
+/// A descriptor: a number, or anything with `fileno()`.
+pub(crate) fn descriptor(fd: &Bound<'_, PyAny>) -> PyResult<RawFd> {
+    let number = match fd.getattr_opt("fileno")? {
+        Some(fileno) => fileno.call0()?,
+        None => fd.clone(),
+    };
+    RawFd::try_from(whole("fd", &number)?)
+        .map_err(|_| invalid(fd.py(), format!("fd {number} is no file descriptor; give one that is open")))
 }
 
 /// What only the creator of a segment says.

@@ -32,6 +32,10 @@ impl Event {
         Event { segment, event }
     }
 
+    pub(crate) fn core(&self) -> &triveni::Event {
+        &self.event
+    }
+
     #[inline]
     fn attempt(&self, which: Which, mask: u32, clear: bool, until: Option<Deadline>) -> Result<Option<u32>> {
         let after = if clear { After::Clear } else { After::Keep };

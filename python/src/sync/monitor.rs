@@ -35,6 +35,10 @@ impl Monitor {
         Monitor { segment, monitor, key }
     }
 
+    pub(crate) fn core(&self) -> &triveni::Monitor {
+        &self.monitor
+    }
+
     #[inline]
     fn attempt(&self, until: Option<Deadline>) -> Result<Option<MonitorGuard>> {
         let entered = kept(match until {

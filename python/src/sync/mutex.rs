@@ -33,6 +33,10 @@ impl Mutex {
         Mutex { segment, mutex, key }
     }
 
+    pub(crate) fn core(&self) -> &triveni::Mutex {
+        &self.mutex
+    }
+
     /// Locks; the guard says whether the last holder died.
     #[inline]
     fn attempt(&self, until: Option<Deadline>) -> Result<Option<MutexGuard>> {

@@ -1,7 +1,7 @@
 //! A semaphore: counting, or with permits that belong to who took them.
 
 use crate::error::{call, count};
-use crate::segment::{Reduced, address, reduce};
+use crate::segment::{Reduced, address, info::Holder, reduce};
 use crate::wait::{deadline, trying, waiting};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -32,6 +32,10 @@ fn permits(n: Option<&Bound<'_, PyAny>>) -> PyResult<u32> {
 impl Semaphore {
     pub(crate) fn new(segment: triveni::Segment, semaphore: triveni::Semaphore) -> Semaphore {
         Semaphore { segment, semaphore }
+    }
+
+    pub(crate) fn core(&self) -> &triveni::Semaphore {
+        &self.semaphore
     }
 
     #[inline]
@@ -76,6 +80,11 @@ impl Semaphore {
     /// Permits at this moment.
     fn value(&self) -> u32 {
         self.semaphore.value()
+    }
+
+    /// Who has leased permits, once for each permit; an empty list if permits are not leased.
+    fn holders(&self) -> Vec<Holder> {
+        self.semaphore.holders().into_iter().map(Holder::from).collect()
     }
 
     /// The most permits it holds.
