@@ -89,11 +89,12 @@ impl Philosopher {
         self.state.get(i) == EATING
     }
 
-    fn eat(&self) {
+    fn eat(&self) -> Result<()> {
         self.state.set(self.i, EATING);
         assert!(!self.eats(left(self.i)) && !self.eats(right(self.i)), "two neighbours eat at the same time");
         std::thread::yield_now();
         self.state.set(self.i, THINKING);
+        Ok(())
     }
 
     fn left_first(&mut self) -> Result<()> {
@@ -104,7 +105,7 @@ impl Philosopher {
                 self.lucky = true;
             }
             match take(&self.right) {
-                Ok(_right) => return Ok(self.eat()),
+                Ok(_right) => return self.eat(),
                 Err(error) if error.kind() == ErrorKind::Deadlock => {
                     println!("  philosopher {} gives way: {error}", self.i);
                     drop(left);
@@ -120,13 +121,13 @@ impl Philosopher {
             if self.i < right(self.i) { (&self.left, &self.right) } else { (&self.right, &self.left) };
         let _first = take(lower)?;
         let _second = take(higher)?;
-        Ok(self.eat())
+        self.eat()
     }
 
     fn through_the_room(&self) -> Result<()> {
         self.room.wait()?;
         let both = (take(&self.left)?, take(&self.right)?);
-        self.eat();
+        self.eat()?;
         drop(both);
         self.room.post()
     }

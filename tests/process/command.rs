@@ -121,7 +121,8 @@ fn ls_shows_holders_and_waiters_of_every_kind() {
     let mailbox = segment.create_mailbox("mailbox", 4, 16).unwrap();
     leased.wait().unwrap();
     let reading = rwlock.read().unwrap();
-    let waiters: [(&str, &str, Box<dyn FnOnce() + Send>); 7] = [
+    type Sleeps = Box<dyn FnOnce() + Send>;
+    let waiters: [(&str, &str, Sleeps); 7] = [
         ("semaphore", ", for 1 permit, for ", Box::new(move || drop(semaphore.wait()))),
         ("leased", ", for 1 permit, for ", Box::new(move || drop(leased.wait()))),
         ("monitor", ", for condition not_full, for ", {
