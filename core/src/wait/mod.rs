@@ -7,6 +7,8 @@
 
 pub mod board;
 mod eventcount;
+#[cfg(all(test, not(loom)))]
+mod eventcount_states;
 mod park;
 mod spin;
 

@@ -4,7 +4,9 @@
 
 #[cfg(all(test, loom))]
 mod model;
-mod words;
+#[cfg(all(test, not(loom)))]
+mod states;
+pub mod words;
 
 use super::mutex::{self, owner_slot, owner_word};
 use super::{Guard, Holder, LockError};
