@@ -137,7 +137,7 @@ def test_what_has_no_name_refuses_to_be_pickled(name, segment):
             with pytest.raises(ValueError, match="anonymous"):
                 pickle.dumps(unnamed)
     guards = segment.mutex("l").lock(), segment.monitor("o").enter(), segment.rwlock("w").read(), segment.watch()
-    for handle in (producer, producer.reserve(1), segment.mailbox("m").reserve(1), *guards):
+    for handle in (producer, producer.reserve(1), segment.mailbox("m").reserve(1), *guards, triveni.WaitSet()):
         with pytest.raises(TypeError):
             pickle.dumps(handle)
     Segment.unlink(name)

@@ -3,7 +3,7 @@
 import signal
 
 import pytest
-from people import Waiter, asleep, until
+from people import Waiter, asleep, in_thread, until
 
 import triveni
 
@@ -85,6 +85,24 @@ def test_a_killed_holder_is_noticed_by_a_sleeper_and_by_a_newcomer(segment, held
     peer.kill()
     assert waiter.join() is told
     assert acquire(30) is False
+
+
+@pytest.mark.parametrize(("make", "take", "leave"), [
+    ("mutex", "lock", "unlock"), ("monitor", "enter", "leave"), ("rwlock", "write", "unlock"),
+])  # fmt: skip
+def test_a_guard_that_another_thread_drops_after_a_death_leaves_the_lock_to_its_own(segment, other, make, take, leave):
+    peer = other(f"segment.{make}('x').{take}(); say('holding'); time.sleep(1000)")
+    peer.says("holding")
+    peer.kill()
+    lock = getattr(segment, make)("x")
+    take, leave = getattr(lock, take), getattr(lock, leave)
+    guards = [take(30)]
+    assert guards[0].owner_died
+    in_thread(guards.clear)
+    with pytest.raises(TimeoutError):
+        in_thread(lambda: take(0.05))
+    leave()
+    assert in_thread(lambda: take(30).owner_died)
 
 
 def test_a_killed_waiter_leaves_nothing_behind(segment, held, other):
