@@ -111,6 +111,34 @@ static inline void until_asleep(tvn_segment_t *segment, int count) {
     while (tvn_segment_waits(segment, NULL, 0) != count) usleep(1000);
 }
 
+static volatile sig_atomic_t signals;
+
+static inline void count_signal(int signal) {
+    (void)signal;
+    signals++;
+}
+
+/* A signal to this thread every 3 ms, until its watch is stopped. */
+static inline timer_t signal_often(void) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = count_signal;
+    is(sigaction(SIGUSR1, &action, NULL), 0);
+    struct sigevent event;
+    memset(&event, 0, sizeof event);
+    event.sigev_notify = SIGEV_THREAD_ID;
+    event.sigev_signo = SIGUSR1;
+#ifndef sigev_notify_thread_id
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
+    event.sigev_notify_thread_id = gettid();
+    timer_t timer;
+    struct itimerspec often = {{0, 3000000}, {0, 3000000}};
+    is(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
+    is(timer_settime(timer, 0, &often, NULL), 0);
+    return timer;
+}
+
 int main(int argc, char **argv) {
     int failed = 0, passed = 0;
     for (int i = 0; i < test_count; i++) {

@@ -144,34 +144,6 @@ TEST(a_deadline_ends_every_wait_and_not_before_its_time) {
     end_all();
 }
 
-static volatile sig_atomic_t signals;
-
-static void count_signal(int signal) {
-    (void)signal;
-    signals++;
-}
-
-/* A signal to this thread every 3 ms, until its watch is stopped. */
-static timer_t signal_often(void) {
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = count_signal;
-    is(sigaction(SIGUSR1, &action, NULL), 0);
-    struct sigevent event;
-    memset(&event, 0, sizeof event);
-    event.sigev_notify = SIGEV_THREAD_ID;
-    event.sigev_signo = SIGUSR1;
-#ifndef sigev_notify_thread_id
-#define sigev_notify_thread_id _sigev_un._tid
-#endif
-    event.sigev_notify_thread_id = gettid();
-    timer_t timer;
-    struct itimerspec often = {{0, 3000000}, {0, 3000000}};
-    is(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
-    is(timer_settime(timer, 0, &often, NULL), 0);
-    return timer;
-}
-
 TEST(signals_do_not_end_a_wait_and_do_not_move_its_deadline) {
     make_all();
     timer_t timer = signal_often();
