@@ -75,7 +75,7 @@ impl<'a> Turn<'a> {
         }
         if self.patient.get() {
             let word = self.line.word();
-            if polls == 0 || word & OWNER != self.from.get() {
+            if polls == 0 || owner_slot(word) != 0 && word & OWNER != self.from.get() {
                 pause(STINT_NS);
                 self.ask();
             } else if word & HUNGRY == 0 {
