@@ -1,20 +1,23 @@
 //! What a lock costs when nobody is in the way, and how it ages when somebody is.
 //!
-//! | table       | what happens                                                                  |
-//! |-------------|-------------------------------------------------------------------------------|
-//! | uncontended | one process locks and unlocks, or waits and posts; in multiples of C           |
-//! | contended   | processes lock, count one up, unlock, as fast as they can, for a fixed time     |
+//! | table         | what happens                                                                    |
+//! |---------------|---------------------------------------------------------------------------------|
+//! | uncontended   | one process locks and unlocks, or waits and posts; in multiples of C             |
+//! | contended     | processes lock, count one up, unlock, as fast as they can, for a fixed time       |
+//! | with pauses   | the same with some work inside the lock, and as much before the next locking      |
 //!
-//! Fairness is the share of the process that got the least by the share of the one that got the most.
+//! Fairness is the share of the process that got the least by the share of the one that got the most. All of them
+//! begin and end at the same ticks.
+//! parking_lot has no locks for processes: its members are threads of one process.
 //! A heat is run again while other programs take a CPU away from it, some times at most: `calm` is the share of
-//! heats that were left alone. Four processes on two CPUs never are.
+//! heats that were left alone, and if there are any, only they count. Four processes on two CPUs never are.
 
 mod harness;
 
 use harness::glibc::{Mutex as PosixMutex, Semaphore as PosixSemaphore};
 use harness::report::{As, Report, Row};
 use harness::shared::{Apart, Shared};
-use harness::team::{self, Outcome};
+use harness::team::{self, Member, Outcome};
 use harness::yardstick::{compare_and_swap_and_exchange, per_call};
 use harness::{Options, clock};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -66,6 +69,25 @@ impl Lock for PosixSemaphore {
     }
 }
 
+impl Lock for parking_lot::Mutex<()> {
+    #[inline(always)]
+    fn locked(&self, work: impl FnOnce()) {
+        let guard = self.lock();
+        work();
+        drop(guard);
+    }
+}
+
+/// What the members of a contest do.
+#[derive(Clone, Copy)]
+struct Heat {
+    size: usize,
+    /// For so long, in nanoseconds.
+    ns: u64,
+    /// Work in the lock, and between unlocking and the next locking, in nanoseconds.
+    work_ns: u64,
+}
+
 struct Contest {
     per_second: f64,
     fairness: f64,
@@ -74,7 +96,7 @@ struct Contest {
 }
 
 type Alone = Box<dyn Fn() -> f64>;
-type Against = Box<dyn Fn(usize, u64) -> Contest>;
+type Against = Box<dyn Fn(Heat) -> Contest>;
 
 struct Entry {
     name: &'static str,
@@ -85,54 +107,82 @@ struct Entry {
 fn entry<L: Lock + 'static>(name: &'static str, make: fn() -> L) -> Entry {
     Entry {
         name,
-        alone: Box::new(move || {
-            // In a child: pinned, and nothing of this process's past in its way.
-            let lock = make();
-            let team = team::run(1, |member| {
-                member.start();
-                let mut count = 0u64;
-                let ns = per_call(|| lock.locked(|| count += 1));
-                member.tally(count, ns.to_bits());
-                member.stop();
+        alone: alone(make),
+        against: Box::new(move |heat| {
+            let (contest, calm) = team::undisturbed(|| {
+                let (lock, counter) = (make(), Shared::<Apart<AtomicU64>>::new());
+                let team = team::run(heat.size, |member| compete(member, &lock, &counter.0, heat));
+                (verdict(name, &counter.0, &team), team)
             });
-            assert_eq!(team[0].count, 101 * 1000);
-            f64::from_bits(team[0].sum)
-        }),
-        against: Box::new(move |size, ns| {
-            let (contest, calm) = team::undisturbed(|| contest(name, &make(), size, ns));
             Contest { calm, ..contest }
         }),
     }
 }
 
-fn contest(name: &str, lock: &impl Lock, size: usize, ns: u64) -> (Contest, Vec<Outcome>) {
-    let counter = Shared::<Apart<AtomicU64>>::new();
-    let lasts = clock::from_ns(ns);
-    let team = team::run(size, |member| {
-        member.start();
-        let end = clock::ticks() + lasts;
-        let mut mine = 0u64;
-        while clock::ticks() < end {
-            for _ in 0..32 {
-                // Relaxed, and no read-modify-write: the lock alone must keep this exact.
-                lock.locked(|| counter.0.store(counter.0.load(Relaxed) + 1, Relaxed));
-            }
-            mine += 32;
+/// As [`entry`], for a lock that only the threads of one process can share.
+fn entry_of_threads<L: Lock + Sync + 'static>(name: &'static str, make: fn() -> L) -> Entry {
+    Entry {
+        name,
+        alone: alone(make),
+        against: Box::new(move |heat| {
+            let (contest, calm) = team::undisturbed(|| {
+                let (lock, counter) = (make(), Shared::<Apart<AtomicU64>>::new());
+                let (lock, count) = (&lock, &counter.0);
+                let team = team::run_threads(heat.size, |member| compete(member, lock, count, heat));
+                (verdict(name, count, &team), team)
+            });
+            Contest { calm, ..contest }
+        }),
+    }
+}
+
+fn alone<L: Lock + 'static>(make: fn() -> L) -> Alone {
+    Box::new(move || {
+        // In a child: pinned, and nothing of this process's past in its way.
+        let lock = make();
+        let team = team::run(1, |member| {
+            member.start();
+            let mut count = 0u64;
+            let ns = per_call(|| lock.locked(|| count += 1));
+            member.tally(count, ns.to_bits());
+            member.stop();
+        });
+        assert_eq!(team[0].count, 101 * 1000);
+        f64::from_bits(team[0].sum)
+    })
+}
+
+fn compete(member: &mut Member<'_>, lock: &impl Lock, counter: &AtomicU64, heat: Heat) {
+    let work = clock::from_ns(heat.work_ns);
+    let batch = if work == 0 { 32 } else { 1 };
+    let end = member.start() + clock::from_ns(heat.ns);
+    let mut mine = 0u64;
+    while clock::ticks() < end {
+        for _ in 0..batch {
+            // Relaxed, and no read-modify-write: the lock alone must keep this exact.
+            lock.locked(|| {
+                counter.store(counter.load(Relaxed) + 1, Relaxed);
+                clock::pause(work);
+            });
+            clock::pause(work);
         }
-        member.stop();
-        member.tally(mine, 0);
-    });
+        mine += batch;
+    }
+    member.stop();
+    member.tally(mine, 0);
+}
+
+fn verdict(name: &str, counter: &AtomicU64, team: &[Outcome]) -> Contest {
     let shares = || team.iter().map(|o| o.count);
     let total: u64 = shares().sum();
-    assert_eq!(counter.0.load(Relaxed), total, "{name}: two were in at once, counts are lost");
+    assert_eq!(counter.load(Relaxed), total, "{name}: two were in at once, counts are lost");
     let (least, most) = (shares().min().unwrap_or(0), shares().max().unwrap_or(0));
-    let contest = Contest {
-        per_second: total as f64 / team::lasted_ns(&team) * 1e9,
+    Contest {
+        per_second: total as f64 / team::lasted_ns(team) * 1e9,
         fairness: least as f64 / most as f64,
         slept_each: team.iter().map(|o| o.slept).sum::<u64>() as f64 / total as f64,
         calm: false,
-    };
-    (contest, team)
+    }
 }
 
 fn segment() -> Segment {
@@ -146,31 +196,37 @@ fn entries() -> Vec<Entry> {
         entry("pthread mutex", || PosixMutex::new(false)),
         entry("pthread mutex, robust", || PosixMutex::new(true)),
         entry("sem_t", || PosixSemaphore::new(1)),
+        entry_of_threads("parking_lot, threads", || parking_lot::Mutex::new(())),
     ]
 }
 
 /// Compared with the rival that does the same.
-const RIVAL: [usize; 5] = [2, 4, 2, 2, 4];
+const RIVAL: [usize; 6] = [2, 4, 2, 2, 4, 2];
 
 fn main() {
     let options = Options::from_args();
     let entries = entries();
     let ns = options.scale(2_000_000, 1_000_000) as u64;
     for entry in &entries {
-        (entry.against)(2, 2_000_000); // asserts that the count is exact
+        (entry.against)(Heat { size: 2, ns, work_ns: 0 }); // asserts that the count is exact
     }
     let mut unit: Vec<f64> = Vec::new();
     let mut alone: Vec<Vec<f64>> = vec![Vec::new(); entries.len()];
-    let mut against: Vec<[Vec<Contest>; 2]> = entries.iter().map(|_| [Vec::new(), Vec::new()]).collect();
+    let heats = [
+        ("contended by 2", Heat { size: 2, ns, work_ns: 0 }),
+        ("contended by 2, with pauses of 100 ns", Heat { size: 2, ns, work_ns: 100 }),
+        ("contended by 4", Heat { size: 4, ns, work_ns: 0 }),
+    ];
+    let mut against: Vec<[Vec<Contest>; 3]> = entries.iter().map(|_| Default::default()).collect();
     let rounds = options.rounds(|| {
         let c = team::run(1, |member| member.tally(0, compare_and_swap_and_exchange().to_bits()));
         unit.push(f64::from_bits(c[0].sum));
         for (entry, times) in entries.iter().zip(&mut alone) {
             times.push((entry.alone)());
         }
-        for (i, size) in [2, 4].into_iter().enumerate() {
+        for (i, (_, heat)) in heats.into_iter().enumerate() {
             for (entry, contests) in entries.iter().zip(&mut against) {
-                contests[i].push((entry.against)(size, ns));
+                contests[i].push((entry.against)(heat));
             }
         }
     });
@@ -182,20 +238,25 @@ fn main() {
         rows.push(row.cell("ratio", As::Times("C"), times.iter().zip(&unit).map(|(t, c)| t / c)));
     }
     report.group("uncontended", rows);
-    for (i, title) in ["contended by 2 processes", "contended by 4 processes"].into_iter().enumerate() {
+    for (i, (title, _)) in heats.into_iter().enumerate() {
         let rows = entries.iter().enumerate().map(|(e, entry)| {
             let contests = &against[e][i];
-            let rival = &against[RIVAL[e]][i];
+            let calm = contests.iter().filter(|c| c.calm).count();
+            // Where some were left alone, the others tell of the machine and not of the lock.
+            let counts = |c: &Contest| c.calm || calm == 0;
+            let counted = || contests.iter().filter(|c| counts(c));
+            let pairs = contests.iter().zip(&against[RIVAL[e]][i]);
+            let pairs = pairs.filter(|(ours, theirs)| counts(ours) && (calm == 0 || theirs.calm));
             Row::new(entry.name)
-                .cell("locked", As::Rate, contests.iter().map(|c| c.per_second))
+                .cell("locked", As::Rate, counted().map(|c| c.per_second))
                 .cell(
                     "ratio to plain rival",
                     As::Times("×"),
-                    contests.iter().zip(rival).map(|(ours, theirs)| ours.per_second / theirs.per_second),
+                    pairs.map(|(ours, theirs)| ours.per_second / theirs.per_second),
                 )
-                .cell("fairness", As::Fraction, contests.iter().map(|c| c.fairness))
-                .cell("slept per 1000", As::Count, contests.iter().map(|c| c.slept_each * 1000.0))
-                .cell("calm", As::Share, [contests.iter().filter(|c| c.calm).count() as f64 / contests.len() as f64])
+                .cell("fairness", As::Fraction, counted().map(|c| c.fairness))
+                .cell("slept per 1000", As::Count, counted().map(|c| c.slept_each * 1000.0))
+                .cell("calm", As::Share, [calm as f64 / contests.len() as f64])
         });
         let rows = rows.collect();
         report.group(title, rows);

@@ -1,4 +1,4 @@
-//! Processes that work together: forked, each on its CPU, started at once, watched, and killed if one fails.
+//! Processes that work together, or threads of one: forked, each on its CPU, started at once, watched, and killed if one fails.
 
 use super::clock;
 use super::shared::{Shared, Zeroed};
@@ -6,11 +6,13 @@ use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{
     AtomicU32, AtomicU64,
-    Ordering::{Acquire, Relaxed, Release},
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 
 const MOST_MEMBERS: usize = 4;
 const MOST_SAMPLES: usize = 1 << 15;
+/// So long after the last one has come the time begins: all of them are polling by then.
+const HEAD_START_NS: u64 = 20_000;
 /// Nothing here takes a tenth of it, also on a loaded machine.
 const PATIENCE_MS: i32 = 20_000;
 
@@ -29,13 +31,15 @@ struct Sheet {
 #[repr(C)]
 struct Board {
     ready: AtomicU32,
+    /// When everybody's time begins, in ticks; 0 until all are ready.
+    go: AtomicU64,
     sheets: [Sheet; MOST_MEMBERS],
 }
 
 // SAFETY: atomics.
 unsafe impl Zeroed for Board {}
 
-/// One process of the team, seen from inside.
+/// One process of the team, or one thread, seen from inside.
 pub struct Member<'a> {
     /// Its number: 0, 1, …
     pub index: usize,
@@ -43,19 +47,33 @@ pub struct Member<'a> {
     board: &'a Board,
     /// Context switches of the two kinds when its time began.
     switched: (u64, u64),
+    /// It was not there when its time began.
+    late: bool,
 }
 
-impl Member<'_> {
-    /// Waits until everybody has come this far; then its time begins.
-    pub fn start(&mut self) {
+impl<'a> Member<'a> {
+    fn new(board: &'a Board, index: usize, size: usize) -> Member<'a> {
+        Member { index, size, board, switched: (0, 0), late: false }
+    }
+
+    /// Waits until everybody has come this far; then everybody's time begins, at the same tick, which is returned.
+    pub fn start(&mut self) -> u64 {
         // ORDER ready: Release and Acquire: what all have prepared is seen by all.
-        self.board.ready.fetch_add(1, Release);
-        while self.board.ready.load(Acquire) < self.size as u32 {
-            // SAFETY: no arguments, no memory.
-            unsafe { libc::sched_yield() };
+        if self.board.ready.fetch_add(1, AcqRel) + 1 == self.size as u32 {
+            self.board.go.store(clock::ticks() + clock::from_ns(HEAD_START_NS), Release);
         }
+        let go = loop {
+            match self.board.go.load(Acquire) {
+                // SAFETY: no arguments, no memory.
+                0 => _ = unsafe { libc::sched_yield() },
+                go => break go,
+            }
+        };
         self.switched = context_switches();
-        self.sheet().began.store(clock::ticks(), Relaxed);
+        self.late = clock::ticks() > go;
+        while clock::ticks() < go {}
+        self.sheet().began.store(go, Relaxed);
+        go
     }
 
     /// Its time ends.
@@ -63,7 +81,8 @@ impl Member<'_> {
         self.sheet().ended.store(clock::ticks(), Relaxed);
         let (slept, preempted) = context_switches();
         self.sheet().slept.store(slept - self.switched.0, Relaxed);
-        self.sheet().preempted.store(preempted - self.switched.1, Relaxed);
+        // Who comes late was held up by others: that counts as a CPU taken away.
+        self.sheet().preempted.store(preempted - self.switched.1 + u64::from(self.late), Relaxed);
     }
 
     /// Keeps one measurement.
@@ -109,22 +128,43 @@ pub struct Outcome {
 /// Runs `role` in `size` processes; member i is pinned to CPU i modulo the CPUs there are.
 /// Panics if one of them fails, or takes too long; none is left then.
 pub fn run(size: usize, role: impl Fn(&mut Member<'_>)) -> Vec<Outcome> {
+    let cpus = cpus();
+    forked(size, size, |board, index| {
+        pin(cpus[index % cpus.len()]);
+        role(&mut Member::new(board, index, size));
+    })
+}
+
+/// As [`run`], in `size` threads of one process.
+pub fn run_threads(size: usize, role: impl Fn(&mut Member<'_>) + Sync) -> Vec<Outcome> {
+    let (cpus, role) = (&cpus(), &role);
+    forked(size, 1, |board, _| {
+        std::thread::scope(|scope| {
+            for index in 0..size {
+                scope.spawn(move || {
+                    pin(cpus[index % cpus.len()]);
+                    role(&mut Member::new(board, index, size));
+                });
+            }
+        });
+    })
+}
+
+/// Runs `body` in so many `processes`; says what `size` members left behind.
+fn forked(size: usize, processes: usize, body: impl Fn(&Board, usize)) -> Vec<Outcome> {
     assert!(size <= MOST_MEMBERS);
     clock::cost(); // measured here, not in each child
-    let cpus = cpus();
     let board = Shared::<Board>::new();
     let (mut done, mut tell) = std::io::pipe().expect("a pipe");
     let mut team = Pids(Vec::new());
-    for index in 0..size {
+    for index in 0..processes {
         // SAFETY: this program has one thread, so the child has everything that the parent has.
         match unsafe { libc::fork() } {
             -1 => panic!("fork: {}", std::io::Error::last_os_error()),
             0 => {
                 // SAFETY: plain flags; the parent's end ends us.
                 unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-                pin(cpus[index % cpus.len()]);
-                let mut member = Member { index, size, board: &board, switched: (0, 0) };
-                let ok = catch_unwind(AssertUnwindSafe(|| role(&mut member))).is_ok();
+                let ok = catch_unwind(AssertUnwindSafe(|| body(&board, index))).is_ok();
                 let _ = tell.write_all(&[u8::from(ok)]);
                 // SAFETY: ends this process without running what belongs to the parent.
                 unsafe { libc::_exit(i32::from(!ok)) }
@@ -133,7 +173,7 @@ pub fn run(size: usize, role: impl Fn(&mut Member<'_>)) -> Vec<Outcome> {
         }
     }
     drop(tell);
-    for _ in 0..size {
+    for _ in 0..processes {
         use std::os::fd::AsRawFd;
         let mut polled = libc::pollfd { fd: done.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         // SAFETY: one valid pollfd.
@@ -212,6 +252,7 @@ pub fn cpus() -> Vec<usize> {
     found
 }
 
+/// Binds the calling thread to a CPU.
 fn pin(cpu: usize) {
     // SAFETY: zero bytes are an empty set.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
@@ -221,11 +262,11 @@ fn pin(cpu: usize) {
     unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set) };
 }
 
-/// Voluntary and involuntary ones of this process so far.
+/// Voluntary and involuntary ones of the calling thread so far.
 fn context_switches() -> (u64, u64) {
     // SAFETY: zero bytes are a rusage.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     // SAFETY: a valid, writable rusage.
-    unsafe { libc::getrusage(libc::RUSAGE_SELF, &mut usage) };
+    unsafe { libc::getrusage(libc::RUSAGE_THREAD, &mut usage) };
     (usage.ru_nvcsw as u64, usage.ru_nivcsw as u64)
 }
