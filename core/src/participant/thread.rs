@@ -63,14 +63,6 @@ fn fresh() -> u32 {
     0xFFFF
 }
 
-/// The calling thread holds one lock more. Costs nothing: see the head.
-#[inline(always)]
-pub fn holds_one_more() {}
-
-/// The calling thread holds one lock less.
-#[inline(always)]
-pub fn holds_one_less() {}
-
 /// A lock that the calling thread has read-locked `count` times.
 #[derive(Clone, Copy)]
 pub struct Read {
