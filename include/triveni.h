@@ -19,15 +19,15 @@
  * holds a lock or a leased permit leaves it as a death would; so does a process that calls exec. A process
  * that is stopped (SIGSTOP) is alive: nothing is taken from it.
  *
- * THREADS AND FORK  Segments, semaphores, mutexes, monitors and their conditions, readers-writer locks,
+ * HREADS AND FORK  Segments, semaphores, mutexes, monitors and their conditions, readers-writer locks,
  * barriers, event flags, mailboxes and rings may be used by many threads at once, and go on working in a
- * forked child, which becomes a participant of its own at its first call (-ENOSPC if the segment's table of
- * participants is full, -EIDRM if the object is gone by then). What the parent holds, a lock, a leased permit or a loan, stays the parent's: the
- * child that tries to give it back gets -EPERM. Producers, consumers and wait sets serve one thread at a
- * time and stay with the process that made them: in the child they answer -TVN_EFORKED. A watcher's thread
- * does not exist in the child. No function here may be called from a signal handler, nor by a thread that
- * can be cancelled (pthread_setcancelstate). Descriptors that the program did not open are not the
- * program's to close.
+ * forked child, which becomes a participant of its own at its first call (-ENOSPC if the segment's table
+ * of participants is full, -EIDRM if the object is gone by then). What the parent holds, a lock, a leased
+ * permit or a loan, stays the parent's: the child that tries to give it back gets -EPERM. Producers,
+ * consumers and wait sets serve one thread at a time and stay with the process that made them: in the
+ * child they answer -TVN_EFORKED. A watcher's thread does not exist in the child. No function here may be
+ * called from a signal handler, nor by a thread that can be cancelled (pthread_setcancelstate).
+ * Descriptors that the program did not open are not the program's to close.
  *
  * EVERYWHERE  -EINVAL: a pointer that must not be NULL is. -TVN_ECORRUPT: some process wrote garbage into
  * the segment. -TVN_EPANIC: a bug in triveni, stopped at this boundary. These three are not repeated below.
