@@ -19,7 +19,7 @@
  * holds a lock or a leased permit leaves it as a death would; so does a process that calls exec. A process
  * that is stopped (SIGSTOP) is alive: nothing is taken from it.
  *
- * HREADS AND FORK  Segments, semaphores, mutexes, monitors and their conditions, readers-writer locks,
+ * THREADS AND FORK  Segments, semaphores, mutexes, monitors and their conditions, readers-writer locks,
  * barriers, event flags, mailboxes and rings may be used by many threads at once, and go on working in a
  * forked child, which becomes a participant of its own at its first call (-ENOSPC if the segment's table
  * of participants is full, -EIDRM if the object is gone by then). What the parent holds, a lock, a leased
