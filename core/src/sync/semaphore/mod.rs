@@ -220,14 +220,12 @@ impl Semaphore {
     }
 
     /// Where waiters sleep, once they have called [`Semaphore::announce`].
-    #[allow(dead_code)]
     pub(crate) fn bell(&self) -> &EventCount {
         self.resident.get().bell()
     }
 
     /// Announces a sleeper that may leave the permit for which it is woken to others. Returns what the sleep wants;
     /// the caller looks at [`Semaphore::value`] in between.
-    #[allow(dead_code)]
     pub(crate) fn announce(&self) -> u32 {
         let words = self.resident.get();
         words.expect_several();

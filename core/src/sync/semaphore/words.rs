@@ -231,6 +231,41 @@ impl Bell for SemaphoreWords {
     }
 }
 
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_post_that_finds_nobody_asleep_takes_sleepers_off() {
+        let words = SemaphoreWords::new(0);
+        words.prepare(); // Registered, and killed before it slept.
+        assert_eq!(words.word.load(Relaxed), SLEEPERS);
+        assert!(words.post());
+        assert_eq!(words.word.load(Relaxed), 1);
+        words.prepare();
+        assert!(words.take(1) && words.post_bounded(3, 3) && !words.post_bounded(1, 3));
+        assert_eq!(words.word.load(Relaxed), 3);
+    }
+
+    #[test]
+    fn a_post_to_a_full_semaphore_adds_nothing_whether_somebody_sleeps_or_not() {
+        let words = SemaphoreWords::new(Semaphore::MAX);
+        assert!(!words.post() && !words.post_bounded(1, Semaphore::MAX));
+        words.prepare();
+        assert!(!words.post());
+        assert_eq!((words.value(), words.word.load(Relaxed) & SLEEPERS), (Semaphore::MAX, SLEEPERS));
+    }
+
+    #[test]
+    fn a_guess_takes_and_posts_only_what_is_there_exactly() {
+        let words = SemaphoreWords::new(2);
+        assert!(!words.take_one_of(1) && words.take_one_of(2) && !words.take_one_of(2));
+        assert!(!words.post_one_of(1) && words.post_one_of(2) && !words.post_one_of(2));
+        words.prepare();
+        assert!(!words.take_one_of(2) && words.take(2) && !words.post_one_of(1));
+    }
+}
+
 #[cfg(all(test, loom))]
 mod model {
     use super::*;
@@ -293,11 +328,14 @@ mod model {
             let words = Arc::new(SemaphoreWords::new(0));
             let theirs = words.clone();
             let waiter = loom::thread::spawn(move || (0..2).for_each(|_| wait(&theirs, 1)));
-            let theirs = words.clone();
-            let poster = loom::thread::spawn(move || theirs.post());
-            words.post();
-            waiter.join().unwrap();
-            poster.join().unwrap();
+            let posters = [(); 2].map(|()| {
+                let words = words.clone();
+                loom::thread::spawn(move || words.post())
+            });
+            waiter.join().unwrap(); // All three preemptions are theirs.
+            for poster in posters {
+                poster.join().unwrap();
+            }
         });
     }
 
