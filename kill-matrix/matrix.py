@@ -35,11 +35,11 @@ class Numbers:
     """How often each story is told, how many bad ends are enough of it, and how long silence is a hang."""
 
     def __init__(self, library, short):
-        ours, compiled = library.own, library.module is None
+        ours, starts_fast = library.own, library.module is None or library.forks
         if short:
             self.certain, self.chance, self.steps = (2, 5, 8) if ours else (1, 2, 4)
         else:
-            self.certain, self.chance, self.steps = (12, 40, 120) if ours else (4, 24 if compiled else 8, 40)
+            self.certain, self.chance, self.steps = (12, 40, 120) if ours else (4, 24 if starts_fast else 12, 40)
         self.enough = 1 if short else 2
         # The short form is about triveni, where a loaded machine shall not look like a hang.
         self.patience = 0.3 if short and not ours else 10.0 if short else 2.0
@@ -183,7 +183,7 @@ def machine():
         f"Date: {datetime.date.today()}. Python {platform.python_version()}. triveni at commit {commit}{changed}.",
         "",
         "Made by `sh kill-matrix/run --write`, which fetches the peers once. Trials in a cell: 12 where the step is certain, "
-        "40 at random moments, 120 instructions taken at random (peers: 4; 24, in Python 8; 40). Two bad ends are enough: each "
+        "40 at random moments, 120 instructions taken at random (peers: 4; 24, or 12 where a process is slow to start; 40). Two bad ends are enough: each "
         "costs two seconds. The machine had other work to do: times are what a busy machine shows.",
     ]
 

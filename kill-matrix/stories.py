@@ -110,7 +110,7 @@ class Trial:
             if any(said.kind == "end" and said.word == "fail" for said in actor.said):
                 raise Outcome(ERROR, next(said.detail for said in actor.said if said.word == "fail"))
             if time.monotonic() > end:
-                raise Outcome(absent, "the loop of the other process")
+                raise Outcome(absent, "the one that goes no further is the process that was busy with it all along")
             actor.listen(0.0002)
         if self.seconds is None:
             self.seconds = (time.monotonic_ns() - self.begin) / 1e9
@@ -355,7 +355,7 @@ def before_arrival(t):
         actor.fall_asleep()
     t.death(victim, lambda: victim.tell("wait"))
     if not t.asleep:
-        survivor.tell("wait")
+        t.begin = survivor.tell("wait").ns
     _next_round(t, victim, survivor, other)
 
 
@@ -369,8 +369,7 @@ def after_arrival(t):
         survivor.fall_asleep()
     t.death(victim, lambda: None)
     if not t.asleep:
-        survivor.tell("wait")
-        t.now()
+        t.begin = survivor.tell("wait").ns
     other.tell("wait")
     _next_round(t, victim, survivor, other)
 
