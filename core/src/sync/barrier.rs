@@ -164,7 +164,7 @@ const _: () = assert!(size_of::<BarrierWords>() == 32 && std::mem::offset_of!(Ba
 
 impl BarrierWords {
     /// A barrier on the heap.
-    #[cfg(any(test, loom))]
+    #[cfg(test)]
     fn new() -> BarrierWords {
         BarrierWords { word: AtomicU64::new(0), _zero: AtomicU64::new(0), bell: EventCount::new() }
     }

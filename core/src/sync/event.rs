@@ -90,7 +90,7 @@ enum Need {
 
 impl EventWords {
     /// Flags on the heap.
-    #[cfg(any(test, loom))]
+    #[cfg(test)]
     fn new(flags: u32) -> EventWords {
         EventWords {
             flags: AtomicU32::new(flags),

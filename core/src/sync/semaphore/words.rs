@@ -70,7 +70,7 @@ fn permits(word: u64) -> u32 {
 
 impl SemaphoreWords {
     /// A semaphore on the heap.
-    #[cfg(any(test, loom))]
+    #[cfg(test)]
     pub fn new(value: u32) -> SemaphoreWords {
         SemaphoreWords {
             word: AtomicU64::new(value.into()),
