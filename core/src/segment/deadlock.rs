@@ -11,10 +11,11 @@
 //!
 //! # Why what is reported was true
 //!
-//! Notes are read, then locks, then the same notes again. A thread whose note has not changed slept all the time, so
-//! what it was seen to hold in between it held all the time: at one moment all edges of the circle stood together.
-//! A reader that was woken already but has not run yet looks as if it slept; so a circle counts only if it stands
-//! still after a moment. A real one stands for ever.
+//! Notes are read, then locks, then the same notes again. A thread whose note says ASLEEP under the same word slept all
+//! the time, so what it was seen to hold in between it held all the time, and took nothing: at one moment all edges of
+//! the circle stood together. One that was woken already but has not run yet looks as if it slept on; so a circle
+//! counts only if the same sleeps are found a moment later. A real one stands for ever, and who in it looks again at
+//! the end of a slice is asleep the next time.
 
 use super::region::Region;
 use super::waits::{self, Needs, Sleeper, Wait};
@@ -24,6 +25,8 @@ use std::time::Duration;
 
 /// How long a circle must have stood.
 const MOMENT: Duration = Duration::from_millis(1);
+/// How often to look: somebody in the circle may be between two slices just then.
+const LOOKS: usize = 10;
 
 /// Threads that wait for each other in a circle: each for an object that the next one holds.
 #[derive(Clone, Debug)]
@@ -49,7 +52,7 @@ impl fmt::Display for Deadlock {
 
 /// All circles that stand at this moment.
 pub fn find(region: &Region, is_alive: impl Fn(u32) -> bool) -> Vec<Deadlock> {
-    standing(region, &is_alive, |_| true)
+    standing(region, &is_alive, None, |_| true)
         .iter()
         .map(|circle| Deadlock { cycle: circle.iter().map(|sleeper| waits::describe(region, sleeper)).collect() })
         .collect()
@@ -61,7 +64,7 @@ pub fn mine(region: &Region, is_alive: impl Fn(u32) -> bool, me: u32) -> Option<
         let last = circle.iter().max_by_key(|sleeper| (sleeper.said.since_ns, sleeper.said.owner));
         last.is_some_and(|last| last.said.owner == me)
     };
-    let circle = standing(region, &is_alive, is_last_of).into_iter().next()?;
+    let circle = standing(region, &is_alive, Some(me), is_last_of).into_iter().next()?;
     // Told from the victim's view, so that the sentence begins with it.
     let at = circle.iter().position(|sleeper| sleeper.said.owner == me).unwrap_or(0);
     let cycle = (0..circle.len()).map(|i| waits::describe(region, &circle[(at + i) % circle.len()])).collect();
@@ -71,40 +74,37 @@ pub fn mine(region: &Region, is_alive: impl Fn(u32) -> bool, me: u32) -> Option<
     ))
 }
 
-/// The circles that `counts` accepts and that stand, now and a moment later.
+/// The circles that `counts` accepts and that stand for certain. `me`: the caller, who is awake, but only here.
 fn standing(
     region: &Region,
     is_alive: &impl Fn(u32) -> bool,
+    me: Option<u32>,
     counts: impl Fn(&[&Sleeper]) -> bool,
 ) -> Vec<Vec<Sleeper>> {
-    let look = || {
+    let mut before: Vec<Sleeper> = Vec::new();
+    for _ in 0..LOOKS {
         let sleepers = waits::look(region, is_alive);
-        let circles = circles(&sleepers);
-        (sleepers, circles)
-    };
-    let stands = |sleepers: &[Sleeper], circle: &[usize]| {
-        let circle: Vec<&Sleeper> = circle.iter().map(|i| &sleepers[*i]).collect();
-        counts(&circle) && circle.iter().all(|sleeper| sleeper.sleeps_still(region))
-    };
-    let (sleepers, first) = look();
-    if !first.iter().any(|circle| stands(&sleepers, circle)) {
-        return Vec::new();
+        let slept_on = |now: &Sleeper| {
+            let then = before.iter().find(|then| then.is_same_sleep(now));
+            then.is_some() && (now.said.asleep || Some(now.said.owner) == me) && now.sleeps_still(region)
+        };
+        let circles: Vec<Vec<usize>> = circles(&sleepers)
+            .into_iter()
+            .filter(|circle| counts(&circle.iter().map(|i| &sleepers[*i]).collect::<Vec<_>>()))
+            .collect();
+        let certain: Vec<bool> = sleepers.iter().map(slept_on).collect();
+        if circles.iter().flatten().all(|i| certain[*i]) {
+            let mut sleepers: Vec<Option<Sleeper>> = sleepers.into_iter().map(Some).collect();
+            // No two circles share a sleeper.
+            return circles
+                .into_iter()
+                .map(|circle| circle.iter().filter_map(|i| sleepers[*i].take()).collect())
+                .collect();
+        }
+        before = sleepers;
+        std::thread::sleep(MOMENT);
     }
-    std::thread::sleep(MOMENT);
-    let before = sleepers;
-    let (sleepers, again) = look();
-    let mut sleepers: Vec<Option<Sleeper>> = {
-        let kept: Vec<bool> =
-            (0..sleepers.len()).map(|i| again.iter().any(|c| c.contains(&i) && stands(&sleepers, c))).collect();
-        sleepers.into_iter().zip(kept).map(|(sleeper, keep)| keep.then_some(sleeper)).collect()
-    };
-    again
-        .into_iter()
-        .filter_map(|circle| circle.into_iter().map(|i| sleepers[i].take()).collect::<Option<Vec<Sleeper>>>())
-        .filter(|circle| {
-            circle.iter().all(|now| before.iter().any(|then| then.said == now.said && then.sleeps_still(region)))
-        })
-        .collect()
+    Vec::new()
 }
 
 /// The circles among the sleepers, as their indexes in the order of the edges. No two share a sleeper.

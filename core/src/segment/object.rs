@@ -8,11 +8,13 @@ use crate::participant::{Participant, fork, thread};
 use crate::prim::{
     AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
+    Woken,
 };
 use crate::sync::mutex::{self, Robber};
 use crate::sys::process;
 use crate::wait::World;
 use crate::wait::board::{self, Note, Said};
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -343,7 +345,7 @@ impl Object {
     /// which condition.
     #[inline]
     pub fn waiting(&self, mode: WaitMode, count: u32) -> Waiting<'_> {
-        Waiting { object: self, mode, count }
+        Waiting { object: self, mode, count, note: Cell::new(None) }
     }
 
     /// Changes with every fork: a role or a guard taken under another number is not ours.
@@ -465,16 +467,18 @@ pub struct Waiting<'a> {
     object: &'a Object,
     mode: WaitMode,
     count: u32,
+    /// Pinned while it waits visibly.
+    note: Cell<Option<&'a Note>>,
 }
 
-impl Waiting<'_> {
+impl<'a> Waiting<'a> {
     /// The calling thread, as in the word of a lock.
     fn owner(&self) -> u32 {
         mutex::owner_word(self.object.0.participant.me_if_joined().unwrap_or(0), thread::number())
     }
 
     /// Pins a note about this wait. `None`: all notes are taken.
-    fn pin(&self) -> Option<&Note> {
+    fn pin(&self) -> Option<&'a Note> {
         let Attached { participant, index, generation, .. } = &*self.object.0;
         let region = &participant.region;
         let mut said = Said {
@@ -484,6 +488,7 @@ impl Waiting<'_> {
             object: *index as u32,
             generation: *generation,
             count: self.count,
+            asleep: false,
             tid: process::thread_id(),
             reads: [0; board::READS],
         };
@@ -513,8 +518,19 @@ impl World for Waiting<'_> {
     }
 
     fn visibly<R>(&self, sleep: impl FnOnce() -> R) -> R {
-        let _pinned = self.pin().map(Pinned);
-        sleep()
+        let pinned = self.pin().map(Pinned);
+        self.note.set(pinned.as_ref().map(|pinned| pinned.0));
+        let answer = sleep();
+        self.note.set(None);
+        answer
+    }
+
+    fn sleeping(&self, sleep: impl FnOnce() -> Woken) -> Woken {
+        let Some(note) = self.note.get() else { return sleep() };
+        note.falls_asleep();
+        let woken = sleep();
+        note.wakes_up();
+        woken
     }
 
     fn is_dead(&self, slot: u32) -> bool {

@@ -152,6 +152,11 @@ pub struct Sleeper {
 }
 
 impl Sleeper {
+    /// Is it the same sleep as `other`?
+    pub fn is_same_sleep(&self, other: &Sleeper) -> bool {
+        (self.index, self.word) == (other.index, other.word)
+    }
+
     /// Has it slept without a break since it was seen?
     pub fn sleeps_still(&self, region: &Region) -> bool {
         region.note(self.index).is_some_and(|note| note.says_still(self.word))

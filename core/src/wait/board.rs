@@ -6,13 +6,17 @@
 //!
 //! # State
 //!
-//! A note's word: `slot:12 | thread:16 | mode:4 | PINNED | turn:31`.
+//! A note's word: `slot:12 | thread:16 | mode:4 | PINNED | ASLEEP | turn:30`.
 //!
-//! | slot | PINNED | meaning                                             |
-//! |------|--------|-----------------------------------------------------|
-//! | 0    | 0      | free                                                |
-//! | s    | 0      | taken by a thread of the process in s, being written |
-//! | s    | 1      | that thread sleeps, or is about to, or has just woken |
+//! | slot | PINNED | ASLEEP | meaning                                                             |
+//! |------|--------|--------|---------------------------------------------------------------------|
+//! | 0    | 0      | 0      | free                                                                |
+//! | s    | 0      | 0      | taken by a thread of the process in s, being written                 |
+//! | s    | 1      | 0      | that thread is about to sleep, or looks again between two slices, or has what it waited for and not said so yet |
+//! | s    | 1      | 1      | it is in the system call: it has nothing that it had not before      |
+//!
+//! The turn is raised whenever a thread goes to sleep and whenever the note is taken off: the same word with ASLEEP,
+//! read twice, says that it slept all the while.
 //!
 //! # Orderings
 //!
@@ -32,7 +36,8 @@ use crate::segment::object::InSegment;
 
 const OWNER: u64 = 0x0FFF_FFFF;
 const PINNED: u64 = 1 << 32;
-const TURN: u64 = 1 << 33;
+const ASLEEP: u64 = 1 << 33;
+const TURN: u64 = 1 << 34;
 
 /// How many read locks a note can name.
 pub const READS: usize = 8;
@@ -70,6 +75,8 @@ pub struct Said {
     pub object: u32,
     pub generation: u32,
     pub count: u32,
+    /// Is it in the system call?
+    pub asleep: bool,
     /// The thread's id in the system.
     pub tid: u32,
     /// See [`Note`].
@@ -97,7 +104,7 @@ impl Note {
         if free & (OWNER | PINNED) != 0 {
             return false;
         }
-        let taken = free / TURN * TURN | u64::from(said.owner) & OWNER | u64::from(said.mode & 0xF) << 28;
+        let taken = (free & !(TURN - 1)) | (u64::from(said.owner) & OWNER) | (u64::from(said.mode & 0xF) << 28);
         // Acquire: the fields below are stored after it.
         if self.word.compare_exchange(free, taken, Acquire, Relaxed).is_err() {
             return false;
@@ -117,9 +124,25 @@ impl Note {
         true
     }
 
+    /// The thread goes to sleep. Only who pinned it.
+    pub fn falls_asleep(&self) {
+        let word = self.word.load(Relaxed);
+        let next = (word & !ASLEEP).wrapping_add(TURN) | ASLEEP;
+        // ORDER note: Release; it has all that it takes to sleep before it says that it sleeps.
+        self.word.store(next, Release);
+    }
+
+    /// It has come back. Only who pinned it.
+    pub fn wakes_up(&self) {
+        let word = self.word.load(Relaxed);
+        // Acquire: what it takes from now on, it takes after this; an observer that finds it holding something new
+        // finds it awake, or another word when it looks again.
+        self.word.swap(word & !ASLEEP, Acquire);
+    }
+
     /// Takes it off. Only who pinned it, or who repairs in its place.
     pub fn take_off(&self) {
-        let next = (self.word.load(Relaxed) / TURN).wrapping_add(1) << TURN.trailing_zeros();
+        let next = (self.word.load(Relaxed) & !(TURN - 1)).wrapping_add(TURN);
         // ORDER note: Release; the next one to pin it, or to read it, does so after us.
         self.word.store(next, Release);
     }
@@ -145,6 +168,7 @@ impl Note {
             object: self.object.load(Relaxed),
             generation: self.generation.load(Relaxed),
             count: self.count.load(Relaxed),
+            asleep: word & ASLEEP != 0,
             tid: self.tid.load(Relaxed),
             reads: std::array::from_fn(|i| self.reads[i].load(Relaxed)),
         };
@@ -184,6 +208,13 @@ mod tests {
         note.take_off_for(3);
         assert!(!note.says_still(word) && note.read().is_none());
         assert!(note.pin(&said));
+        note.falls_asleep();
+        let (asleep, read) = note.read().unwrap();
+        assert!(read.asleep && read.owner == said.owner && read.mode == said.mode);
+        note.wakes_up();
+        assert!(!note.read().unwrap().1.asleep);
+        note.falls_asleep();
+        assert!(!note.says_still(asleep), "another sleep");
         assert!(!note.says_still(word), "the same note, pinned again, is another one");
     }
 }

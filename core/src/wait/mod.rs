@@ -40,6 +40,10 @@ pub trait World {
     fn visibly<R>(&self, sleep: impl FnOnce() -> R) -> R {
         sleep()
     }
+    /// Runs `sleep`, the system call in which the thread is that waits visibly.
+    fn sleeping(&self, sleep: impl FnOnce() -> Woken) -> Woken {
+        sleep()
+    }
 }
 
 /// How long to sleep before looking again, in milliseconds.
@@ -165,7 +169,8 @@ fn asleep<T>(
         }
         let mut woken = Woken::Perhaps;
         if matches!(found, Ok(None)) {
-            woken = bell.sleep(key, slice_end(world, slice, suspect(), deadline));
+            let end = slice_end(world, slice, suspect(), deadline);
+            woken = world.sleeping(|| bell.sleep(key, end));
             slice += 1;
         }
         bell.done();
