@@ -110,7 +110,8 @@ impl RwPolicy {
 /// [`RwWriteGuard::downgrade`] is fine. A thread that writes and locks again, in whatever way, gets `Deadlock` too.
 ///
 /// Threads may share a handle; a forked child may use it, but holds nothing that its parent holds. A process that is
-/// stopped (SIGSTOP, debugger) while it holds the lock keeps it; a deadline is the way out.
+/// stopped (SIGSTOP, debugger) while it holds the lock keeps it, and one that is stopped while it waits to write keeps
+/// readers out where writers go first; a deadline is the way out.
 ///
 /// ```
 /// # fn main() -> triveni::Result<()> {
@@ -337,7 +338,7 @@ impl RwLock {
 
     /// Does the calling thread hold it for writing?
     pub fn is_mine(&self) -> bool {
-        self.as_writer("").is_ok()
+        self.words().is_ok_and(|words| self.me().is_ok_and(|me| words.is_writer(me)))
     }
 
     /// Who writes at this moment, or waits for the readers to leave.
@@ -418,10 +419,8 @@ impl RwLock {
             Some(pid) => format!("process {pid}"),
             None => format!("the participant in slot {slot}"),
         };
-        let mut all: Vec<String> = Vec::new();
-        if let Some(Holder { slot, thread, .. }) = self.writer() {
-            all.push(format!("thread {thread} of {} writes or waits for the readers to leave", process(slot)));
-        }
+        let writer = self.writer().map(|writer| format!("{writer} writes or waits for the readers to leave"));
+        let mut all: Vec<String> = writer.into_iter().collect();
         if let Ok(words) = self.words() {
             all.extend(words.readers().map(|(slot, reads)| format!("{reads} read locks in {}", process(slot))));
         }

@@ -46,7 +46,11 @@ impl Child {
         // SAFETY: the child only uses this library and ends by a signal.
         let child = unsafe { libc::fork() };
         if child == 0 {
-            does();
+            // A child that panics must not go on as a second test program.
+            if std::panic::catch_unwind(std::panic::AssertUnwindSafe(does)).is_err() {
+                // SAFETY: ends the child at once.
+                unsafe { libc::_exit(1) };
+            }
             loop {
                 // SAFETY: no preconditions.
                 unsafe { libc::pause() };
@@ -60,8 +64,10 @@ impl Drop for Child {
     fn drop(&mut self) {
         // SAFETY: our own child.
         unsafe { libc::kill(self.0, libc::SIGKILL) };
-        // SAFETY: as above; no status is asked for.
-        unsafe { libc::waitpid(self.0, std::ptr::null_mut(), 0) };
+        let mut status = 0;
+        // SAFETY: as above; `status` is ours.
+        unsafe { libc::waitpid(self.0, &mut status, 0) };
+        assert!(libc::WIFSIGNALED(status) || std::thread::panicking(), "the child failed before it was killed");
     }
 }
 
@@ -535,6 +541,65 @@ fn a_writer_that_gives_up_lets_the_readers_in_that_it_kept_out() {
         assert!(writer.join().unwrap());
     });
     drop(first);
+}
+
+/// A page of two numbers that a fork shares.
+fn shared_numbers() -> &'static [AtomicU64; 2] {
+    let (read_write, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+    // SAFETY: a new mapping; nothing is replaced.
+    let page = unsafe { libc::mmap(std::ptr::null_mut(), 4096, read_write, shared, -1, 0) };
+    assert_ne!(page, libc::MAP_FAILED);
+    // SAFETY: zeroed, aligned, large enough, and never unmapped.
+    unsafe { &*page.cast() }
+}
+
+/// Locks in every way, as often as it may; between what a writer does to the two numbers they differ.
+fn lives(lock: &RwLock, numbers: &[AtomicU64; 2], rounds: u64) {
+    let [a, b] = numbers;
+    for round in 0..rounds {
+        if round % 3 == 0 {
+            let guard = match lock.write_until(patience()) {
+                Ok(guard) => guard,
+                Err(LockError::OwnerDied(guard)) => {
+                    b.store(a.load(Relaxed), Relaxed);
+                    guard.recover();
+                    guard
+                }
+                Err(LockError::Failed(error)) => panic!("{error}"),
+            };
+            assert_eq!(a.fetch_add(1, Relaxed), b.load(Relaxed));
+            b.fetch_add(1, Relaxed);
+            if round % 2 == 0 {
+                let _reading = guard.downgrade();
+                assert_eq!(a.load(Relaxed), b.load(Relaxed));
+            }
+        } else {
+            match lock.read_until(patience()) {
+                Ok(_guard) => assert_eq!(a.load(Relaxed), b.load(Relaxed)),
+                Err(LockError::OwnerDied(_)) => {}
+                Err(LockError::Failed(error)) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn whoever_is_killed_whenever_the_others_go_on() {
+    for policy in POLICIES {
+        let segment = segment();
+        let lock = segment.rwlock("l", policy).unwrap();
+        let numbers = shared_numbers();
+        for killed in 0..40 {
+            let children: Vec<Child> = (0..2).map(|_| Child::runs(|| lives(&lock, numbers, u64::MAX))).collect();
+            let begin = numbers[0].load(Relaxed);
+            until("a child has written", || numbers[0].load(Relaxed) > begin);
+            // Some way on, another one each time.
+            (0..killed * 50).for_each(|_| std::hint::spin_loop());
+            drop(children);
+            lives(&lock, numbers, 12);
+        }
+        assert_eq!((lock.readers(), lock.writer(), lock.owner_died()), (0, None, false));
+    }
 }
 
 #[test]
