@@ -1,6 +1,7 @@
 //! A mailbox: messages from any number of senders to any number of receivers, and room in it, lent.
 
-use crate::buffer::{Input, Output, Room, ending, with_scratch};
+use super::grant::{Grant, Lender};
+use crate::buffer::{Input, Output, Refused, Room, with_scratch};
 use crate::error::{to_py, whole};
 use crate::segment::{Reduced, address, reduce};
 use crate::wait::{deadline, trying, waiting};
@@ -8,6 +9,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::ffi::c_int;
+use std::sync::Arc;
 use triveni::{Deadline, Error, ErrorKind, RawLoan, Received, Result};
 
 /// A bounded queue of messages that Rust, C and Python processes share: any number of senders and receivers, in
@@ -119,10 +121,10 @@ impl Mailbox {
             let (at, size) = (loan.as_mut_ptr(), loan.size());
             let raw = loan.into_raw();
             // SAFETY: `at` points to `size` bytes of the slot that `raw` claims, valid until the claim is committed or
-            // cancelled. That happens in `Loan::finish` and in its drop only, after the room has ended; and the
-            // mailbox in the same struct keeps the mapping until then.
-            let room = unsafe { Room::new(at, size, true) };
-            Loan { mailbox: self.mailbox.clone(), raw, room }
+            // cancelled. That happens in `Claim` only, after the room has ended; and its mailbox keeps the mapping
+            // until then, as a view keeps the loan.
+            let room = Arc::new(unsafe { Room::new(at, size, true) });
+            Loan(Grant::new(Claim { mailbox: self.mailbox.clone(), raw }, room))
         }))
     }
 }
@@ -276,25 +278,40 @@ impl Mailbox {
 ///
 /// Threads: any thread of this process may end it. fork: it belongs to the parent.
 #[pyclass(frozen, module = "triveni")]
-pub(crate) struct Loan {
+pub(crate) struct Loan(Grant<Claim>);
+
+/// A claim in a mailbox.
+pub(crate) struct Claim {
     mailbox: triveni::Mailbox,
     raw: RawLoan,
-    room: Room,
 }
 
-impl Loan {
-    fn finish(&self, py: Python<'_>, commit: Option<usize>) -> PyResult<()> {
-        ending(py, "loan", || {
-            if let Err(refused) = self.room.end() {
-                return Ok(Err(refused));
+impl Lender for Claim {
+    const NOUN: &'static str = "loan";
+
+    fn address(&self) -> String {
+        format!("'{}'", self.mailbox.name())
+    }
+
+    fn end(&self, room: &Room, done: Option<usize>) -> Result<Result<(), Refused>> {
+        if let Err(refused) = room.end() {
+            return Ok(Err(refused));
+        }
+        let loan = self.mailbox.resume(self.raw)?;
+        match done {
+            Some(size) => loan.commit(size)?,
+            None => loan.cancel(),
+        }
+        Ok(Ok(()))
+    }
+
+    fn give_back(&self, room: &Room) {
+        if room.end_if_free() {
+            // In the child of a fork this is the parent's claim, and refused.
+            if let Ok(loan) = self.mailbox.resume(self.raw) {
+                loan.cancel();
             }
-            let loan = self.mailbox.resume(self.raw)?;
-            match commit {
-                Some(size) => loan.commit(size)?,
-                None => loan.cancel(),
-            }
-            Ok(Ok(()))
-        })
+        }
     }
 }
 
@@ -303,23 +320,22 @@ impl Loan {
     /// Sends the first ``size`` bytes; all of them unless given.
     #[pyo3(signature = (size=None))]
     fn commit(&self, py: Python<'_>, size: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        let size = commit_size(py, size, self.room.size(), "loan")?;
-        self.finish(py, Some(size))
+        self.0.done(py, size)
     }
 
     /// Gives the room back; nothing is sent.
     fn cancel(&self, py: Python<'_>) -> PyResult<()> {
-        self.finish(py, None)
+        self.0.undone(py)
     }
 
     /// Bytes of room.
     #[getter]
     fn size(&self) -> usize {
-        self.room.size()
+        self.0.size()
     }
 
     fn __len__(&self) -> usize {
-        self.room.size()
+        self.0.size()
     }
 
     fn __bool__(&self) -> bool {
@@ -337,56 +353,21 @@ impl Loan {
         _value: &Bound<'_, PyAny>,
         _traceback: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        if self.room.is_ended() {
-            Ok(())
-        } else if exception.is_none() {
-            self.finish(py, Some(self.room.size()))
-        } else {
-            self.give_back(); // a view in the traceback's frames delays this until it is gone
-            Ok(())
-        }
+        self.0.exit(py, exception)
     }
 
     // SAFETY: called by Python only, as `bf_getbuffer` of `slf`.
     unsafe fn __getbuffer__(slf: &Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
         // SAFETY: `view` and `flags` are passed on as they came.
-        unsafe { slf.get().room.lend(slf.as_any(), view, flags, "loan") }
+        unsafe { slf.get().0.lend(slf.as_any(), view, flags) }
     }
 
     // SAFETY: called by Python only, once for each view that `__getbuffer__` filled.
     unsafe fn __releasebuffer__(&self, _view: *mut ffi::Py_buffer) {
-        self.room.give_back();
+        self.0.view_ended();
     }
 
     fn __repr__(&self) -> String {
-        let state = if self.room.is_ended() { "ended" } else { "open" };
-        format!("<triveni.Loan of '{}' {} bytes, {state}>", self.mailbox.name(), self.room.size())
+        self.0.repr("Loan")
     }
-}
-
-impl Loan {
-    fn give_back(&self) {
-        if self.room.end_if_free() {
-            // In the child of a fork this is the parent's claim, and refused.
-            if let Ok(loan) = self.mailbox.resume(self.raw) {
-                loan.cancel();
-            }
-        }
-    }
-}
-
-impl Drop for Loan {
-    fn drop(&mut self) {
-        self.give_back();
-    }
-}
-
-/// How much to commit of `room` bytes.
-pub(crate) fn commit_size(py: Python<'_>, size: Option<&Bound<'_, PyAny>>, room: usize, what: &str) -> PyResult<usize> {
-    let size = size.map_or(Ok(room), |size| whole("size", size))?;
-    if size > room {
-        let sentence = format!("commit of {size} bytes: this {what} has {room}; commit at most those");
-        return Err(to_py(py, Error::new(ErrorKind::TooLarge, sentence)));
-    }
-    Ok(size)
 }

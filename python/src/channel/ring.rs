@@ -4,8 +4,8 @@
 //! writes, or waits for room, another one that comes gets `Busy`, never a wait that holds the interpreter.
 //! While a grant is pending the role does nothing else: core has one reservation, and one record in hand.
 
-use super::mailbox::commit_size;
-use crate::buffer::{Input, Output, Room, ending, with_scratch};
+use super::grant::{Grant, Lender};
+use crate::buffer::{Input, Output, Refused, Room, ending, with_scratch};
 use crate::error::{call, detached, whole};
 use crate::segment::{Reduced, address, reduce};
 use crate::wait::{deadline, forked, forks, trying, waiting};
@@ -81,7 +81,7 @@ impl Ring {
 }
 
 /// One end of a ring, shared by its Python object and the grant it lent.
-struct Role<R> {
+pub(crate) struct Role<R> {
     /// `producer` or `consumer`
     noun: &'static str,
     address: String,
@@ -143,15 +143,13 @@ impl<R> Role<R> {
     }
 
     /// Ends the grant on `room` by the call `f`. Refused while a view of it is alive.
-    fn finish(&self, py: Python<'_>, room: &Room, f: impl FnOnce(&mut R) -> Result<()>) -> PyResult<()> {
-        ending(py, "grant", || {
-            let mut state = self.state()?;
-            if let Err(refused) = room.end() {
-                return Ok(Err(refused));
-            }
-            state.pending = None;
-            state.end.as_mut().map_or(Ok(()), f).map(Ok)
-        })
+    fn end(&self, room: &Room, f: impl FnOnce(&mut R) -> Result<()>) -> Result<Result<(), Refused>> {
+        let mut state = self.state()?;
+        if let Err(refused) = room.end() {
+            return Ok(Err(refused));
+        }
+        state.pending = None;
+        state.end.as_mut().map_or(Ok(()), f).map(Ok)
     }
 
     /// The same for a grant that goes away, or would if a view did not keep it: without a complaint.
@@ -238,7 +236,7 @@ impl Producer {
                 // takes it out only after the room has ended. The role in `WriteGrant` keeps the mapping.
                 let room = Arc::new(unsafe { Room::new(at, size, true) });
                 *pending = Some(room.clone());
-                WriteGrant { role: self.0.clone(), room }
+                WriteGrant(Grant::new(self.0.clone(), room))
             }))
         })
     }
@@ -387,7 +385,7 @@ impl Consumer {
                 // room has ended. The role in `ReadGrant` keeps the mapping. Not writable: `cast_mut` is for C's sake.
                 let room = Arc::new(unsafe { Room::new(at, size, false) });
                 *pending = Some(room.clone());
-                ReadGrant { role: self.0.clone(), room }
+                ReadGrant(Grant::new(self.0.clone(), room))
             }))
         })
     }
@@ -482,14 +480,27 @@ impl Consumer {
 ///
 /// Threads: any thread of this process may end it. fork: ``Forked`` in the child.
 #[pyclass(frozen, module = "triveni")]
-pub(crate) struct WriteGrant {
-    role: Arc<Role<triveni::Producer>>,
-    room: Arc<Room>,
-}
+pub(crate) struct WriteGrant(Grant<Arc<Role<triveni::Producer>>>);
 
-impl WriteGrant {
-    fn give_back(&self) {
-        self.role.give_back(&self.room, triveni::Producer::cancel);
+impl Lender for Arc<Role<triveni::Producer>> {
+    const NOUN: &'static str = "grant";
+
+    fn address(&self) -> String {
+        self.address.clone()
+    }
+
+    fn end(&self, room: &Room, done: Option<usize>) -> Result<Result<(), Refused>> {
+        Role::end(self, room, |producer| match done {
+            Some(size) => producer.commit(size),
+            None => {
+                producer.cancel();
+                Ok(())
+            }
+        })
+    }
+
+    fn give_back(&self, room: &Room) {
+        Role::give_back(self, room, triveni::Producer::cancel);
     }
 }
 
@@ -498,26 +509,22 @@ impl WriteGrant {
     /// Publishes the first ``size`` bytes; all of them unless given.
     #[pyo3(signature = (size=None))]
     fn commit(&self, py: Python<'_>, size: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        let size = commit_size(py, size, self.room.size(), "grant")?;
-        self.role.finish(py, &self.room, |producer| producer.commit(size))
+        self.0.done(py, size)
     }
 
     /// Gives the room back; nothing is written.
     fn cancel(&self, py: Python<'_>) -> PyResult<()> {
-        self.role.finish(py, &self.room, |producer| {
-            producer.cancel();
-            Ok(())
-        })
+        self.0.undone(py)
     }
 
     /// Bytes of room.
     #[getter]
     fn size(&self) -> usize {
-        self.room.size()
+        self.0.size()
     }
 
     fn __len__(&self) -> usize {
-        self.room.size()
+        self.0.size()
     }
 
     fn __bool__(&self) -> bool {
@@ -535,37 +542,22 @@ impl WriteGrant {
         _value: &Bound<'_, PyAny>,
         _traceback: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        if self.room.is_ended() {
-            Ok(())
-        } else if exception.is_none() {
-            let size = self.room.size();
-            self.role.finish(py, &self.room, |producer| producer.commit(size))
-        } else {
-            self.give_back(); // a view in the traceback's frames delays this until it is gone
-            Ok(())
-        }
+        self.0.exit(py, exception)
     }
 
     // SAFETY: called by Python only, as `bf_getbuffer` of `slf`.
     unsafe fn __getbuffer__(slf: &Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
         // SAFETY: `view` and `flags` are passed on as they came.
-        unsafe { slf.get().room.lend(slf.as_any(), view, flags, "grant") }
+        unsafe { slf.get().0.lend(slf.as_any(), view, flags) }
     }
 
     // SAFETY: called by Python only, once for each view that `__getbuffer__` filled.
     unsafe fn __releasebuffer__(&self, _view: *mut ffi::Py_buffer) {
-        self.room.give_back();
+        self.0.view_ended();
     }
 
     fn __repr__(&self) -> String {
-        let state = if self.room.is_ended() { "ended" } else { "open" };
-        format!("<triveni.WriteGrant of {} {} bytes, {state}>", self.role.address, self.room.size())
-    }
-}
-
-impl Drop for WriteGrant {
-    fn drop(&mut self) {
-        self.give_back();
+        self.0.repr("WriteGrant")
     }
 }
 
@@ -577,14 +569,21 @@ impl Drop for WriteGrant {
 ///
 /// Threads: any thread of this process may end it. fork: ``Forked`` in the child.
 #[pyclass(frozen, module = "triveni")]
-pub(crate) struct ReadGrant {
-    role: Arc<Role<triveni::Consumer>>,
-    room: Arc<Room>,
-}
+pub(crate) struct ReadGrant(Grant<Arc<Role<triveni::Consumer>>>);
 
-impl ReadGrant {
-    fn keep(&self) {
-        self.role.give_back(&self.room, |_| {});
+impl Lender for Arc<Role<triveni::Consumer>> {
+    const NOUN: &'static str = "grant";
+
+    fn address(&self) -> String {
+        self.address.clone()
+    }
+
+    fn end(&self, room: &Room, done: Option<usize>) -> Result<Result<(), Refused>> {
+        Role::end(self, room, |consumer| if done.is_some() { consumer.release() } else { Ok(()) })
+    }
+
+    fn give_back(&self, room: &Room) {
+        Role::give_back(self, room, |_| {}); // the record stays
     }
 }
 
@@ -592,17 +591,17 @@ impl ReadGrant {
 impl ReadGrant {
     /// Frees the room: the record has been read.
     fn release(&self, py: Python<'_>) -> PyResult<()> {
-        self.role.finish(py, &self.room, triveni::Consumer::release)
+        self.0.done(py, None)
     }
 
     /// The record's size in bytes.
     #[getter]
     fn size(&self) -> usize {
-        self.room.size()
+        self.0.size()
     }
 
     fn __len__(&self) -> usize {
-        self.room.size()
+        self.0.size()
     }
 
     fn __bool__(&self) -> bool {
@@ -620,35 +619,21 @@ impl ReadGrant {
         _value: &Bound<'_, PyAny>,
         _traceback: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        if self.room.is_ended() {
-            Ok(())
-        } else if exception.is_none() {
-            self.release(py)
-        } else {
-            self.keep(); // a view in the traceback's frames delays this until it is gone
-            Ok(())
-        }
+        self.0.exit(py, exception)
     }
 
     // SAFETY: called by Python only, as `bf_getbuffer` of `slf`.
     unsafe fn __getbuffer__(slf: &Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
         // SAFETY: `view` and `flags` are passed on as they came.
-        unsafe { slf.get().room.lend(slf.as_any(), view, flags, "grant") }
+        unsafe { slf.get().0.lend(slf.as_any(), view, flags) }
     }
 
     // SAFETY: called by Python only, once for each view that `__getbuffer__` filled.
     unsafe fn __releasebuffer__(&self, _view: *mut ffi::Py_buffer) {
-        self.room.give_back();
+        self.0.view_ended();
     }
 
     fn __repr__(&self) -> String {
-        let state = if self.room.is_ended() { "ended" } else { "open" };
-        format!("<triveni.ReadGrant of {} {} bytes, {state}>", self.role.address, self.room.size())
-    }
-}
-
-impl Drop for ReadGrant {
-    fn drop(&mut self) {
-        self.keep();
+        self.0.repr("ReadGrant")
     }
 }
