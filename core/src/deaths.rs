@@ -123,6 +123,8 @@ struct Guarded {
     b: AtomicU32,
     /// Who is inside, for the test: not a place to die or to be descheduled at.
     inside: Mutex<(BTreeSet<u32>, BTreeSet<u32>)>,
+    /// Who has how many permits, likewise.
+    leased: Mutex<BTreeMap<u32, u32>>,
 }
 
 impl Guarded {
@@ -134,7 +136,19 @@ impl Guarded {
         let (writers, readers) = &mut *inside;
         assert!(writers.is_empty(), "{} enters beside writer {writers:?}", citizen.slot);
         assert!(!alone || readers.is_empty(), "writer {} enters beside {readers:?}", citizen.slot);
-        if alone { writers.insert(citizen.slot) } else { readers.insert(citizen.slot) };
+        if alone {
+            writers.insert(citizen.slot)
+        } else {
+            readers.insert(citizen.slot)
+        };
+    }
+
+    /// `citizen` has been given `n` of so many permits.
+    fn lease(&self, citizen: &Citizen<'_>, n: u32, permits: u32) {
+        let mut leased = self.leased.lock().unwrap_or_else(PoisonError::into_inner);
+        leased.retain(|slot, _| !citizen.is_dead(*slot));
+        leased.insert(citizen.slot, n);
+        assert!(leased.values().sum::<u32>() <= permits, "of {permits} permits these are out: {leased:?}");
     }
 
     /// `citizen` is about to unlock it.
@@ -142,6 +156,7 @@ impl Guarded {
         let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
         inside.0.remove(&citizen.slot);
         inside.1.remove(&citizen.slot);
+        self.leased.lock().unwrap_or_else(PoisonError::into_inner).remove(&citizen.slot);
     }
 
     fn are_equal(&self) -> bool {
@@ -282,7 +297,7 @@ fn a_fair_lock_excludes_and_goes_on() {
 #[test]
 fn leased_permits_are_had_once_and_come_back() {
     const PERMITS: u32 = 3;
-    fn take(citizen: &Citizen<'_>, n: u32) {
+    fn take(citizen: &Citizen<'_>, guarded: &Guarded, n: u32) {
         let view = citizen.town.memory.view();
         let (leases, mine) = (Leases::of(view, PERMITS).unwrap(), owner_word(citizen.slot, 0));
         let words: &SemaphoreWords = view.at(0).unwrap();
@@ -296,6 +311,8 @@ fn leased_permits_are_had_once_and_come_back() {
         .unwrap();
         let held = leases.holders().filter(|word| *word == mine).count();
         assert_eq!(held, n as usize, "{} asked for {n}", citizen.slot);
+        guarded.lease(citizen, n, PERMITS);
+        guarded.leave(citizen);
         leases.give(mine, n, 0).unwrap();
     }
     check(|| {
@@ -304,13 +321,12 @@ fn leased_permits_are_had_once_and_come_back() {
                 let (geometry, size) = semaphore::geometry("s", crate::SemaphoreOptions::leased(PERMITS)).unwrap();
                 Town::new(&semaphore::KIND, size, geometry)
             },
-            |citizen, _| take(citizen, 1 + citizen.slot % 3),
-            |citizen, _| {
-                take(citizen, PERMITS);
+            |citizen, guarded| take(citizen, guarded, 1 + citizen.slot % 3),
+            |citizen, guarded| {
+                take(citizen, guarded, PERMITS);
                 let leases = Leases::of(citizen.town.memory.view(), PERMITS).unwrap();
                 assert_eq!(leases.free(), PERMITS);
             },
         );
     });
 }
-

@@ -43,8 +43,9 @@ pub fn forget_parents_locks() {
     with(|all| {
         for participant in all.iter().filter_map(Weak::upgrade) {
             participant.close_locks();
-            // Dropping it here could unmap under a lock: a handle that a thread of the parent was dropping.
-            std::mem::forget(participant);
+            // The last one must not be dropped here, as that could unmap under a lock: a handle that a thread of the
+            // parent was just dropping. With others left, only a count goes down.
+            if Arc::strong_count(&participant) > 1 { drop(participant) } else { std::mem::forget(participant) }
         }
     });
 }

@@ -481,3 +481,45 @@ fn a_watcher_tells_who_comes_leaves_and_dies_and_sweeps() {
     drop(watcher);
     assert!(told.recv().is_err(), "the thread is gone");
 }
+
+#[test]
+fn a_forked_child_that_lets_go_of_everything_leaves_its_seat() {
+    let name = Name::new("child-leaves");
+    let segment = Segment::create(&name.0, 1 << 20).unwrap();
+    let done = segment.semaphore("done", 0).unwrap();
+    let copy = Segment::open(&name.0).unwrap();
+    let _child = Child::runs(|| {
+        let own = copy.semaphore("done", 0).unwrap();
+        own.post().unwrap();
+        done.wait().unwrap(); // Until the parent has counted.
+        // SAFETY: the child never comes back to the parent's frames, and uses none of these after this.
+        unsafe {
+            std::ptr::drop_in_place((&raw const done).cast_mut());
+            std::ptr::drop_in_place((&raw const segment).cast_mut());
+        }
+        drop((own, copy));
+    });
+    let own = Segment::open(&name.0).unwrap();
+    let done = own.semaphore("done", 0).unwrap();
+    done.wait_until(patience()).unwrap();
+    assert_eq!(own.participants().unwrap().len(), 2);
+    done.post().unwrap();
+    until(|| own.participants().unwrap().len() == 1);
+}
+
+#[test]
+fn a_watcher_may_be_dropped_by_what_it_tells() {
+    let segment = segment();
+    let slot = std::sync::Arc::new(std::sync::Mutex::new(None::<Watcher>));
+    let (theirs, (tell, told)) = (slot.clone(), std::sync::mpsc::channel());
+    let held = slot.lock().unwrap(); // Until the watcher is in its place.
+    let watcher = segment.watch_with(move |_| {
+        drop(theirs.lock().unwrap().take());
+        let _ = tell.send(());
+    });
+    let mut held = held;
+    *held = Some(watcher.unwrap());
+    drop(held);
+    told.recv_timeout(std::time::Duration::from_secs(20)).unwrap();
+    assert!(told.recv().is_err(), "its thread has ended");
+}

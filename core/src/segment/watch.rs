@@ -89,8 +89,9 @@ impl Drop for Watcher {
             std::mem::forget(thread); // The parent's.
             return;
         }
-        // A byte, not a closed end: a forked child has a copy of this end.
-        if self.stop.write_all(&[0]).is_ok() {
+        // A byte, not a closed end: a forked child has a copy of this end. Dropped by its own thread, in `tell`, the
+        // watcher ends when that has returned.
+        if self.stop.write_all(&[0]).is_ok() && thread.thread().id() != std::thread::current().id() {
             let _ = thread.join();
         }
     }

@@ -386,7 +386,8 @@ impl Condition {
     /// # Errors
     /// `NotOwner` if the calling thread is not inside. `OwnerDied` if somebody died inside meanwhile: repair, then
     /// `recover`. After these the calling thread is where it was: outside, or inside.
-    /// `Removed`, and `Deadlock` in a segment that detects them: it could not enter again and is outside.
+    /// `Removed`, and `Deadlock` in a segment that detects them: if it could not enter again, it is outside;
+    /// [`Monitor::is_mine`] tells.
     #[inline]
     pub fn wait(&self) -> Result<()> {
         self.wait_until(Deadline::never())
