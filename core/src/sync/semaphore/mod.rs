@@ -254,7 +254,7 @@ impl Semaphore {
     ///
     /// # Errors
     /// `Removed` if the semaphore is removed while waiting.
-    #[inline]
+    #[inline(always)]
     pub fn wait(&self) -> Result<()> {
         self.wait_until(Deadline::never())
     }
@@ -274,7 +274,7 @@ impl Semaphore {
     /// # Errors
     /// `Timeout`; `Removed`; `Interrupted` if the deadline is interruptible; `Corrupt` if a permit is leased to nobody
     /// who could be.
-    #[inline]
+    #[inline(always)]
     pub fn wait_until(&self, deadline: Deadline) -> Result<()> {
         let me = self.object().me()?;
         if self.take_as_before(me) { Ok(()) } else { self.wait_more(deadline) }
@@ -370,7 +370,7 @@ impl Semaphore {
     /// # Errors
     /// `Overflow` at the maximum, and nothing is added; `NotOwner` if permits are leased and the calling thread holds
     /// none.
-    #[inline]
+    #[inline(always)]
     pub fn post(&self) -> Result<()> {
         let me = self.object().me()?;
         if self.max == Self::MAX {

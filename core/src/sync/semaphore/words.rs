@@ -185,6 +185,15 @@ impl SemaphoreWords {
     /// Wakes those who wait for `n` permits that have come back. The caller has given them with a full barrier.
     #[inline(always)]
     pub(super) fn notify(&self, n: u32) {
+        // ORDER register: the caller's full barrier stands between its change and this look.
+        if !self.bell.is_quiet() {
+            self.notify_sleepers(n);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn notify_sleepers(&self, n: u32) {
         // A wake for one may go to somebody who needs more than there is; then everybody has to look.
         let several = self.waits_for_several();
         self.bell.notify(if several { EVERYBODY } else { n });
@@ -195,14 +204,13 @@ impl SemaphoreWords {
         }
     }
 
-    #[inline(always)]
     fn waits_for_several(&self) -> bool {
-        self.multi.load(Relaxed) != 0 // Relaxed: see `notify`.
+        self.multi.load(Relaxed) != 0 // Relaxed: see `notify_sleepers`.
     }
 
     /// Says that somebody is going to wait for several permits, before it registers.
     pub fn expect_several(&self) {
-        // Relaxed: the registration and the sleep that follow order it; see `notify`.
+        // Relaxed: the registration and the sleep that follow order it; see `notify_sleepers`.
         self.multi.store(1, Relaxed);
     }
 
