@@ -4,15 +4,15 @@
 compile_error!("triveni needs 64-bit little-endian Linux");
 
 mod channel;
+mod deadline;
 #[cfg(all(test, shuttle))]
 mod deaths;
-mod deadline;
 mod error;
 mod kinds;
-#[cfg(shuttle)]
-mod mortal;
 #[cfg(all(test, not(loom)))]
 mod model;
+#[cfg(shuttle)]
+mod mortal;
 mod name;
 mod participant;
 mod prim;
@@ -32,8 +32,8 @@ pub use segment::{
     WaitMode, WatchEvent, Watcher,
 };
 pub use sync::{
-    After, Barrier, Condition, Event, Guard, Holder, LockError, Monitor, MonitorGuard, Mutex, MutexGuard, RwLock, RwPolicy,
-    RwReadGuard, RwWriteGuard, Semaphore, SemaphoreOptions,
+    After, Barrier, Condition, Event, Guard, Holder, LockError, Monitor, MonitorGuard, Mutex, MutexGuard, RwLock,
+    RwPolicy, RwReadGuard, RwWriteGuard, Semaphore, SemaphoreOptions,
 };
 #[doc(hidden)]
 pub use wait::late_wakes;

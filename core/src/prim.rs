@@ -10,13 +10,13 @@
 
 #[cfg(loom)]
 pub use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+#[cfg(not(any(loom, shuttle)))]
+pub use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 #[cfg(shuttle)]
 pub use {
     crate::mortal::{AtomicU32, AtomicU64, fence},
     std::sync::atomic::Ordering,
 };
-#[cfg(not(any(loom, shuttle)))]
-pub use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 #[cfg(loom)]
 pub use loom::hint::spin_loop;

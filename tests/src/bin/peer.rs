@@ -879,8 +879,14 @@ impl Tried {
                 self.call("read", || lock.read_until(soon()).map(drop).map_err(Error::from));
                 self.call("try_write", || lock.try_write().map(drop).map_err(Error::from));
                 self.call("write", || match lock.write_until(soon()) {
-                    Ok(guard) => Ok(drop(guard.downgrade())),
-                    Err(LockError::OwnerDied(guard)) => Ok(guard.recover()),
+                    Ok(guard) => {
+                        drop(guard.downgrade());
+                        Ok(())
+                    }
+                    Err(LockError::OwnerDied(guard)) => {
+                        guard.recover();
+                        Ok(())
+                    }
                     Err(failed) => Err(failed.into()),
                 });
                 self.call("unlock", || lock.unlock());
