@@ -121,9 +121,9 @@ def is_bad(cell_):
 # ------------------------------------------------------------------------------------------------------- the document
 
 
-def document(libraries, versions, missing, all_rows):
+def document(begin, libraries, versions, missing, all_rows):
     lines = ["## The peers and triveni, by the same probes", ""]
-    lines += machine() + ["", "### At a glance", ""]
+    lines += begin + ["", "### At a glance", ""]
     lines += ["| library | rows | recovered | lost, as documented | lost | error for ever | hang |", "|---|" + "---:|" * 6]
     for library in libraries:
         mine = [row for row in all_rows if row.library == library.name]
@@ -231,6 +231,7 @@ def main():
     if given.write and (given.short or given.only or given.object):
         options.error("--write is for the whole matrix")
     chosen = [library for library in LIBRARIES if not given.only or library.name in given.only.split(",")]
+    facts = machine()  # now: the tree may be another one when all is done
     versions, missing, all_rows, wrong = {}, {}, [], []
     for library in chosen:
         try:
@@ -251,7 +252,7 @@ def main():
                 wrong.append(row)
     broken = [row for row in all_rows if worst_of(row) == "probe broken"]
     if given.write:
-        write(document(chosen, versions, missing, all_rows))
+        write(document(facts, chosen, versions, missing, all_rows))
     for row in wrong + broken:
         print(f"WRONG: {row.library}, {row.object}, {row.step}: {worst_of(row)}")
     print(f"{len(all_rows) - len(wrong) - len(broken)} passed, {len(wrong) + len(broken)} failed" if given.short else "")
