@@ -86,23 +86,27 @@ fn no_sleeper_is_woken_by_the_end_of_its_slice() {
         },
         Row {
             object: "event",
-            wait: Box::new(|_| drop(event.wait_any(1, After::Clear).unwrap())),
-            wake: Box::new(|_| drop(event.set(1).unwrap())),
+            wait: Box::new(|_| assert_eq!(event.wait_any(1, After::Clear).unwrap(), 1)),
+            wake: Box::new(|_| assert_eq!(event.set(1).unwrap(), 0)),
         },
         Row {
             object: "mailbox, receive",
-            wait: Box::new(|_| drop(mailbox.receive(&mut [0; 8]).unwrap())),
+            wait: Box::new(|_| assert_eq!(mailbox.receive(&mut [0; 8]).unwrap().size, 1)),
             wake: Box::new(|_| mailbox.send(b"x").unwrap()),
         },
         Row {
             object: "mailbox, send",
             wait: Box::new(|_| full.send(b"x").unwrap()),
-            wake: Box::new(|_| drop(full.receive(&mut [0; 8]).unwrap())),
+            wake: Box::new(|_| assert_eq!(full.receive(&mut [0; 8]).unwrap().size, 1)),
         },
         Row {
             object: "barrier",
-            wait: Box::new(|_| drop(barrier.wait().unwrap())),
-            wake: Box::new(|_| drop(barrier.wait().unwrap())),
+            wait: Box::new(|_| {
+                barrier.wait().unwrap();
+            }),
+            wake: Box::new(|_| {
+                barrier.wait().unwrap();
+            }),
         },
         Row {
             object: "condition",
@@ -156,7 +160,7 @@ fn no_sleeper_is_woken_by_the_end_of_its_slice() {
         },
         Row {
             object: "ring, read",
-            wait: Box::new(|_| drop(consumer.lock().unwrap().read(&mut [0; 8]).unwrap())),
+            wait: Box::new(|_| assert_eq!(consumer.lock().unwrap().read(&mut [0; 8]).unwrap(), 1)),
             wake: Box::new(|_| producer.write(b"x").unwrap()),
         },
     ];
