@@ -6,6 +6,9 @@
 //! What it read-locked is unlocked; leased permits it held go back.
 //! A thread that ends by a raw `exit` system call is not noticed.
 //!
+//! The end is the destructor of a pthread key: it comes after the destructors of Rust's and C++'s thread-locals, which
+//! may still lock, and comes again after a destructor of another key that did.
+//!
 //! Nobody counts what a thread holds: a store between two locked instructions costs a third of an uncontended lock.
 //! A thread that has a number looks at every object when it ends, without the directory's mutex, and takes that only
 //! if a word names it.
@@ -20,14 +23,18 @@ use crate::kinds;
 use crate::segment::object::{Holds, ObjectKey};
 use crate::sync::mutex::owner_word;
 use crate::sync::rwlock;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
+use std::ffi::c_void;
+use std::ptr::null_mut;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 const NONE: u32 = u32::MAX;
 
 thread_local! {
     static NUMBER: Cell<u32> = const { Cell::new(NONE) };
-    static AT_END: AtEnd = const { AtEnd { reads: RefCell::new(Reads { fork: 0, held: Vec::new() }) } };
+    /// From a Box, or null; taken out while it is used, and freed by `ended`. No destructor: those of others may read.
+    static READS: Cell<*mut Reads> = const { Cell::new(null_mut()) };
 }
 
 /// Taken numbers, one bit each.
@@ -51,8 +58,7 @@ fn fresh() -> u32 {
                 Ok(_) => {
                     let number = i as u32 * 64 + bit;
                     NUMBER.set(number);
-                    // Registers the destructor. A thread that is ending already has no use for one.
-                    let _ = AT_END.try_with(|_| ());
+                    notice_the_end();
                     return number;
                 }
                 Err(other) => now = other,
@@ -78,27 +84,42 @@ struct Reads {
     held: Vec<Read>,
 }
 
-struct AtEnd {
-    reads: RefCell<Reads>,
+/// Has [`ended`] called when the calling thread ends. Also in a thread that is ending: then once more.
+fn notice_the_end() {
+    static KEY: OnceLock<Option<libc::pthread_key_t>> = OnceLock::new();
+    let key = KEY.get_or_init(|| {
+        let mut key = 0;
+        // SAFETY: `key` is ours; `ended` never unwinds, and this library is not unloaded while threads use it.
+        (unsafe { libc::pthread_key_create(&mut key, Some(ended)) } == 0).then_some(key)
+    });
+    // Without a key (a process has 1024), a thread's end goes unnoticed, as after a raw `exit`.
+    if let Some(key) = key {
+        // SAFETY: the key exists. Any value but null has the destructor called; it is never followed.
+        unsafe { libc::pthread_setspecific(*key, 1 as *const c_void) };
+    }
 }
 
-fn with_reads<R>(f: impl FnOnce(&mut Vec<Read>) -> R) -> Option<R> {
-    AT_END
-        .try_with(|end| {
-            let mut reads = end.reads.try_borrow_mut().ok()?;
-            if reads.fork != fork::number() {
-                reads.fork = fork::number();
-                reads.held.clear();
-            }
-            Some(f(&mut reads.held))
-        })
-        .ok()
-        .flatten()
+fn with_reads<R>(f: impl FnOnce(&mut Vec<Read>) -> R) -> R {
+    let mut reads = take_reads();
+    let answer = f(&mut reads.held);
+    READS.set(Box::into_raw(reads));
+    answer
+}
+
+/// What this thread reads, taken out of its place.
+fn take_reads() -> Box<Reads> {
+    let reads = READS.replace(null_mut());
+    // SAFETY: not null, so it came from `Box::into_raw` in `with_reads` on this thread, and nobody else has it now.
+    let own = (!reads.is_null()).then(|| unsafe { Box::from_raw(reads) });
+    match own {
+        Some(reads) if reads.fork == fork::number() => reads,
+        _ => Box::new(Reads { fork: fork::number(), held: Vec::new() }),
+    }
 }
 
 /// How often the calling thread has `lock` read-locked.
 pub fn reads_of(lock: ObjectKey) -> u32 {
-    with_reads(|held| held.iter().find(|read| read.lock == lock).map_or(0, |read| read.count)).unwrap_or(0)
+    with_reads(|held| held.iter().find(|read| read.lock == lock).map_or(0, |read| read.count))
 }
 
 /// The calling thread has read-locked `lock` once more.
@@ -120,7 +141,6 @@ pub fn reads_one_less(lock: ObjectKey) -> bool {
         }
         true
     })
-    .unwrap_or(false)
 }
 
 /// Everything that the calling thread has read-locked in the segment of participant `participant`.
@@ -128,22 +148,19 @@ pub fn each_read(participant: u32, mut f: impl FnMut(Read)) {
     with_reads(|held| held.iter().filter(|read| read.lock.participant == participant).for_each(|read| f(*read)));
 }
 
-impl Drop for AtEnd {
-    fn drop(&mut self) {
-        let number = NUMBER.replace(NONE);
-        if number == NONE {
-            return;
-        }
-        let reads = self.reads.get_mut();
-        let reads = if reads.fork == fork::number() { std::mem::take(&mut reads.held) } else { Vec::new() };
-        NUMBER.set(number); // The directory's mutex is taken below in this thread's name.
-        for participant in registry::all() {
-            participant.thread_ended(number, &reads);
-        }
-        NUMBER.set(NONE);
-        if let Some(word) = TAKEN.get(number as usize / 64) {
-            word.fetch_and(!(1 << (number % 64)), Relaxed);
-        }
+/// The last that a thread does here, or the last but one.
+extern "C" fn ended(_: *mut c_void) {
+    let number = NUMBER.get();
+    if number == NONE {
+        return;
+    }
+    let reads = take_reads();
+    for participant in registry::all() {
+        participant.thread_ended(number, &reads.held); // Takes the directory's mutex in this thread's name.
+    }
+    NUMBER.set(NONE);
+    if let Some(word) = TAKEN.get(number as usize / 64) {
+        word.fetch_and(!(1 << (number % 64)), Relaxed);
     }
 }
 
@@ -187,5 +204,65 @@ impl super::Participant {
                 Holds::Permits { out, .. } => out.contains(&mine),
             })
         })
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use crate::{LockError, Segment};
+    use std::cell::RefCell;
+
+    /// Locks when it is dropped, and keeps the lock.
+    struct Late(crate::Mutex, crate::RwLock);
+
+    impl Drop for Late {
+        fn drop(&mut self) {
+            std::mem::forget(self.0.lock());
+            std::mem::forget(self.1.read());
+        }
+    }
+
+    thread_local! {
+        static LATE: RefCell<Option<Late>> = const { RefCell::new(None) };
+    }
+
+    extern "C" fn locks_last(late: *mut std::ffi::c_void) {
+        // SAFETY: from Box::into_raw below; a key's destructor gets it once.
+        drop(unsafe { Box::from_raw(late.cast::<Late>()) });
+    }
+
+    #[test]
+    fn what_a_destructor_of_a_thread_locks_last_of_all_is_left_too_and_numbers_are_used_again() {
+        let segment = Segment::anonymous(1 << 20).unwrap();
+        let (mutex, rwlock) = (segment.mutex("m").unwrap(), segment.rwlock("r", crate::RwPolicy::Fair).unwrap());
+        let late = || Late(mutex.clone(), rwlock.clone());
+        let numbers: Vec<u32> = (0..20)
+            .map(|i| {
+                let late = late();
+                let thread = std::thread::spawn(move || {
+                    if i % 2 == 0 {
+                        // Its destructor was registered before ours, so it runs after it.
+                        LATE.with(|place| *place.borrow_mut() = Some(late));
+                    } else {
+                        let mut key = 0;
+                        // SAFETY: the key is fresh; its destructor takes the box back.
+                        unsafe {
+                            libc::pthread_key_create(&mut key, Some(locks_last));
+                            libc::pthread_setspecific(key, Box::into_raw(Box::new(late)).cast());
+                        }
+                    }
+                    super::number()
+                });
+                let number = thread.join().unwrap();
+                match mutex.lock() {
+                    Err(LockError::OwnerDied(guard)) => guard.recover(),
+                    Ok(_) => panic!("{i}: it did not lock"),
+                    Err(LockError::Failed(error)) => panic!("{i}: {error}"),
+                }
+                assert_eq!(rwlock.readers(), 0, "{i}");
+                number
+            })
+            .collect();
+        assert!(numbers.iter().max() < numbers.iter().min().map(|least| least + 40).as_ref(), "{numbers:?}");
     }
 }

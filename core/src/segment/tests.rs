@@ -486,24 +486,23 @@ fn a_watcher_tells_who_comes_leaves_and_dies_and_sweeps() {
 fn a_forked_child_that_lets_go_of_everything_leaves_its_seat() {
     let name = Name::new("child-leaves");
     let segment = Segment::create(&name.0, 1 << 20).unwrap();
-    let done = segment.semaphore("done", 0).unwrap();
+    let counted = segment.semaphore("counted", 0).unwrap();
     let copy = Segment::open(&name.0).unwrap();
     let _child = Child::runs(|| {
-        let own = copy.semaphore("done", 0).unwrap();
+        let own = copy.semaphore("begun", 0).unwrap();
         own.post().unwrap();
-        done.wait().unwrap(); // Until the parent has counted.
+        counted.wait().unwrap(); // Until the parent has counted.
         // SAFETY: the child never comes back to the parent's frames, and uses none of these after this.
         unsafe {
-            std::ptr::drop_in_place((&raw const done).cast_mut());
+            std::ptr::drop_in_place((&raw const counted).cast_mut());
             std::ptr::drop_in_place((&raw const segment).cast_mut());
         }
         drop((own, copy));
     });
     let own = Segment::open(&name.0).unwrap();
-    let done = own.semaphore("done", 0).unwrap();
-    done.wait_until(patience()).unwrap();
+    own.semaphore("begun", 0).unwrap().wait_until(patience()).unwrap();
     assert_eq!(own.participants().unwrap().len(), 2);
-    done.post().unwrap();
+    own.semaphore("counted", 0).unwrap().post().unwrap();
     until(|| own.participants().unwrap().len() == 1);
 }
 
