@@ -37,7 +37,7 @@ class Numbers:
     def __init__(self, library, short):
         ours, starts_fast = library.own, library.module is None or library.forks
         if short:
-            self.certain, self.chance, self.steps = (2, 5, 8) if ours else (1, 2, 4)
+            self.certain, self.chance, self.steps = (2, 3, 6) if ours else (1, 2, 3)
         else:
             self.certain, self.chance, self.steps = (12, 40, 120) if ours else (4, 24 if starts_fast else 12, 40)
         self.enough = 1 if short else 2

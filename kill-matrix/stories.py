@@ -271,7 +271,7 @@ def waiting_for_signal(t):
         survivor.tell("wait")
         survivor.fall_asleep()
     t.death(victim, lambda: (caller.do("signal"), t.asleep or victim.hear("end")))
-    for _ in range(3):  # the first signal may work, and what the dead one left stop the next
+    for turn in range(3):  # the first signal may work, and what the dead one left stop the next
         if not t.asleep:
             survivor.tell("wait")
             survivor.fall_asleep()
@@ -279,6 +279,8 @@ def waiting_for_signal(t):
         t.step_in(caller, "signal")
         t.begin = begin if t.asleep else t.begin
         t.step_out(survivor, "wait", LOST)
+        if t.control and t.asleep and turn == 0:
+            victim.hear("end")  # else the survivor's next wait may take what the victim was woken for
         if t.asleep:
             survivor.tell("wait")
             survivor.fall_asleep()
