@@ -215,8 +215,8 @@ fn main() {
     let heats = [
         ("contended by 2", Heat { size: 2, ns, work_ns: 0 }),
         ("contended by 2, with pauses of 100 ns", Heat { size: 2, ns, work_ns: 100 }),
-        // Long enough that four of them on two CPUs all get their share of the CPUs.
-        ("contended by 4", Heat { size: 4, ns: 20 * ns, work_ns: 0 }),
+        // Longer than the scheduler's slices, as two of them share a CPU.
+        ("contended by 4", Heat { size: 4, ns: 5 * ns, work_ns: 0 }),
     ];
     let mut against: Vec<[Vec<Contest>; 3]> = entries.iter().map(|_| Default::default()).collect();
     let rounds = options.rounds(|| {

@@ -57,6 +57,7 @@ impl<'a> Member<'a> {
     }
 
     /// Waits until everybody has come this far; then everybody's time begins, at the same tick, which is returned.
+    /// Who has no CPU at that moment begins when it has one.
     pub fn start(&mut self) -> u64 {
         // ORDER ready: Release and Acquire: what all have prepared is seen by all.
         if self.board.ready.fetch_add(1, AcqRel) + 1 == self.size as u32 {
@@ -72,8 +73,9 @@ impl<'a> Member<'a> {
         self.switched = context_switches();
         self.late = clock::ticks() > go;
         while clock::ticks() < go {}
-        self.sheet().began.store(go, Relaxed);
-        go
+        let began = if self.late { clock::ticks() } else { go };
+        self.sheet().began.store(began, Relaxed);
+        began
     }
 
     /// Its time ends.
