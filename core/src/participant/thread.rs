@@ -20,7 +20,8 @@
 
 use super::{fork, registry};
 use crate::kinds;
-use crate::segment::object::{Holds, ObjectKey};
+use crate::segment::directory::Entry;
+use crate::segment::object::{Holds, ObjectHeader, ObjectKey, View};
 use crate::sync::mutex::owner_word;
 use crate::sync::rwlock;
 use std::cell::Cell;
@@ -95,7 +96,7 @@ fn notice_the_end() {
     // Without a key (a process has 1024), a thread's end goes unnoticed, as after a raw `exit`.
     if let Some(key) = key {
         // SAFETY: the key exists. Any value but null has the destructor called; it is never followed.
-        unsafe { libc::pthread_setspecific(*key, 1 as *const c_void) };
+        unsafe { libc::pthread_setspecific(*key, std::ptr::dangling()) };
     }
 }
 
@@ -155,56 +156,92 @@ extern "C" fn ended(_: *mut c_void) {
         return;
     }
     let reads = take_reads();
+    // The directory's mutex may be taken in this thread's name.
+    let mut left = true;
     for participant in registry::all() {
-        participant.thread_ended(number, &reads.held); // Takes the directory's mutex in this thread's name.
+        left &= participant.thread_ended(number, &reads.held);
     }
     NUMBER.set(NONE);
-    if let Some(word) = TAKEN.get(number as usize / 64) {
+    // A number that a word still names is given to nobody else.
+    if let Some(word) = TAKEN.get(number as usize / 64).filter(|_| left) {
         word.fetch_and(!(1 << (number % 64)), Relaxed);
     }
 }
 
 impl super::Participant {
-    /// Leaves everything that thread `number` of this process holds as its death would.
-    fn thread_ended(&self, number: u32, reads: &[Read]) {
-        let Some(me) = self.me_if_joined() else { return };
-        if !reads.iter().any(|read| read.lock.participant == self.number()) && !self.is_held(me, number) {
-            return;
+    /// Leaves everything that thread `number` of this process holds as its death would. False: the directory was in
+    /// the way, and a word still names it.
+    fn thread_ended(&self, number: u32, reads: &[Read]) -> bool {
+        let Some(me) = self.me_if_joined() else { return true };
+        let mut reads: Vec<Read> =
+            reads.iter().filter(|read| read.lock.participant == self.number()).copied().collect();
+        if reads.is_empty() && !self.is_held(me, number) {
+            return true;
         }
-        let deadline = crate::Deadline::after(std::time::Duration::from_secs(10));
-        let _ = self.with_directory_as(me, deadline, |directory| {
-            directory.each_used(|entry| {
-                if let Some((header, view)) = directory.object(entry)
-                    && let Some(kind) = kinds::of(header.kind())
-                {
-                    (kind.leave)(view, me, number);
-                }
-            });
-            for Read { lock, count } in reads.iter().filter(|read| read.lock.participant == self.number()) {
-                let entry = directory.entry(lock.index as usize);
-                let entry = entry.filter(|entry| entry.is_used() && entry.generation() == lock.generation);
-                if let Some((_, view)) = entry.and_then(|entry| directory.object(entry)) {
-                    rwlock::leave_reads(view, me, *count);
-                }
+        // What this process has open keeps its place, so the directory's mutex is not needed, which may be held by
+        // somebody who is stopped.
+        self.each_entry(|index, entry, header, view| {
+            if header.is_attached(me) {
+                leave(index, entry, header, view, me, number, &mut reads);
             }
         });
+        if reads.is_empty() && !self.is_held(me, number) {
+            return true;
+        }
+        // Held without a handle: a guard that was forgotten.
+        let deadline = crate::Deadline::after(std::time::Duration::from_millis(100));
+        let left = self.with_directory_as(me, deadline, |_| {
+            self.each_entry(|index, entry, header, view| leave(index, entry, header, view, me, number, &mut reads));
+        });
+        left.is_ok()
+    }
+
+    /// Every object there is.
+    fn each_entry<'s>(&'s self, mut f: impl FnMut(u32, &'s Entry, &'s ObjectHeader, View<'s>)) {
+        for index in 0..self.region.geometry.max_objects {
+            let Some(entry) = self.region.entry(index).filter(|entry| entry.is_used()) else { continue };
+            let (at, len) = entry.extent();
+            if let Ok((header, view)) = self.region.object(at, len) {
+                f(index as u32, entry, header, view);
+            }
+        }
     }
 
     /// Does a word somewhere name thread `number` of this process? Takes no lock: the calling thread is that thread,
     /// so no word begins or ceases to name it meanwhile, and what it holds stays where it is.
     fn is_held(&self, me: u32, number: u32) -> bool {
-        let mine = owner_word(me, number);
-        (0..self.region.geometry.max_objects).any(|index| {
-            let Some(entry) = self.region.entry(index).filter(|entry| entry.is_used()) else { return false };
-            let (at, len) = entry.extent();
-            let Ok((header, view)) = self.region.object(at, len) else { return false };
-            kinds::of(header.kind()).is_some_and(|kind| match (kind.holds)(view) {
+        let (mine, mut held) = (owner_word(me, number), false);
+        self.each_entry(|_, _, header, view| {
+            held |= kinds::of(header.kind()).is_some_and(|kind| match (kind.holds)(view) {
                 Holds::Nobody => false,
                 Holds::One(word) | Holds::ReadWrite(word) => word == mine,
                 Holds::Permits { out, .. } => out.contains(&mine),
-            })
-        })
+            });
+        });
+        held
     }
+}
+
+/// Leaves what thread `number` holds of one object; takes what it has read-locked of it out of `reads`.
+fn leave(
+    index: u32,
+    entry: &Entry,
+    header: &ObjectHeader,
+    view: View<'_>,
+    me: u32,
+    number: u32,
+    reads: &mut Vec<Read>,
+) {
+    if let Some(kind) = kinds::of(header.kind()) {
+        (kind.leave)(view, me, number);
+    }
+    reads.retain(|Read { lock, count }| {
+        let is_it = (lock.index, lock.generation) == (index, entry.generation());
+        if is_it {
+            rwlock::leave_reads(view, me, *count);
+        }
+        !is_it
+    });
 }
 
 #[cfg(all(test, not(any(loom, shuttle))))]

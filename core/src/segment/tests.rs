@@ -522,3 +522,30 @@ fn a_watcher_may_be_dropped_by_what_it_tells() {
     told.recv_timeout(std::time::Duration::from_secs(20)).unwrap();
     assert!(told.recv().is_err(), "its thread has ended");
 }
+
+#[test]
+fn a_thread_that_ends_leaves_what_it_holds_also_while_the_directory_cannot_be_had() {
+    let segment = segment();
+    let (ready, mutex) = (segment.semaphore("ready", 0).unwrap(), segment.mutex("m").unwrap());
+    let rwlock = segment.rwlock("r", RwPolicy::WritersFirst).unwrap();
+    let _stuck = Child::runs(|| {
+        ready.value(); // Attaches, which needs the directory.
+        let _ = segment.participant.with_directory(|_| {
+            drop(ready.post());
+            loop {
+                // SAFETY: no preconditions.
+                unsafe { libc::pause() };
+            }
+        });
+    });
+    ready.wait_until(patience()).unwrap();
+    let (m, r) = (mutex.clone(), rwlock.clone());
+    let thread = std::thread::spawn(move || {
+        std::mem::forget(m.lock());
+        std::mem::forget(r.read());
+    });
+    thread.join().unwrap();
+    let told = mutex.lock_until(patience());
+    assert!(matches!(told, Err(LockError::OwnerDied(_))), "told by a thread that could not have the directory");
+    assert_eq!(rwlock.readers(), 0);
+}

@@ -1,7 +1,7 @@
 //! How everybody waits: one policy for all objects.
 //!
 //! Try; spin for a short, learned time; then sleep in slices. A slice ends by itself after 64 ms at most, after
-//! 16 ms where somebody is suspected, after 1 ms where the suspect is dead. Whoever wakes looks again: at the
+//! 16 ms where somebody is suspected, after 1 ms at most where the suspect is dead. Whoever wakes looks again: at the
 //! condition, at the suspect (the process named in the word it waits for), and at everybody else now and then.
 //! So a lost wake is a delay and a death is noticed by whoever waits; nobody else is needed.
 
@@ -46,8 +46,8 @@ pub trait World {
     }
 }
 
-/// How long to sleep before looking again, in milliseconds.
-const SUSPECT_DEAD_MS: u64 = 1;
+/// How long to sleep before looking again. For the dead: the first time, and later, when somebody else is at it.
+const SUSPECT_DEAD_NS: [u64; 2] = [50_000, 1_000_000];
 const SUSPECT_ALIVE_MS: u64 = 16;
 /// Nobody is suspected: the first sleep, and those after it. A shorter first one would be asked for again and
 /// again where messages are rare, and setting a near timer costs a third of a wake on virtual machines.
@@ -61,12 +61,12 @@ const POLLS_PER_CLOCK: u32 = 16;
 /// The end of sleep number `i`, never later than the deadline. Who is about to sleep asks first whether the
 /// suspect is alive, so that only those who sleep already when it dies have to wait for the end of theirs.
 fn slice_end(world: &impl World, i: usize, suspect: Option<u32>, deadline: Deadline) -> u64 {
-    let ms = match suspect {
-        Some(slot) if world.is_dead(slot) => SUSPECT_DEAD_MS,
-        Some(_) => SUSPECT_ALIVE_MS,
-        None => IDLE_MS[i.min(IDLE_MS.len() - 1)],
+    let ns = match suspect {
+        Some(slot) if world.is_dead(slot) => SUSPECT_DEAD_NS[i.min(1)],
+        Some(_) => SUSPECT_ALIVE_MS * 1_000_000,
+        None => IDLE_MS[i.min(IDLE_MS.len() - 1)] * 1_000_000,
     };
-    (now_ns() + ms * 1_000_000).min(deadline.at_ns())
+    (now_ns() + ns).min(deadline.at_ns())
 }
 
 /// How often, in this process, a sleeper found what it waited for when its slice had ended, not when it was woken.

@@ -59,6 +59,8 @@ const PAYLOAD: usize = 16;
 const MOST_BYTES: usize = (1 << 28) - 1;
 /// How long a claim may be in the way before its owner is asked for, and how often.
 const PATIENCE_NS: u64 = 1_000_000;
+/// And the first time: longer than a copy takes and than one spins, so that nobody asks who need not sleep.
+const FIRST_PATIENCE_NS: u64 = 60_000;
 
 // SAFETY: `repr(C)`, made of prim's atomics and of eventcounts, which are too; the rest is padding nobody reads.
 unsafe impl InSegment for Control {}
@@ -271,10 +273,10 @@ struct Patience(AtomicU64);
 
 impl Patience {
     fn from_now() -> Patience {
-        Patience(AtomicU64::new(now_ns()))
+        Patience(AtomicU64::new(now_ns().saturating_sub(PATIENCE_NS - FIRST_PATIENCE_NS)))
     }
 
-    /// True at most once per [`PATIENCE_NS`], and not before the first of them is over.
+    /// True at most once per [`PATIENCE_NS`], and not before [`FIRST_PATIENCE_NS`] are over.
     fn is_over(&self) -> bool {
         let now = now_ns();
         // Relaxed: two threads that ask at once ask twice.

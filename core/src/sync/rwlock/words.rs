@@ -685,20 +685,23 @@ fn no_seat(who: &str, slot: u32) -> Error {
     )
 }
 
-/// Where one sleeps at this lock, and whether a sleep has ended by itself: then it is time to ask who is alive.
+/// Where one sleeps at this lock, and whether it is time to ask who is alive: before the first sleep, as nobody need
+/// sleep for the dead, and after one that has ended by itself.
 struct Bed<'a> {
     bell: &'a EventCount,
+    slept: Cell<bool>,
     look: Cell<bool>,
 }
 
 impl<'a> Bed<'a> {
     fn at(bell: &'a EventCount) -> Bed<'a> {
-        Bed { bell, look: Cell::new(false) }
+        Bed { bell, slept: Cell::new(false), look: Cell::new(false) }
     }
 }
 
 impl Bell for Bed<'_> {
     fn prepare(&self) -> u32 {
+        self.look.set(self.look.get() || !self.slept.replace(true));
         self.bell.prepare()
     }
 
