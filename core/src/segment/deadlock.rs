@@ -82,29 +82,35 @@ fn standing(
     counts: impl Fn(&[&Sleeper]) -> bool,
 ) -> Vec<Vec<Sleeper>> {
     let mut before: Vec<Sleeper> = Vec::new();
-    for _ in 0..LOOKS {
+    let mut found: Vec<Vec<Sleeper>> = Vec::new();
+    for look in 1..=LOOKS {
         let sleepers = waits::look(region, is_alive);
         let slept_on = |now: &Sleeper| {
             let then = before.iter().find(|then| then.is_same_sleep(now));
             then.is_some() && (now.said.asleep || Some(now.said.owner) == me) && now.sleeps_still(region)
         };
+        let certain: Vec<bool> = sleepers.iter().map(slept_on).collect();
         let circles: Vec<Vec<usize>> = circles(&sleepers)
             .into_iter()
             .filter(|circle| counts(&circle.iter().map(|i| &sleepers[*i]).collect::<Vec<_>>()))
             .collect();
-        let certain: Vec<bool> = sleepers.iter().map(slept_on).collect();
-        if circles.iter().flatten().all(|i| certain[*i]) {
-            let mut sleepers: Vec<Option<Sleeper>> = sleepers.into_iter().map(Some).collect();
-            // No two circles share a sleeper.
-            return circles
-                .into_iter()
-                .map(|circle| circle.iter().filter_map(|i| sleepers[*i].take()).collect())
-                .collect();
+        // Each circle is judged by itself: others may come and go, with deadlines, as fast as we look.
+        let (sure, unsure): (Vec<_>, Vec<_>) =
+            circles.into_iter().partition(|circle| circle.iter().all(|i| certain[*i]));
+        for circle in sure {
+            let is_known =
+                |known: &Vec<Sleeper>| known.iter().any(|one| one.said.owner == sleepers[circle[0]].said.owner);
+            if !found.iter().any(is_known) {
+                found.push(circle.iter().map(|i| sleepers[*i].clone()).collect());
+            }
+        }
+        if unsure.is_empty() || look == LOOKS {
+            break;
         }
         before = sleepers;
         std::thread::sleep(MOMENT);
     }
-    Vec::new()
+    found
 }
 
 /// The circles among the sleepers, as their indexes in the order of the edges. No two share a sleeper.

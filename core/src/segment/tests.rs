@@ -549,3 +549,43 @@ fn a_thread_that_ends_leaves_what_it_holds_also_while_the_directory_cannot_be_ha
     assert!(matches!(told, Err(LockError::OwnerDied(_))), "told by a thread that could not have the directory");
     assert_eq!(rwlock.readers(), 0);
 }
+
+#[test]
+fn a_circle_is_found_however_many_others_come_and_go() {
+    let segment = segment();
+    let mutexes: Vec<_> = (0..4).map(|i| segment.mutex(&format!("m{i}")).unwrap()).collect();
+    let (gate, done) = (std::sync::Barrier::new(2), std::sync::atomic::AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        for (first, second) in [(0, 1), (1, 0)] {
+            let (mutexes, gate) = (&mutexes, &gate);
+            scope.spawn(move || {
+                let _first = mutexes[first].lock().unwrap();
+                gate.wait();
+                // Removed in the end; or had, once the other has given up.
+                if let Err(error) = mutexes[second].lock() {
+                    assert_eq!(crate::Error::from(error).kind(), ErrorKind::Removed);
+                }
+            });
+        }
+        for (first, second) in [(2, 3), (3, 2)] {
+            let (mutexes, done) = (&mutexes, &done);
+            scope.spawn(move || {
+                // The textbook's "back off and try again".
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    let _first = mutexes[first].lock().unwrap();
+                    let _ = mutexes[second].lock_until(std::time::Duration::from_micros(700).into());
+                }
+            });
+        }
+        until(|| {
+            segment.waits().unwrap().iter().filter(|wait| ["m0", "m1"].contains(&wait.object.as_str())).count() == 2
+        });
+        for _ in 0..50 {
+            let found = segment.deadlocks().unwrap();
+            assert!(found.iter().any(|one| one.cycle.iter().any(|wait| wait.object == "m0")), "{found:?}");
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        segment.remove("m0").unwrap();
+        segment.remove("m1").unwrap();
+    });
+}

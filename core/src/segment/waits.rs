@@ -141,6 +141,7 @@ impl fmt::Display for Wait {
 }
 
 /// A sleeper as it was seen: its note, and who was in its way.
+#[derive(Clone)]
 pub struct Sleeper {
     /// The note's place and word: it is the same sleep as long as the word is.
     index: usize,
