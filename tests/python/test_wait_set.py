@@ -347,6 +347,31 @@ def test_asyncio_waits_while_others_run(segment, waitset, other):
     assert asyncio.run(main()) == list(range(100)) and threading.active_count() == threads
 
 
+def test_asyncio_ends_when_the_set_is_emptied_or_closed(segment, waitset):
+    async def waiting():
+        waiter = asyncio.create_task(waitset.wait_async(timeout=30))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not waiter.done()
+        return waiter
+
+    async def main():
+        with pytest.raises(ValueError):
+            await waitset.wait_async()
+        token = waitset.add(segment.semaphore("never"))
+        waiter = await waiting()
+        waitset.remove(token)
+        with pytest.raises(ValueError):
+            await waiter
+        waitset.add(segment.semaphore("never"))
+        waiter = await waiting()
+        waitset.close()
+        with pytest.raises(ValueError):
+            await waiter
+
+    asyncio.run(main())
+
+
 def test_asyncio_timeouts_and_cancellation_are_kept(segment, waitset):
     semaphore = segment.semaphore("s")
     token = waitset.add(semaphore)
