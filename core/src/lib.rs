@@ -36,7 +36,7 @@ pub use sync::{
     RwPolicy, RwReadGuard, RwWriteGuard, Semaphore, SemaphoreOptions,
 };
 #[doc(hidden)]
-pub use wait::late_wakes;
+pub use wait::{board::as_one_wait, late_wakes};
 pub use wait_set::{Interest, Ready, Token, WaitSet, Waitable};
 
 #[cfg(loom)]

@@ -14,8 +14,7 @@ use triveni::{Deadline, Error, ErrorKind, Result};
 
 /// The main thread sleeps so long at first, and each time twice as long, up to the second. A signal ends a sleep; one
 /// that lands between the check and the sleep, or on another thread, is served at its end. They grow because a
-/// wait that begins anew is seen as a new one, and loses its place where waits have one: at the gate of a
-/// readers-writer lock, at a barrier.
+/// wait that begins anew loses its place where waits have one: at the gate of a readers-writer lock, at a barrier.
 const SLICES: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
 
 /// Until when: from `timeout` in seconds, or `None` for ever.
@@ -94,15 +93,17 @@ fn sleeping<T: Send>(
     // Only the main thread runs signal handlers; the others sleep in one piece, through any signal.
     let slices = is_main_thread(py)?;
     let [mut slice, longest] = SLICES;
-    loop {
-        let end = if slices { until.sooner(slice).interruptible() } else { until };
-        slice = (2 * slice).min(longest);
-        let done = py.detach(|| contained(|| attempt(Some(end))?.ok_or_else(|| Error::from(ErrorKind::Timeout))));
-        match done {
-            Err(error) if slices && is_slices_end(&error, until) => py.check_signals()?,
-            done => return done.map_err(|error| to_py(py, error)),
+    triveni::as_one_wait(|| {
+        loop {
+            let end = if slices { until.sooner(slice).interruptible() } else { until };
+            slice = (2 * slice).min(longest);
+            let done = py.detach(|| contained(|| attempt(Some(end))?.ok_or_else(|| Error::from(ErrorKind::Timeout))));
+            match done {
+                Err(error) if slices && is_slices_end(&error, until) => py.check_signals()?,
+                done => return done.map_err(|error| to_py(py, error)),
+            }
         }
-    }
+    })
 }
 
 static THREADING: PyOnceLock<Py<PyModule>> = PyOnceLock::new();

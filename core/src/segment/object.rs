@@ -2,7 +2,6 @@
 
 use super::directory::Found;
 use super::{ObjectKind, ObjectState, WaitMode, deadlock};
-use crate::deadline::now_ns;
 use crate::error::{Error, ErrorKind, Result};
 use crate::participant::{Participant, fork, thread};
 use crate::prim::{
@@ -484,7 +483,7 @@ impl<'a> Waiting<'a> {
         let mut said = Said {
             owner: self.owner(),
             mode: self.mode as u32,
-            since_ns: now_ns(),
+            since_ns: board::since_ns(),
             object: *index as u32,
             generation: *generation,
             count: self.count,

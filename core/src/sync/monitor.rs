@@ -419,7 +419,11 @@ impl Condition {
         match mutex.lock() {
             Ok(guard) => {
                 forget(guard);
-                waited
+                match waited {
+                    // Signalled while it was on its way in: too late for the deadline, not for who signalled.
+                    Err(late) if late.kind() == ErrorKind::Timeout && bell.has_rung_since(key) => Ok(()),
+                    waited => waited,
+                }
             }
             Err(LockError::OwnerDied(guard)) => {
                 let died = Error::new(

@@ -27,12 +27,14 @@
 //!
 //! Asleep: its note stays until the sweep takes it off; observers leave out the notes of the dead.
 
+use crate::deadline::now_ns;
 use crate::prim::{
     AtomicU32, AtomicU64, Ordering,
     Ordering::{Acquire, Relaxed, Release},
     fence,
 };
 use crate::segment::object::InSegment;
+use std::cell::Cell;
 
 const OWNER: u64 = 0x0FFF_FFFF;
 const PINNED: u64 = 1 << 32;
@@ -61,6 +63,33 @@ unsafe impl InSegment for Note {}
 
 #[cfg(not(loom))]
 const _: () = assert!(size_of::<Note>() == 64);
+
+thread_local! {
+    /// When the wait began of which the calling thread's next sleeps are parts; 0: each is one of its own.
+    static SINCE_NS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Runs `waits`: several waits that are one to those who look, as they began together. For bindings that cut a wait in
+/// slices.
+#[doc(hidden)]
+pub fn as_one_wait<R>(waits: impl FnOnce() -> R) -> R {
+    struct Before(u64);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            SINCE_NS.set(self.0);
+        }
+    }
+    let _before = Before(SINCE_NS.replace(now_ns()));
+    waits()
+}
+
+/// When the calling thread's present wait began.
+pub fn since_ns() -> u64 {
+    match SINCE_NS.get() {
+        0 => now_ns(),
+        since => since,
+    }
+}
 
 /// What a note says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
