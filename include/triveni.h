@@ -26,7 +26,8 @@
  * permit or a loan, stays the parent's: the child that tries to give it back gets -EPERM. Producers,
  * consumers and wait sets serve one thread at a time and stay with the process that made them: in the
  * child they answer -TVN_EFORKED. A watcher's thread does not exist in the child. No function here may be
- * called from a signal handler, nor by a thread that can be cancelled (pthread_setcancelstate).
+ * called from a signal handler, nor left by siglongjmp (a place in a queue would stay taken), nor called by a
+ * thread that can be cancelled: pthread_setcancelstate; a cancellation inside ends the program.
  * Descriptors that the program did not open are not the program's to close.
  *
  * EVERYWHERE  -EINVAL: a pointer that must not be NULL is. -TVN_ECORRUPT: some process wrote garbage into
