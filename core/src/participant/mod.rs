@@ -183,48 +183,61 @@ impl Participant {
     fn take_seat(&self, locks: File) -> Result<u32> {
         let me = process::myself();
         let seats = self.region.geometry.max_participants as u32;
-        for take_dead in [false, true] {
-            for slot in 1..=seats {
-                let Some(seat) = self.region.seat(slot) else { continue };
-                let before = seat.state();
-                if (before.kind() != table::FREE) != take_dead
-                    || !lock::try_lock(locks.as_fd(), REPAIR + i64::from(slot))?
-                {
-                    continue;
-                }
-                if !lock::try_lock(locks.as_fd(), LIFE + i64::from(slot))? {
+        let end = now_ns() + BRIEFLY_NS;
+        loop {
+            let mut in_repair = false;
+            for take_dead in [false, true] {
+                for slot in 1..=seats {
+                    let Some(seat) = self.region.seat(slot) else { continue };
+                    if (seat.state().kind() != table::FREE) != take_dead {
+                        continue;
+                    }
+                    if !lock::try_lock(locks.as_fd(), REPAIR + i64::from(slot))? {
+                        in_repair = true; // Of a dead one, or just tried by another newcomer.
+                        continue;
+                    }
+                    if lock::try_lock(locks.as_fd(), LIFE + i64::from(slot))? {
+                        return self.sit_down(seat, slot, &me, locks);
+                    }
                     lock::unlock(locks.as_fd(), REPAIR + i64::from(slot));
-                    continue;
                 }
-                // Both bytes are ours, so nobody else changes this seat. Read the state again: it may have moved before.
-                let before = seat.state();
-                seat.fill(&me);
-                seat.set(table::ACTIVE, 0, before.generation().wrapping_add(1));
-                self.pin(&locks);
-                self.lock_fd.store(locks.into_raw_fd(), Relaxed);
-                self.identity.store(u64::from(fork::number()) << 32 | u64::from(slot), Relaxed);
-                if before.kind() != table::FREE && !self.sweep_as_successor(slot) {
-                    // Words may still name this seat, and they would name us: leave it to the next one.
-                    seat.set(table::DEAD, 0, seat.state().generation());
-                    self.identity.store(0, Relaxed);
-                    self.close_locks();
-                    return Err(Error::new(
-                        ErrorKind::Busy,
-                        "take over the place of a dead participant: the segment's directory is held by a process that is alive but does not go on (SIGSTOP, debugger); continue or kill it",
-                    ));
-                }
-                if let Some(fd) = self.locks() {
-                    lock::unlock(fd, REPAIR + i64::from(slot));
-                }
-                return Ok(slot);
             }
+            if !in_repair || now_ns() >= end {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
         }
         Err(Error::new(
             ErrorKind::NoSpace,
             format!(
-                "the segment's table of participants is full: {seats} live processes take part; end one, or create the segment with a larger max_participants"
+                "the segment's table of participants is full: {seats} processes take part; end one, or create the segment with a larger max_participants"
             ),
         ))
+    }
+
+    /// Takes the seat whose both bytes `locks` has just locked, so that nobody else changes it.
+    fn sit_down(&self, seat: &Seat, slot: u32, me: &process::Myself, locks: File) -> Result<u32> {
+        // Read again: it may have moved before.
+        let before = seat.state();
+        seat.fill(me);
+        seat.set(table::ACTIVE, 0, before.generation().wrapping_add(1));
+        self.pin(&locks);
+        self.lock_fd.store(locks.into_raw_fd(), Relaxed);
+        self.identity.store(u64::from(fork::number()) << 32 | u64::from(slot), Relaxed);
+        if before.kind() != table::FREE && !self.sweep_as_successor(slot) {
+            // Words may still name this seat, and they would name us: leave it to the next one.
+            seat.set(table::DEAD, 0, seat.state().generation());
+            self.identity.store(0, Relaxed);
+            self.close_locks();
+            return Err(Error::new(
+                ErrorKind::Busy,
+                "take over the place of a dead participant: the segment's directory is held by a process that is alive but does not go on (SIGSTOP, debugger); continue or kill it",
+            ));
+        }
+        if let Some(fd) = self.locks() {
+            lock::unlock(fd, REPAIR + i64::from(slot));
+        }
+        Ok(slot)
     }
 
     /// Puts right what the last owner of our seat left. We are ACTIVE by now: the sweep takes the directory's mutex

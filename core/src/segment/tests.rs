@@ -589,3 +589,19 @@ fn a_circle_is_found_however_many_others_come_and_go() {
         segment.remove("m1").unwrap();
     });
 }
+
+#[test]
+fn a_newcomer_waits_a_moment_for_a_seat_that_is_being_repaired() {
+    let segment = Segment::options().max_participants(2).anonymous(1 << 20).unwrap();
+    let ready = segment.semaphore("ready", 0).unwrap();
+    let dead = Child::runs(|| drop(ready.post()));
+    ready.wait_until(patience()).unwrap();
+    drop(dead);
+    // Its repair byte is held for some milliseconds, as by one who sweeps.
+    let newcomer = std::sync::Mutex::new(None);
+    segment.participant.repair(2, || {
+        *newcomer.lock().unwrap() = Some(Child::runs(|| drop(ready.post())));
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    });
+    ready.wait_until(patience()).unwrap();
+}
