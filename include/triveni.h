@@ -124,8 +124,8 @@
 #define TVN_WRITERS_FIRST 2
 
 /**
- * Policy of a readers-writer lock: the readers that a writer kept out all enter before the next writer. Nobody
- * starves.
+ * Policy of a readers-writer lock: phase-fair: the readers that a writer kept out all enter before the next
+ * writer, so neither side starves. Which writer comes next is as with a mutex.
  */
 #define TVN_FAIR 3
 

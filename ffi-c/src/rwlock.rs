@@ -18,8 +18,8 @@ const _: () = assert!(TVN_READERS_FIRST == RwPolicy::ReadersFirst as u32);
 /// Policy of a readers-writer lock: no reader enters once a writer waits. Readers may starve.
 pub const TVN_WRITERS_FIRST: u32 = 2;
 const _: () = assert!(TVN_WRITERS_FIRST == RwPolicy::WritersFirst as u32);
-/// Policy of a readers-writer lock: the readers that a writer kept out all enter before the next writer. Nobody
-/// starves.
+/// Policy of a readers-writer lock: phase-fair: the readers that a writer kept out all enter before the next
+/// writer, so neither side starves. Which writer comes next is as with a mutex.
 pub const TVN_FAIR: u32 = 3;
 const _: () = assert!(TVN_FAIR == RwPolicy::Fair as u32);
 

@@ -34,7 +34,7 @@ pub(crate) fn policy(py: Python<'_>, name: &str) -> PyResult<RwPolicy> {
 /// ``guard.unlock()``. Without ``recover()`` the next one is told the same.
 ///
 /// ``policy`` says who goes first where both wait: ``"readers first"`` (writers may starve), ``"writers first"``
-/// (readers may starve), ``"fair"`` (nobody does). There is no upgrade: two readers that both wanted it would wait
+/// (readers may starve), ``"fair"`` (neither side does). There is no upgrade: two readers that both wanted it would wait
 /// for each other for ever. Unlock, lock for writing, look again; or write first and ``downgrade()``.
 ///
 /// Threads: a thread owns what it locked; another one that unlocks it gets ``NotOwner``. fork: the child does not

@@ -84,7 +84,9 @@ pub enum RwPolicy {
     /// No reader enters once a writer waits. Readers may starve.
     #[default]
     WritersFirst = 2,
-    /// Phase-fair: the readers that a writer kept out all enter before the next writer. Nobody starves.
+    /// Phase-fair: the readers that a writer kept out all enter before the next writer, so neither side starves. Which
+    /// writer comes next is as with a [`Mutex`](crate::Mutex): whoever is faster, and those who ask again and again
+    /// take turns.
     Fair = 3,
 }
 
