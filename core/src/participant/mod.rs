@@ -220,7 +220,8 @@ impl Participant {
         // Read again: it may have moved before.
         let before = seat.state();
         seat.fill(me);
-        seat.set(table::ACTIVE, 0, before.generation().wrapping_add(1));
+        let reaper = if before.is_taken() { slot } else { before.reaper() };
+        seat.set(table::ACTIVE, reaper, before.generation().wrapping_add(1));
         self.pin(&locks);
         self.lock_fd.store(locks.into_raw_fd(), Relaxed);
         self.identity.store(u64::from(fork::number()) << 32 | u64::from(slot), Relaxed);

@@ -10,7 +10,8 @@
 //! | ACTIVE | a process sits here as long as the kernel says that its life byte is locked   |
 //! | DEAD   | its process is dead, `reaper` is putting things right                        |
 //!
-//! A seat that a reaper has freed keeps its number, so that a watcher can tell a death from leaving in order.
+//! The seat keeps the reaper's number while it is free and under its next owner (who may have been the reaper), so that
+//! a watcher can tell a death from leaving in order.
 //!
 //! # Orderings
 //!
@@ -62,9 +63,9 @@ impl State {
     pub fn is_taken(self) -> bool {
         self.kind() != FREE
     }
-    /// Was the last one swept, or is being swept, instead of leaving in order?
-    pub fn was_reaped(self) -> bool {
-        self.0 >> 4 & 0xFFF != 0
+    /// Who swept the last one that sat here, or is sweeping him; 0: he left in order.
+    pub fn reaper(self) -> u32 {
+        (self.0 >> 4 & 0xFFF) as u32
     }
     fn pack(kind: u32, reaper: u32, generation: u32) -> u64 {
         u64::from(kind) | u64::from(reaper) << 4 | u64::from(generation) << 32

@@ -605,3 +605,23 @@ fn a_newcomer_waits_a_moment_for_a_seat_that_is_being_repaired() {
     });
     ready.wait_until(patience()).unwrap();
 }
+
+#[test]
+fn a_seat_keeps_how_its_last_owner_went_under_its_next_one() {
+    let segment = Segment::options().max_participants(2).anonymous(1 << 20).unwrap();
+    let ready = segment.semaphore("ready", 0).unwrap();
+    let sit_down = || {
+        let child = Child::runs(|| drop(ready.post()));
+        ready.wait_until(patience()).unwrap();
+        child
+    };
+    let reaper = || segment.participant.region.seat(2).unwrap().state().reaper();
+    drop(sit_down());
+    assert_eq!(segment.sweep().unwrap(), 1);
+    assert_ne!(reaper(), 0);
+    let second = sit_down();
+    assert_ne!(reaper(), 0, "the first one was swept");
+    drop(second);
+    let _third = sit_down(); // Without a sweep in between: it sweeps its predecessor itself.
+    assert_ne!(reaper(), 0);
+}

@@ -145,13 +145,11 @@ impl Watch {
             let Some(seat) = participant.region.seat(slot) else { continue };
             let state = seat.state();
             let known = self.seen.get(&slot).map(|seen| seen.generation);
-            // A seat's generation is raised when it is taken and when it is free again; who takes a dead one's seat
-            // raises it once.
-            if let Some(known) = known.filter(|known| *known != state.generation())
+            // A seat's generation is raised when it is taken and when it is free again.
+            if known.is_some_and(|known| known != state.generation())
                 && let Some(gone) = self.seen.remove(&slot)
             {
-                let inherited = state.is_taken() && state.generation() == known.wrapping_add(1);
-                self.gone(gone, !state.was_reaped() && !inherited, false, Vec::new());
+                self.gone(gone, state.reaper() == 0, false, Vec::new());
             }
             if !state.is_taken() {
                 continue;
