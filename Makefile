@@ -55,6 +55,7 @@ install: native
 
 kill-matrix: build
 	sh kill-matrix/run --write
+	sh kill-matrix/exact --write
 
 soak: build
 	sh tests/soak $(SOAK)

@@ -7,7 +7,7 @@ use crate::wait::World;
 use std::sync::Arc;
 
 const SUSPECT_MS: u64 = 16;
-const IDLE_MS: [u64; 2] = [16, 64];
+const IDLE_MS: [u64; 2] = [16, 60];
 
 /// The slices of one wait. One of them goes on when the sleep in it was cut short: members whose bells ring all the
 /// time must not keep anybody from asking after the others' suspects.
