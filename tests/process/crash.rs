@@ -377,3 +377,27 @@ fn a_holder_that_executes_another_program_has_died_though_its_pid_lives_on() {
         assert!(!holder.has_ended(), "the process is still there");
     });
 }
+
+#[test]
+fn who_is_stopped_while_it_waits_keeps_nobody_out_of_a_free_rwlock() {
+    let name = Name::fresh("waits");
+    let segment = Segment::create(&name, 1 << 20).unwrap();
+    for policy in [RwPolicy::ReadersFirst, RwPolicy::WritersFirst, RwPolicy::Fair] {
+        for waits in ["once-read", "once-write"] {
+            let _watchdog = watchdog(&format!("{}: {waits} is stopped", policy.name()), 2 * PATIENCE);
+            let object = format!("{}, {waits}", policy.name());
+            let lock = segment.create_rwlock(&object, policy).unwrap();
+            let held = lock.write().unwrap();
+            let mut waiter = Peer::start(Language::Rust, waits, &name, &object, 0, "");
+            waiter.says("ready");
+            wait_for("it waits", || segment.waits().unwrap().iter().any(|wait| wait.pid == waiter.pid()));
+            waiter.signal(libc::SIGSTOP);
+            drop(held);
+            let soon = || Duration::from_secs(10).into();
+            drop(lock.read_until(soon()).unwrap_or_else(|error| panic!("{object}: {error}")));
+            drop(lock.write_until(soon()).unwrap_or_else(|error| panic!("{object}: {error}")));
+            waiter.signal(libc::SIGCONT);
+            assert_eq!(waiter.succeeds(), ["ok"]);
+        }
+    }
+}

@@ -112,8 +112,8 @@ impl RwPolicy {
 /// [`RwWriteGuard::downgrade`] is fine. A thread that writes and locks again, in whatever way, gets `Deadlock` too.
 ///
 /// Threads may share a handle; a forked child may use it, but holds nothing that its parent holds. A process that is
-/// stopped (SIGSTOP, debugger) while it holds the lock keeps it, and one that is stopped while it waits to write keeps
-/// readers out where writers go first; a deadline is the way out.
+/// stopped (SIGSTOP, debugger) while it holds the lock keeps it, a deadline is the way out; one that is stopped while it
+/// waits loses its precedence after some 16 ms.
 ///
 /// ```
 /// # fn main() -> triveni::Result<()> {

@@ -53,7 +53,14 @@
 //! | the gate left to a next writer that died     | gate stranded         | whoever comes, or wakes, opens it         |
 //!
 //! Both repairs, taking `writer` and clearing a tally, are done under the repair byte of the dead. Who comes new
-//! notices after a millisecond, a sleeper after 16. The news stay until a writer calls `recover`.
+//! asks before its first sleep, a sleeper after 16 ms. The news stay until a writer calls `recover`.
+//!
+//! # When a peer is stopped
+//!
+//! While it holds the lock, it holds it. While it waits it has precedence only, and that lapses: who is kept out for a
+//! whole slice by waiting writers that do not come, though `writer` is free, opens the gate (`overrule`); under FAIR a
+//! writer waits a slice at most for readers that were kept out and do not come. Exclusion does not hang on either, as it
+//! is decided by `writer`, the gate and the tallies; so `states.rs`, which has no slices, leaves it out.
 //!
 //! # Cost
 //!
@@ -341,6 +348,9 @@ impl<'a> Words<'a> {
             || {
                 if !admits(self.gate()?) {
                     self.attend(world, me, bed.look.take())?;
+                    if bed.late.take() {
+                        self.overrule(me);
+                    }
                     if !admits(self.gate()?) {
                         return Ok(None);
                     }
@@ -487,25 +497,27 @@ impl<'a> Words<'a> {
             }
             RwPolicy::WritersFirst => {
                 self.set_gate(CLOSED);
-                self.wait_for(world, spin, deadline, is_read)
+                self.wait_for(world, spin, deadline, false, is_read)
             }
             RwPolicy::Fair => {
                 if !admits(self.head.gate.load(Relaxed)) {
                     self.admit(OPEN); // A dead writer's.
                 }
-                self.wait_for(world, spin, deadline, |tally| tally.kept_out() != 0)?;
+                // Whoever was kept out and has not come for a whole slice is stopped, and has lost its turn.
+                self.wait_for(world, spin, deadline, true, |tally| tally.kept_out() != 0)?;
                 self.set_gate(CLOSED);
-                self.wait_for(world, spin, deadline, is_read)
+                self.wait_for(world, spin, deadline, false, is_read)
             }
         }
     }
 
-    /// Waits until no tally says so any more.
+    /// Waits until no tally says so any more; if it `lapses`, for a slice at most.
     fn wait_for(
         &self,
         world: &(impl World + Robber),
         spin: &Spin,
         deadline: Deadline,
+        lapses: bool,
         says: impl Fn(&Tally) -> bool + Copy,
     ) -> Result<()> {
         let bed = Bed::at(&self.head.drain_bell);
@@ -513,7 +525,7 @@ impl<'a> Words<'a> {
             if bed.look.take() {
                 self.bury(world, says)?;
             }
-            Ok(self.first(says).is_none().then_some(()))
+            Ok((lapses && bed.late.take() || self.first(says).is_none()).then_some(()))
         };
         wait::until(world, &bed, spin, deadline, || self.first(says), attempt)
     }
@@ -576,6 +588,15 @@ impl<'a> Words<'a> {
         !admits(self.head.gate.load(Relaxed))
             && owner_slot(self.head.writer.word()) == 0
             && self.next_writer().is_none()
+    }
+
+    /// Opens a gate that nobody keeps shut but writers who wait and have not come for a whole slice though `writer` is
+    /// free: they are stopped, and their precedence has lapsed.
+    fn overrule(&self, me: Me) {
+        if !admits(self.head.gate.load(Relaxed)) && self.try_take_writer(me) {
+            self.admit(OPEN);
+            self.head.writer.unlock();
+        }
     }
 
     /// Opens a stranded gate.
@@ -691,11 +712,13 @@ struct Bed<'a> {
     bell: &'a EventCount,
     slept: Cell<bool>,
     look: Cell<bool>,
+    /// A sleep has ended by itself.
+    late: Cell<bool>,
 }
 
 impl<'a> Bed<'a> {
     fn at(bell: &'a EventCount) -> Bed<'a> {
-        Bed { bell, slept: Cell::new(false), look: Cell::new(false) }
+        Bed { bell, slept: Cell::new(false), look: Cell::new(false), late: Cell::new(false) }
     }
 }
 
@@ -708,6 +731,7 @@ impl Bell for Bed<'_> {
     fn sleep(&self, key: u32, at_ns: u64) -> Woken {
         let woken = self.bell.sleep(key, at_ns);
         self.look.set(woken == Woken::TimeUp);
+        self.late.set(woken == Woken::TimeUp);
         woken
     }
 }
