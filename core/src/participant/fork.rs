@@ -23,6 +23,13 @@ pub fn number() -> u32 {
     if number != 0 { number } else { fresh() }
 }
 
+/// The word that holds [`number`], or 0 in a child that has not asked for its own yet. Once [`install`] has been called,
+/// it is this one for ever.
+pub fn word() -> &'static AtomicU32 {
+    // SAFETY: as in `number`.
+    unsafe { &*PAGE.load(Ordering::Relaxed) }
+}
+
 #[cold]
 fn fresh() -> u32 {
     // SAFETY: as in `number`.

@@ -18,7 +18,7 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::Arc;
 // Process-private: the cached identity of a handle.
-use std::sync::atomic::AtomicU64 as Private;
+use std::sync::atomic::{AtomicU32 as PrivateU32, AtomicU64 as Private};
 
 /// The 128 bytes in front of each object. Constant once the object can be found, except `removed` and
 /// `attached`, which change under the directory's mutex.
@@ -239,6 +239,8 @@ struct Attached {
     len: usize,
     /// `fork number:32 | slot:32`, copied from the participant for a quick look. Under another number: attach anew.
     identity: Private,
+    /// See [`fork::word`]. Here, as loads of a static (and of its address) may lie where a lock's word does in its page.
+    fork: &'static PrivateU32,
     participant: Arc<Participant>,
     segment_name: Option<Arc<str>>,
     name: Box<str>,
@@ -270,6 +272,7 @@ impl Object {
         let identity = Private::new(u64::from(fork::number()) << 32 | u64::from(me));
         Ok(Object(Arc::new(Attached {
             identity,
+            fork: fork::word(),
             participant,
             segment_name,
             name: name.into(),
@@ -314,7 +317,8 @@ impl Object {
     pub fn me(&self) -> Result<u32> {
         // Relaxed: written by this process only, and the slot it names is ours either way.
         let identity = self.0.identity.load(Relaxed);
-        if (identity >> 32) as u32 == fork::number() { Ok(identity as u32) } else { self.attach_anew() }
+        // No identity has the number 0, which the word has in a child that has not asked for its own yet.
+        if (identity >> 32) as u32 == self.0.fork.load(Relaxed) { Ok(identity as u32) } else { self.attach_anew() }
     }
 
     #[cold]
@@ -350,7 +354,11 @@ impl Object {
     /// Changes with every fork: a role or a guard taken under another number is not ours.
     #[inline]
     pub fn fork_number(&self) -> u32 {
-        fork::number()
+        // Relaxed: written by this process only.
+        match self.0.fork.load(Relaxed) {
+            0 => fork::number(),
+            number => number,
+        }
     }
 
     /// Runs `f` with the directory's mutex held: alone among all processes.
