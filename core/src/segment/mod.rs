@@ -593,8 +593,8 @@ impl Segment {
                 ),
             ));
         }
-        let initialise = |view: object::View<'_>| Barrier::initialise(view, parties);
-        let plan = Plan { geometry: [u64::from(parties), 0, 0, 0, 0], size: barrier::SIZE, initialise: &initialise };
+        // Zeros are a barrier at which nobody has arrived.
+        let plan = Plan { geometry: [u64::from(parties), 0, 0, 0, 0], size: barrier::SIZE, initialise: &|_| {} };
         Barrier::attach(self.object(ObjectKind::Barrier, name, want, Some(plan))?)
     }
 

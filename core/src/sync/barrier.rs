@@ -324,11 +324,6 @@ impl Barrier {
         Ok(Barrier { resident: Resident::new(object)?, parties, local: Arc::default() })
     }
 
-    /// Sets a fresh barrier up. Under the directory's mutex, before anybody can find it.
-    pub(crate) fn initialise(_view: View<'_>, _parties: u32) {
-        // Zeros are a barrier at which nobody has arrived; the parties stand in the geometry.
-    }
-
     fn object(&self) -> &Object {
         self.resident.object()
     }
