@@ -88,6 +88,16 @@
 #define TVN_EBROKEN 1004
 
 /**
+ * The writer was faster than this reader: messages were overwritten before they were read.
+ */
+#define TVN_ELOST 1005
+
+/**
+ * This reader kept a writer waiting too long and was put out.
+ */
+#define TVN_EEVICTED 1006
+
+/**
  * The most conditions a monitor has.
  */
 #define TVN_CONDITIONS_MAX 7

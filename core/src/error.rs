@@ -57,6 +57,13 @@ table! {
     Broken = 1004, "TVN_EBROKEN", "Broken", "a process that takes part in the barrier died, or it was reset";
     /// The only process that could have ended this wait is dead.
     PeerDead = libc::ECONNRESET, "ECONNRESET", "PeerDead", "the process at the other end is dead";
+    /// The channel was shut down: nothing is sent any more, and everything sent before has been received.
+    Closed = libc::EPIPE, "EPIPE", "Closed", "the channel was shut down";
+    /// The writer was faster than this reader: messages were overwritten before they were read. The next call goes on
+    /// with what is there.
+    Lost = 1005, "TVN_ELOST", "Lost", "messages were overwritten before they were read";
+    /// This reader kept a writer waiting too long and was put out.
+    Evicted = 1006, "TVN_EEVICTED", "Evicted", "this reader kept the writer waiting too long and was put out";
     /// The object was removed while it was in use.
     Removed = libc::EIDRM, "EIDRM", "Removed", "the object was removed";
     /// The handle or guard was made before `fork` and belongs to the parent.

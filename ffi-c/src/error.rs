@@ -18,6 +18,10 @@ pub const TVN_EINCOMPATIBLE: c_int = 1002;
 pub const TVN_EPANIC: c_int = 1003;
 /// A process that takes part in the barrier died, or somebody reset it.
 pub const TVN_EBROKEN: c_int = 1004;
+/// The writer was faster than this reader: messages were overwritten before they were read.
+pub const TVN_ELOST: c_int = 1005;
+/// This reader kept a writer waiting too long and was put out.
+pub const TVN_EEVICTED: c_int = 1006;
 
 // A code of our own that has no constant above stops the build.
 const _: () = {
@@ -26,7 +30,7 @@ const _: () = {
         let number = ErrorKind::TABLE[i].errno;
         assert!(
             number < 1000
-                || matches!(number, TVN_EFORKED | TVN_ECORRUPT | TVN_EINCOMPATIBLE | TVN_EPANIC | TVN_EBROKEN)
+                || matches!(number, TVN_EFORKED | TVN_ECORRUPT | TVN_EINCOMPATIBLE | TVN_EPANIC | TVN_EBROKEN | TVN_ELOST | TVN_EEVICTED)
         );
         i += 1;
     }
@@ -120,6 +124,8 @@ mod tests {
             (ErrorKind::Incompatible, TVN_EINCOMPATIBLE),
             (ErrorKind::Panic, TVN_EPANIC),
             (ErrorKind::Broken, TVN_EBROKEN),
+            (ErrorKind::Lost, TVN_ELOST),
+            (ErrorKind::Evicted, TVN_EEVICTED),
         ] {
             assert_eq!(kind.errno(), constant);
         }

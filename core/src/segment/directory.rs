@@ -122,7 +122,12 @@ pub struct Plan<'a> {
     /// Bytes behind the header. They are zero when `initialise` sees them.
     pub size: usize,
     pub initialise: &'a dyn Fn(View<'_>),
+    /// The type tag: printable ASCII, at most [`TAG_MAX`] bytes; empty for none.
+    pub tag: &'a str,
 }
+
+/// The longest type tag, in bytes.
+pub const TAG_MAX: usize = 4096;
 
 /// Create, open, or whichever is needed.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -296,7 +301,18 @@ impl<'a> Directory<'a> {
     }
 
     fn make(&self, name: &str, kind: ObjectKind, plan: &Plan<'_>) -> Result<usize> {
-        let size = plan.size;
+        if plan.tag.len() > TAG_MAX || !plan.tag.bytes().all(|b| b.is_ascii_graphic() || b == b' ') {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!(
+                    "{} {name:?}: a type tag is up to {TAG_MAX} printable ASCII characters; this one has {}",
+                    kind.name(),
+                    plan.tag.len()
+                ),
+            ));
+        }
+        // At most the size of any memory and 4096: no overflow that the check below would not see.
+        let size = plan.size.saturating_add(plan.tag.len());
         let region = self.region();
         let free = (0..region.geometry.max_objects).find(|i| self.entry(*i).is_some_and(|e| !e.is_used()));
         let Some((index, entry)) = free.and_then(|i| Some((i, self.entry(i)?))) else {
@@ -330,7 +346,10 @@ impl<'a> Directory<'a> {
             .and_then(|()| region.object(at as u64, len as u64));
         match built {
             Ok((header, view)) => {
-                header.fill(kind, len as u64, generation, plan.geometry);
+                header.fill(kind, len as u64, generation, plan.geometry, plan.tag.len() as u16);
+                // SAFETY: the last bytes of the view, behind the `plan.size` of the object itself; nobody was told of
+                // it yet.
+                unsafe { memory::copy_in(view.base().add(view.size() - plan.tag.len()), plan.tag.as_bytes()) };
                 (plan.initialise)(view);
                 entry.fill(name, at, len);
                 entry.set(READY, generation);

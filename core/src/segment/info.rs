@@ -68,10 +68,21 @@ pub enum ObjectKind {
     Ring = 7,
     /// [`Mailbox`](crate::Mailbox)
     Mailbox = 8,
+    /// [`Topic`](crate::Topic)
+    Topic = 9,
+    /// [`Service`](crate::Service)
+    Service = 10,
+    /// [`Array`](crate::Array)
+    Array = 11,
+    /// [`Cell`](crate::Cell)
+    Cell = 12,
+    /// [`Port`](crate::Port)
+    Port = 13,
 }
 
 impl ObjectKind {
-    /// `semaphore`, `mutex`, `monitor`, `rwlock`, `barrier`, `event`, `ring`, `mailbox`
+    /// `semaphore`, `mutex`, `monitor`, `rwlock`, `barrier`, `event`, `ring`, `mailbox`, `topic`, `service`, `array`,
+    /// `cell`, `port`
     pub fn name(self) -> &'static str {
         match self {
             Self::Semaphore => "semaphore",
@@ -82,6 +93,11 @@ impl ObjectKind {
             Self::Event => "event",
             Self::Ring => "ring",
             Self::Mailbox => "mailbox",
+            Self::Topic => "topic",
+            Self::Service => "service",
+            Self::Array => "array",
+            Self::Cell => "cell",
+            Self::Port => "port",
         }
     }
 }

@@ -399,7 +399,8 @@ impl Segment {
         Ok(self.participant.sweep_all(10_000_000_000))
     }
 
-    fn object(&self, kind: ObjectKind, name: &str, want: Want, plan: Option<Plan<'_>>) -> Result<Object> {
+    /// Finds or makes the object `name`, as `want` says; `plan` is needed to make one.
+    pub(crate) fn object(&self, kind: ObjectKind, name: &str, want: Want, plan: Option<Plan<'_>>) -> Result<Object> {
         name::check(kind.name(), name)?;
         let found = self
             .participant
@@ -455,7 +456,7 @@ impl Segment {
     fn new_semaphore(&self, name: &str, options: SemaphoreOptions, want: Want) -> Result<Semaphore> {
         let (geometry, size) = semaphore::geometry(name, options)?;
         let initialise = |view: object::View<'_>| Semaphore::initialise(view, options);
-        let plan = Plan { geometry, size, initialise: &initialise };
+        let plan = Plan { geometry, size, initialise: &initialise, tag: "" };
         Semaphore::attach(self.object(ObjectKind::Semaphore, name, want, Some(plan))?)
     }
 
@@ -484,7 +485,7 @@ impl Segment {
     }
 
     fn new_mutex(&self, name: &str, want: Want) -> Result<Mutex> {
-        let plan = Plan { geometry: [0; 5], size: mutex::SIZE, initialise: &|_| {} };
+        let plan = Plan { geometry: [0; 5], size: mutex::SIZE, initialise: &|_| {}, tag: "" };
         Mutex::attach(self.object(ObjectKind::Mutex, name, want, Some(plan))?)
     }
 
@@ -513,7 +514,7 @@ impl Segment {
     }
 
     fn new_monitor(&self, name: &str, want: Want) -> Result<Monitor> {
-        let plan = Plan { geometry: [0; 5], size: monitor::SIZE, initialise: &|_| {} };
+        let plan = Plan { geometry: [0; 5], size: monitor::SIZE, initialise: &|_| {}, tag: "" };
         Monitor::attach(self.object(ObjectKind::Monitor, name, want, Some(plan))?)
     }
 
@@ -549,7 +550,7 @@ impl Segment {
 
     fn new_rwlock(&self, name: &str, policy: RwPolicy, want: Want) -> Result<RwLock> {
         let (geometry, size) = rwlock::geometry(policy, self.participant.region.geometry.max_participants);
-        let plan = Plan { geometry, size, initialise: &|_| {} };
+        let plan = Plan { geometry, size, initialise: &|_| {}, tag: "" };
         RwLock::attach(self.object(ObjectKind::RwLock, name, want, Some(plan))?)
     }
 
@@ -594,7 +595,7 @@ impl Segment {
             ));
         }
         // Zeros are a barrier at which nobody has arrived.
-        let plan = Plan { geometry: [u64::from(parties), 0, 0, 0, 0], size: barrier::SIZE, initialise: &|_| {} };
+        let plan = Plan { geometry: [u64::from(parties), 0, 0, 0, 0], size: barrier::SIZE, initialise: &|_| {}, tag: "" };
         Barrier::attach(self.object(ObjectKind::Barrier, name, want, Some(plan))?)
     }
 
@@ -624,7 +625,7 @@ impl Segment {
 
     fn new_event(&self, name: &str, initial: u32, want: Want) -> Result<Event> {
         let initialise = |view: object::View<'_>| Event::initialise(view, initial);
-        let plan = Plan { geometry: [0; 5], size: event::SIZE, initialise: &initialise };
+        let plan = Plan { geometry: [0; 5], size: event::SIZE, initialise: &initialise, tag: "" };
         Event::attach(self.object(ObjectKind::Event, name, want, Some(plan))?)
     }
 
@@ -668,7 +669,7 @@ impl Segment {
             ObjectKind::Mailbox,
             name,
             want,
-            Some(Plan { geometry, size, initialise: &|_| {} }),
+            Some(Plan { geometry, size, initialise: &|_| {}, tag: "" }),
         )?)
     }
 
@@ -704,7 +705,7 @@ impl Segment {
 
     fn new_ring(&self, name: &str, size: usize, want: Want) -> Result<Ring> {
         let (geometry, size) = ring::geometry(size)?;
-        Ring::attach(self.object(ObjectKind::Ring, name, want, Some(Plan { geometry, size, initialise: &|_| {} }))?)
+        Ring::attach(self.object(ObjectKind::Ring, name, want, Some(Plan { geometry, size, initialise: &|_| {}, tag: "" }))?)
     }
 
     /// Opens a ring of whatever size.
@@ -716,8 +717,9 @@ impl Segment {
     }
 }
 
+/// The error for an object that exists with another geometry than the one asked for.
 #[cold]
-fn other_geometry(kind: &str, name: &str, there: fmt::Arguments<'_>, wished: fmt::Arguments<'_>) -> Error {
+pub(crate) fn other_geometry(kind: &str, name: &str, there: fmt::Arguments<'_>, wished: fmt::Arguments<'_>) -> Error {
     Error::new(
         ErrorKind::Incompatible,
         format!(

@@ -3,13 +3,15 @@
 use super::directory::Found;
 use super::{ObjectKind, ObjectState, WaitMode, deadlock};
 use crate::error::{Error, ErrorKind, Result};
+use crate::kinds;
 use crate::participant::{Participant, fork, thread};
 use crate::prim::{
-    AtomicU32, AtomicU64,
+    AtomicU32, AtomicU64, Full,
     Ordering::{Acquire, Relaxed, Release},
     Woken,
 };
 use crate::sync::mutex::{self, Robber};
+use crate::sys::memory::copy_out;
 use crate::sys::process;
 use crate::wait::World;
 use crate::wait::board::{self, Note, Said};
@@ -21,14 +23,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32 as PrivateU32, AtomicU64 as Private};
 
 /// The 128 bytes in front of each object. Constant once the object can be found, except `removed` and
-/// `attached`, which change under the directory's mutex.
+/// `attached`, which change under the directory's mutex, and `shut`.
 #[repr(C, align(128))]
 pub struct ObjectHeader {
     kind: AtomicU32,
     removed: AtomicU32,
     len: AtomicU64,
     generation: AtomicU32,
-    _zero: AtomicU32,
+    /// How long the type tag is, in the low half, in bytes; it lies at the very end of the object. In the high half:
+    /// whether the channel was shut down.
+    tag_and_shut: AtomicU32,
     geometry: [AtomicU64; 5],
     /// One bit for each participant that has a handle: bit `slot - 1`.
     attached: [AtomicU64; 8],
@@ -40,16 +44,36 @@ unsafe impl InSegment for ObjectHeader {}
 #[cfg(not(loom))]
 const _: () = assert!(size_of::<ObjectHeader>() == 128 && std::mem::offset_of!(ObjectHeader, attached) == 64);
 
+/// In `tag_and_shut`.
+const SHUT: u32 = 1 << 31;
+
 impl ObjectHeader {
     /// Fills a fresh header; the directory entry publishes it.
-    pub fn fill(&self, kind: ObjectKind, len: u64, generation: u32, geometry: [u64; 5]) {
+    pub fn fill(&self, kind: ObjectKind, len: u64, generation: u32, geometry: [u64; 5], tag_len: u16) {
         // Relaxed throughout: the directory's mutex orders all of this.
         self.kind.store(kind as u32, Relaxed);
         self.len.store(len, Relaxed);
         self.generation.store(generation, Relaxed);
+        self.tag_and_shut.store(u32::from(tag_len), Relaxed);
         for (word, value) in self.geometry.iter().zip(geometry) {
             word.store(value, Relaxed);
         }
+    }
+
+    /// Bytes of the type tag, unchecked.
+    fn tag_len(&self) -> usize {
+        (self.tag_and_shut.load(Relaxed) & 0xFFFF) as usize
+    }
+
+    fn shut_down(&self) {
+        // ORDER shut: full barrier; who has claimed a place with one, too, and then looks, either sees this or has
+        // its claim seen by whoever looks at the places after this.
+        self.tag_and_shut.or_full(SHUT);
+    }
+
+    fn is_shut_down(&self) -> bool {
+        // ORDER shut: Acquire; what was sent before the shutdown is seen by who sees the shutdown.
+        self.tag_and_shut.load(Acquire) & SHUT != 0
     }
 
     /// The kind's number, unchecked.
@@ -152,6 +176,26 @@ impl<'a> View<'a> {
     /// The slots that have a handle.
     pub fn attached(&self) -> impl Iterator<Item = u32> + 'a {
         self.header.into_iter().flat_map(|header| header.attached())
+    }
+
+    /// The type tag that the object was created with; `None` if it was created without one.
+    pub fn type_tag(&self) -> Result<Option<String>> {
+        let len = self.header.map_or(0, ObjectHeader::tag_len);
+        if len == 0 {
+            return Ok(None);
+        }
+        let garbage = |why: String| Error::new(ErrorKind::Corrupt, format!("its type tag {why}"));
+        let Some(at) = self.size.checked_sub(len) else {
+            return Err(garbage(format!("would be {len} bytes long, the object has {}", self.size)));
+        };
+        let mut tag = vec![0; len];
+        // SAFETY: the last `len` bytes of the `size` that the view has (`View::new`); `tag` is our own. A peer may
+        // store there meanwhile: `copy_out` bears that.
+        unsafe { copy_out(self.base.wrapping_add(at), &mut tag) };
+        match String::from_utf8(tag) {
+            Ok(tag) if tag.bytes().all(|b| b.is_ascii_graphic() || b == b' ') => Ok(Some(tag)),
+            _ => Err(garbage("is no text".into())),
+        }
     }
 
     /// Bytes of the object, without its header.
@@ -387,6 +431,22 @@ impl Object {
             }
             left
         })
+    }
+
+    /// Nothing is to be sent through this channel any more: says so, and wakes everybody.
+    pub fn shut_down(&self) {
+        let view = self.view();
+        let Some(header) = view.header else { return };
+        header.shut_down();
+        if let Some(kind) = kinds::of(header.kind()) {
+            (kind.ring)(view);
+        }
+    }
+
+    /// Was [`Object::shut_down`] called, by anybody?
+    #[inline]
+    pub fn is_shut_down(&self) -> bool {
+        self.view().header.is_some_and(ObjectHeader::is_shut_down)
     }
 
     /// The pid that sits in `slot`, for messages. Never trusted for more.
