@@ -1,12 +1,23 @@
-"""Waiting for a wait set in asyncio: the event loop watches its descriptor, and no thread waits."""
+"""Waiting in asyncio: the event loop watches one descriptor for all waits of its tasks, and no thread waits for each.
+
+Who has to wait makes its object a member of a ``WaitSet`` that belongs to the running loop; when the set's descriptor
+is readable, the first waiter of each ready member tries again. Those who are ready and not wanted leave the set, so
+that an idle loop sleeps.
+"""
 
 import asyncio
 import os
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakKeyDictionary
 
-from ._triveni import Ready, WaitSet
+from ._triveni import Error, Ready, WaitSet
 
 # Closing a set, or taking its last member out, makes no descriptor readable: who waits looks again this often.
 SLICE = 0.5
+
+Interest = dict[str, Any]
 
 
 async def wait(waitset: WaitSet, timeout: float | None) -> list[Ready]:
@@ -34,3 +45,94 @@ async def readable(fd: int) -> None:
         end.cancel()
         loop.remove_reader(own)
         os.close(own)
+
+
+class Member:
+    """An object that tasks of one loop wait for, and who they are."""
+
+    def __init__(self, thing: object, token: int):
+        self.thing = thing  # kept alive: its id is a part of the key
+        self.token = token
+        self.waiters: deque[asyncio.Future[None]] = deque()
+
+    def wake_first(self) -> bool:
+        """Wakes who has waited longest; ``False`` if nobody waits."""
+        while self.waiters:
+            waiter = self.waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return True
+        return False
+
+
+class Lookout:
+    """What the tasks of one event loop wait for."""
+
+    of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, "Lookout"] = WeakKeyDictionary()
+
+    def __init__(self, loop: asyncio.AbstractEventLoop):
+        self.pid = os.getpid()
+        self.waitset = WaitSet()
+        self.members: dict[tuple[Any, ...], Member] = {}
+        loop.add_reader(self.waitset.fileno(), self.look)
+
+    @classmethod
+    def here(cls) -> "Lookout":
+        """That of the running loop."""
+        loop = asyncio.get_running_loop()
+        lookout = cls.of_loop.get(loop)
+        if lookout is None or lookout.pid != os.getpid():
+            lookout = cls.of_loop[loop] = cls(loop)
+        return lookout
+
+    async def ready(self, thing: object, interest: Interest) -> None:
+        """Returns when ``thing`` may be ready."""
+        key = (id(thing), *interest.items())
+        member = self.members.get(key)
+        if member is None:
+            member = self.members[key] = Member(thing, self.waitset.add(thing, **interest))  # type: ignore[arg-type]
+        waiter = asyncio.get_running_loop().create_future()
+        member.waiters.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter in member.waiters:
+                member.waiters.remove(waiter)
+            raise
+
+    def look(self) -> None:
+        """The descriptor is readable."""
+        try:
+            ready = {member.token for member in self.waitset.try_wait()}
+        except Error:
+            # A member has ended. Each waiter tries anew, and hears from its own object what has become of it.
+            ready = {member.token for member in self.members.values()}
+            wanted = set[int]()
+            for member in self.members.values():
+                while member.wake_first():
+                    pass
+        else:
+            wanted = {m.token for m in self.members.values() if m.token in ready and m.wake_first()}
+        for key, member in [*self.members.items()]:
+            if member.token in ready - wanted:
+                del self.members[key]
+                self.waitset.remove(member.token)
+
+
+async def until(
+    attempt: Callable[[], Any], last: Callable[[], Any], timeout: float | None, thing: object, interest: Interest
+) -> Any:
+    """What ``attempt`` answers once it answers something; what ``last`` does when the time is up."""
+
+    async def answered() -> Any:
+        while (answer := attempt()) is None or answer is False:
+            await Lookout.here().ready(thing, interest)
+        return None if answer is True else answer
+
+    if timeout is None:
+        return await answered()
+    try:
+        async with asyncio.timeout(timeout):
+            return await answered()
+    except TimeoutError:
+        return last()

@@ -1,0 +1,90 @@
+"""The ``_async`` form of every verb that waits; the stubs have their types.
+
+asyncio itself is imported when the first of them is called: most programs do not need it.
+"""
+
+from . import _triveni
+
+
+def adds_to(cls):
+    """The methods of the decorated class become methods of ``cls``."""
+
+    def add(forms):
+        for name, form in vars(forms).items():
+            if name.endswith("_async"):
+                verb, form.__module__ = name.removesuffix("_async"), "triveni"
+                form.__doc__ = f"``{verb}`` for asyncio: no thread waits, other tasks run meanwhile. Cancelled, it took nothing."
+                setattr(cls, name, form)
+        return forms
+
+    return add
+
+
+async def waits(thing, attempt, last, timeout, **interest):
+    """What ``attempt`` answers once it answers something; after ``timeout`` what ``last`` does, which waits no more."""
+    from . import _asyncio
+
+    return await _asyncio.until(attempt, last, timeout, thing, interest)
+
+
+@adds_to(_triveni.Semaphore)
+class Semaphore:
+    async def wait_async(self, timeout=None, *, n=1):
+        await waits(self, lambda: self.try_wait(n), lambda: self.wait(0, n=n), timeout)
+
+
+@adds_to(_triveni.Mutex)
+class Mutex:
+    async def lock_async(self, timeout=None):
+        return await waits(self, self.try_lock, lambda: self.lock(0), timeout)
+
+
+@adds_to(_triveni.Monitor)
+class Monitor:
+    async def enter_async(self, timeout=None):
+        return await waits(self, self.try_enter, lambda: self.enter(0), timeout)
+
+
+@adds_to(_triveni.Event)
+class Event:
+    async def wait_any_async(self, mask, timeout=None, *, clear=False):
+        attempt, last = lambda: self.try_wait_any(mask, clear=clear), lambda: self.wait_any(mask, 0, clear=clear)
+        return await waits(self, attempt, last, timeout, any=mask)
+
+    async def wait_all_async(self, mask, timeout=None, *, clear=False):
+        attempt, last = lambda: self.try_wait_all(mask, clear=clear), lambda: self.wait_all(mask, 0, clear=clear)
+        return await waits(self, attempt, last, timeout, all=mask)
+
+
+@adds_to(_triveni.Producer)
+class Producer:
+    async def write_async(self, record, timeout=None):
+        size = memoryview(record).nbytes
+        await waits(self, lambda: self.try_write(record), lambda: self.write(record, 0), timeout, room=size)
+
+    async def reserve_async(self, size, timeout=None):
+        return await waits(self, lambda: self.try_reserve(size), lambda: self.reserve(size, 0), timeout, room=size)
+
+
+@adds_to(_triveni.Consumer)
+class Consumer:
+    async def read_async(self, timeout=None):
+        return await waits(self, self.try_read, lambda: self.read(0), timeout)
+
+    async def peek_async(self, timeout=None):
+        return await waits(self, self.try_peek, lambda: self.peek(0), timeout)
+
+
+@adds_to(_triveni.Mailbox)
+class Mailbox:
+    async def send_async(self, message, timeout=None):
+        await waits(self, lambda: self.try_send(message), lambda: self.send(message, 0), timeout, send=True)
+
+    async def reserve_async(self, size, timeout=None):
+        return await waits(self, lambda: self.try_reserve(size), lambda: self.reserve(size, 0), timeout, send=True)
+
+    async def receive_async(self, timeout=None):
+        return await waits(self, self.try_receive, lambda: self.receive(0), timeout)
+
+    async def peek_async(self, timeout=None):
+        return await waits(self, self.try_peek, lambda: self.peek(0), timeout)

@@ -1,0 +1,206 @@
+"""The ``_async`` forms: no thread waits for each, nothing is lost when one is cancelled."""
+
+import asyncio
+import os
+import threading
+
+import pytest
+
+import triveni
+
+PATIENCE = 30
+
+
+def threads() -> int:
+    return len(os.listdir("/proc/self/task"))
+
+
+def run(story):
+    return asyncio.run(asyncio.wait_for(story, PATIENCE))
+
+
+def test_a_thousand_waits_need_one_thread_more(segment):
+    box = segment.mailbox("m", capacity=10, message_size=8)
+
+    async def story():
+        before = threads()
+        tasks = [asyncio.create_task(box.receive_async()) for _ in range(1000)]
+        await asyncio.sleep(0)
+        assert threads() <= before + 1
+        for i in range(1000):
+            await box.send_async(str(i).encode())
+        assert sorted(int(message) for message in await asyncio.gather(*tasks)) == list(range(1000))
+
+    run(story())
+
+
+def test_who_waits_first_is_served_first(segment):
+    box = segment.mailbox("m", capacity=10, message_size=8)
+
+    async def story():
+        tasks = [asyncio.create_task(box.receive_async()) for _ in range(5)]
+        await asyncio.sleep(0)
+        for i in range(5):
+            box.send(b"%d" % i)
+        assert await asyncio.gather(*tasks) == [b"0", b"1", b"2", b"3", b"4"]
+
+    run(story())
+
+
+def test_a_full_mailbox_lets_other_tasks_run(segment):
+    box = segment.mailbox("m", capacity=1, message_size=8)
+
+    async def story():
+        async def send():
+            for i in range(100):
+                await box.send_async(b"%d" % i)
+
+        sender = asyncio.create_task(send())
+        got = [await box.receive_async() for _ in range(100)]
+        await sender
+        assert got == [b"%d" % i for i in range(100)]
+
+    run(story())
+
+
+def test_another_process_wakes_the_loop(segment, other):
+    box, answers = segment.mailbox("m"), segment.mailbox("a")
+    peer = other("m, a = segment.mailbox('m'), segment.mailbox('a')\nfor _ in range(50): a.send(m.receive() + b'!')\n")
+
+    async def story():
+        for i in range(50):
+            await box.send_async(b"%d" % i)
+            assert await answers.receive_async(timeout=PATIENCE) == b"%d!" % i
+
+    run(story())
+    assert peer.process.wait(PATIENCE) == 0
+
+
+def test_every_verb_waits_and_answers(segment):
+    semaphore, mutex, monitor = segment.semaphore("s", 0), segment.mutex("l"), segment.monitor("o")
+    event, box, ring = segment.event("e"), segment.mailbox("m", capacity=1, message_size=8), segment.ring("r", 256)
+    box.send(b"full")
+    producer, consumer = ring.producer(), ring.consumer()
+    while producer.try_write(b"x" * 100):
+        pass
+    mutex_held, monitor_held = mutex.lock(), monitor.enter()
+
+    async def story():
+        async def ends(coroutine, act):
+            task = asyncio.create_task(coroutine)
+            for _ in range(3):
+                await asyncio.sleep(0)
+            assert not task.done()
+            act()
+            return await task
+
+        assert await ends(semaphore.wait_async(n=2), lambda: semaphore.post(2)) is None
+        (await ends(mutex.lock_async(), mutex_held.unlock)).unlock()
+        (await ends(monitor.enter_async(), monitor_held.leave)).leave()
+        assert await ends(event.wait_any_async(6, clear=True), lambda: event.set(2)) == 2
+        assert await ends(event.wait_all_async(6), lambda: event.set(6)) == 6
+        assert await ends(box.send_async(b"two"), box.receive) is None
+        loan = await ends(box.reserve_async(8), box.receive)
+        loan.cancel()
+        assert await ends(box.peek_async(), lambda: box.send(b"seen")) == b"seen"
+        assert await box.receive_async() == b"seen"
+        assert await ends(box.receive_async(), lambda: box.send(b"three")) == b"three"
+        assert await ends(producer.write_async(b"y" * 100), consumer.read) is None
+        while consumer.try_read() is not None:
+            pass
+        assert await ends(consumer.read_async(), lambda: producer.write(b"z")) == b"z"
+        grant = await ends(consumer.peek_async(), lambda: producer.write(b"last"))
+        assert bytes(grant) == b"last"
+        grant.release()
+        with await producer.reserve_async(10) as grant:
+            grant.commit(0)
+
+    run(story())
+    assert not event.try_wait_any(1)
+
+
+def test_a_timeout_says_what_was_waited_for(segment):
+    box = segment.mailbox("m")
+
+    async def story():
+        with pytest.raises(TimeoutError, match="m: the deadline passed"):
+            await box.receive_async(timeout=0.01)
+        with pytest.raises(TimeoutError):
+            await box.receive_async(0)
+
+    run(story())
+
+
+def test_cancelling_takes_nothing_and_keeps_the_others_waiting(segment):
+    box = segment.mailbox("m")
+
+    async def story():
+        first, second = (asyncio.create_task(box.receive_async()) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        box.send(b"for the second")
+        assert await second == b"for the second"
+        third, fourth = (asyncio.create_task(box.receive_async()) for _ in range(2))
+        await asyncio.sleep(0)
+        box.send(b"x")
+        await asyncio.sleep(0)
+        third.cancel()  # perhaps woken, and then the message is the fourth's
+        done, pending = await asyncio.wait({third, fourth}, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+        if fourth in pending:
+            await fourth
+        assert third.cancelled() and fourth.result() == b"x"
+
+    run(story())
+
+
+def test_a_removed_object_ends_its_waits_and_no_others(segment):
+    doomed, other = segment.mailbox("doomed"), segment.mailbox("other")
+
+    async def story():
+        waiting, going_on = asyncio.create_task(doomed.receive_async()), asyncio.create_task(other.receive_async())
+        await asyncio.sleep(0)
+        segment.remove("doomed")
+        with pytest.raises(triveni.Removed):
+            await waiting
+        other.send(b"still here")
+        assert await going_on == b"still here"
+
+    run(story())
+
+
+def test_an_idle_loop_sleeps(segment, monkeypatch):
+    """Messages that nobody awaits make no loop spin."""
+    from triveni._asyncio import Lookout
+
+    box, looks, look = segment.mailbox("m"), [], Lookout.look
+    monkeypatch.setattr(Lookout, "look", lambda self: (looks.append(1), look(self)))
+
+    async def story():
+        task = asyncio.create_task(box.receive_async())
+        await asyncio.sleep(0)
+        for _ in range(5):
+            box.send(b"x")
+        await task
+        assert looks
+        await asyncio.sleep(0.2)
+        assert len(looks) <= 4
+
+    run(story())
+
+
+def test_each_loop_has_its_own(segment):
+    box = segment.mailbox("m")
+    answers = []
+
+    def other_loop():
+        answers.append(asyncio.run(box.receive_async(timeout=PATIENCE)))
+
+    thread = threading.Thread(target=other_loop)
+    thread.start()
+    run(box.send_async(b"across"))
+    thread.join(PATIENCE)
+    assert answers == [b"across"]
+    run(box.send_async(b"again"))
+    assert run(box.receive_async()) == b"again"
