@@ -224,12 +224,10 @@ impl Semaphore {
         self.resident.get().bell()
     }
 
-    /// Announces a sleeper that may leave the permit for which it is woken to others. Returns what the sleep wants;
+    /// Announces a sleeper that passes its wake on where it leaves the permit to others. Returns what the sleep wants;
     /// the caller looks at [`Semaphore::value`] in between.
     pub(crate) fn announce(&self) -> u32 {
-        let words = self.resident.get();
-        words.expect_several();
-        words.prepare()
+        self.resident.get().prepare()
     }
 
     #[inline(always)]
