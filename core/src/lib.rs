@@ -4,6 +4,7 @@
 compile_error!("triveni needs 64-bit little-endian Linux");
 
 mod channel;
+mod data;
 mod deadline;
 #[cfg(all(test, shuttle))]
 mod deaths;
@@ -24,6 +25,7 @@ mod wait_set;
 
 pub use channel::mailbox::{Loan, Mailbox, RawLoan, Received};
 pub use channel::ring::{Consumer, Producer, ReadGrant, Ring, WriteGrant};
+pub use data::type_tag::{Scalar, TypeField, TypeLayout};
 pub use deadline::Deadline;
 pub use error::{Error, ErrorKind, ErrorRow, Result};
 pub use name::NAME_MAX;

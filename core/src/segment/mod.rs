@@ -16,6 +16,7 @@ pub use waits::{Wait, WaitMode};
 pub use watch::{WatchEvent, Watcher};
 
 use crate::channel::{mailbox, ring};
+use crate::data::type_tag::TypeLayout;
 use crate::error::{Error, ErrorKind, Result};
 use crate::participant::Participant;
 use crate::sync::{Holder, RwPolicy, SemaphoreOptions, barrier, event, monitor, mutex, rwlock, semaphore};
@@ -399,14 +400,22 @@ impl Segment {
         Ok(self.participant.sweep_all(10_000_000_000))
     }
 
-    /// Finds or makes the object `name`, as `want` says; `plan` is needed to make one.
+    /// Finds or makes the object `name`, as `want` says; `plan` is needed to make one. Its type tag is checked, and
+    /// compared with that of an object that is there.
     pub(crate) fn object(&self, kind: ObjectKind, name: &str, want: Want, plan: Option<Plan<'_>>) -> Result<Object> {
         name::check(kind.name(), name)?;
+        let tag = plan.as_ref().map_or("", |plan| plan.tag);
+        if !tag.is_empty() {
+            TypeLayout::parse(tag).map_err(|e| Error::new(e.kind(), format!("{} {name:?}: {e}", kind.name())))?;
+        }
         let found = self
             .participant
             .with_directory(|directory| directory.obtain(name, kind, want, plan))
             .and_then(|found| found);
-        Object::attached(self.participant.clone(), self.name.clone(), name, found.map_err(|e| self.blame(e))?)
+        let found = found.map_err(|e| self.blame(e))?;
+        let object = Object::attached(self.participant.clone(), self.name.clone(), name, found)?;
+        object.expect_type(tag)?;
+        Ok(object)
     }
 
     /// Finds or creates a counting semaphore; a new one holds `initial` permits.

@@ -1,0 +1,3 @@
+//! Values in place: the type both sides agreed on, typed arrays, the latest value.
+
+pub mod type_tag;
