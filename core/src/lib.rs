@@ -3,6 +3,9 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64", target_endian = "little")))]
 compile_error!("triveni needs 64-bit little-endian Linux");
 
+// The derive macro's output names the crate, also inside it.
+extern crate self as triveni;
+
 mod channel;
 mod data;
 mod deadline;
@@ -26,6 +29,9 @@ mod wait_set;
 pub use channel::mailbox::{Loan, Mailbox, RawLoan, Received};
 pub use channel::ring::{Consumer, Producer, ReadGrant, Ring, WriteGrant};
 pub use data::type_tag::{Scalar, TypeField, TypeLayout};
+#[doc(hidden)]
+pub use data::typed::__of_struct;
+pub use data::typed::{Bool, Complex, F16, Typed};
 pub use deadline::Deadline;
 pub use error::{Error, ErrorKind, ErrorRow, Result};
 pub use name::NAME_MAX;
@@ -37,6 +43,7 @@ pub use sync::{
     After, Barrier, Condition, Event, Guard, Holder, LockError, Monitor, MonitorGuard, Mutex, MutexGuard, RwLock,
     RwPolicy, RwReadGuard, RwWriteGuard, Semaphore, SemaphoreOptions,
 };
+pub use triveni_derive::Typed;
 #[doc(hidden)]
 pub use wait::{board::as_one_wait, late_wakes};
 pub use wait_set::{Interest, Ready, Token, WaitSet, Waitable};

@@ -1,3 +1,4 @@
 //! Values in place: the type both sides agreed on, typed arrays, the latest value.
 
 pub mod type_tag;
+pub mod typed;
