@@ -41,8 +41,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::SystemTime;
 use triveni::{
-    Deadlock, ErrorKind, ObjectInfo, ObjectKind, ObjectState, ParticipantInfo, Segment, Semaphore, Snapshot, Wait,
-    WaitMode,
+    Capacity, Deadlock, ErrorKind, ObjectInfo, ObjectKind, ObjectState, Order, ParticipantInfo, Segment, Semaphore,
+    Snapshot, Wait, WaitMode,
 };
 
 /// Lists segments, their participants and their objects, who holds them and who waits for them.
@@ -241,21 +241,51 @@ fn state(object: &ObjectInfo, who: Who<'_>) -> String {
             format!("{arrived} of {parties} have arrived{broken}")
         }
         ObjectState::Event { flags } => format!("flags {flags:#010x}"),
-        ObjectState::Mailbox { capacity, message_size, len, voided, redelivered } => {
-            let mut line = format!("{len} of {capacity} messages, up to {} each", bytes(*message_size));
+        ObjectState::Mailbox {
+            capacity,
+            message_size,
+            order,
+            len,
+            voided,
+            redelivered,
+            dropped,
+            shut_down,
+            holders,
+        } => {
+            let of = match capacity {
+                Capacity::Rendezvous => format!("{len} at a rendezvous"),
+                Capacity::Bounded(capacity) => format!("{len} of {capacity} messages"),
+                Capacity::Unbounded { ceiling } => format!("{len} messages, at most {ceiling}"),
+            };
+            let mut line = format!("{of}, up to {} each", bytes(*message_size));
+            if *order == Order::Priority {
+                line += ", by priority";
+            }
+            if *shut_down {
+                line += ", shut down";
+            }
+            if !holders.is_empty() {
+                let holders: Vec<String> = holders.iter().map(|slot| who.process(*slot)).collect();
+                line += &format!("; in the hands of {}", holders.join(", "));
+            }
             if *voided > 0 {
                 line += &format!("; {} of dead senders voided", plural(*voided, "claim", "claims"));
             }
             if *redelivered > 0 {
                 line += &format!("; {redelivered} redelivered");
             }
+            if *dropped > 0 {
+                line += &format!("; {dropped} dropped");
+            }
             line
         }
-        ObjectState::Ring { size, used, producer, consumer } => {
+        ObjectState::Ring { size, used, record_size, shut_down, producer, consumer } => {
+            let packed = if *record_size > 0 { format!(", records of {record_size}") } else { String::new() };
+            let shut = if *shut_down { ", shut down" } else { "" };
             let role = |slot: &Option<u32>| slot.map_or("nobody".to_string(), |slot| who.process(slot));
             let percent = if *size == 0 { 0 } else { used.saturating_mul(100) / size };
             let (used, size) = (bytes(*used), bytes(*size));
-            format!("{used} of {size} ({percent}%); {} writes, {} reads", role(producer), role(consumer))
+            format!("{used} of {size} ({percent}%){packed}{shut}; {} writes, {} reads", role(producer), role(consumer))
         }
         ObjectState::Unreadable(reason) => format!("not readable: {reason}"),
         _ => "of a kind this version does not show".to_string(),
@@ -447,12 +477,30 @@ fn state_json(state: &ObjectState, who: WhoJson<'_>) -> Value {
             json!({ "parties": parties, "arrived": arrived, "broken": broken })
         }
         ObjectState::Event { flags } => json!({ "flags": flags }),
-        ObjectState::Mailbox { capacity, message_size, len, voided, redelivered } => json!({
-            "capacity": capacity, "message_size": message_size, "len": len, "voided": voided, "redelivered": redelivered
-        }),
-        ObjectState::Ring { size, used, producer, consumer } => {
+        ObjectState::Mailbox {
+            capacity,
+            message_size,
+            order,
+            len,
+            voided,
+            redelivered,
+            dropped,
+            shut_down,
+            holders,
+        } => {
+            let holders: Vec<_> = holders.iter().map(|slot| who.process(*slot)).collect();
+            json!({
+                "capacity": capacity.most(), "unbounded": matches!(capacity, Capacity::Unbounded { .. }),
+                "order": order.name(), "message_size": message_size, "len": len, "voided": voided,
+                "redelivered": redelivered, "dropped": dropped, "shut_down": shut_down, "holders": holders
+            })
+        }
+        ObjectState::Ring { size, used, record_size, shut_down, producer, consumer } => {
             let process = |slot| who.process(slot);
-            json!({ "size": size, "used": used, "producer": producer.map(process), "consumer": consumer.map(process) })
+            json!({
+                "size": size, "used": used, "record_size": record_size, "shut_down": shut_down,
+                "producer": producer.map(process), "consumer": consumer.map(process)
+            })
         }
         ObjectState::Unreadable(reason) => json!({ "reason": reason }),
         _ => json!({}),
@@ -512,9 +560,29 @@ mod tests {
                 object("m", ObjectState::Mutex { holder: Some((2, 1)), owner_died: false }),
                 object(
                     "box",
-                    ObjectState::Mailbox { capacity: 100, message_size: 16, len: 3, voided: 1, redelivered: 0 },
+                    ObjectState::Mailbox {
+                        capacity: Capacity::Bounded(100),
+                        message_size: 16,
+                        order: Order::Fifo,
+                        len: 3,
+                        voided: 1,
+                        redelivered: 0,
+                        dropped: 0,
+                        shut_down: false,
+                        holders: Vec::new(),
+                    },
                 ),
-                object("r", ObjectState::Ring { size: 65536, used: 32768, producer: Some(1), consumer: None }),
+                object(
+                    "r",
+                    ObjectState::Ring {
+                        size: 65536,
+                        used: 32768,
+                        record_size: 8,
+                        shut_down: true,
+                        producer: Some(1),
+                        consumer: None,
+                    },
+                ),
                 object("gone", ObjectState::Mutex { holder: Some((9, 1)), owner_died: true }),
                 object("bad", ObjectState::Unreadable("kind 77 is unknown".to_string())),
                 object("s", ObjectState::Semaphore { value: 1, max: 4, leases: vec![(1, 0), (2, 1), (1, 0)] }),

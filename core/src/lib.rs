@@ -26,8 +26,14 @@ mod sys;
 mod wait;
 mod wait_set;
 
-pub use channel::mailbox::{Loan, Mailbox, RawLoan, Received};
-pub use channel::ring::{Consumer, Producer, ReadGrant, Ring, WriteGrant};
+pub use channel::mailbox::{
+    Borrowed, Capacity, Envelope, Loan, Mailbox, MailboxOptions, Order, RawLoan, Received, Select,
+};
+pub use channel::ring::{Consumer, Producer, ReadGrant, Ring, RingOptions, WriteGrant};
+pub use channel::service::{Call, CallRoom, RawCall, RawRequest, Request, Service, ServiceOptions};
+pub use channel::topic::{
+    PeekGrant, PublishGrant, Publisher, Start, Subscriber, Topic, TopicOptions, TopicPolicy,
+};
 pub use data::type_tag::{Scalar, TypeField, TypeLayout};
 #[doc(hidden)]
 pub use data::typed::__of_struct;

@@ -67,12 +67,14 @@ pub struct tvn_object_info_t {
     /// Mailbox: messages in it. Ring: bytes occupied by records. Semaphore: permits left. Barrier: how many have
     /// arrived. Monitor: its conditions. Readers-writer lock: read locks.
     pub length: u64,
-    /// Mailbox: the largest message in bytes.
+    /// Mailbox: the largest message in bytes. Ring: the size of its packed records, 0 if they have any size.
     pub message_size: u64,
     /// Mailbox: claims of dead senders that were given back, so far.
     pub voided: u64,
     /// Mailbox: messages that dead receivers held and that were delivered again, so far.
     pub redelivered: u64,
+    /// Mailbox: messages that were dropped because too many receivers had died with them, so far.
+    pub dropped: u64,
     /// Mutex, monitor: the slot of the process that holds it, 0 if it is free. Readers-writer lock: of the writer.
     pub holder: u32,
     /// Mutex, monitor, readers-writer lock: the number of the thread that `holder` is about, in its process.
@@ -81,12 +83,16 @@ pub struct tvn_object_info_t {
     pub owner_died: bool,
     /// Barrier: a participant died, and nobody has called reset since.
     pub broken: bool,
+    /// Ring, mailbox: it was shut down.
+    pub shut_down: bool,
     /// Leased semaphore: the permits that are out.
     pub leases: u32,
     /// Readers-writer lock: TVN_READERS_FIRST, TVN_WRITERS_FIRST or TVN_FAIR.
     pub policy: u32,
     /// Event: the flags that are set.
     pub flags: u32,
+    /// Mailbox: TVN_FIFO or TVN_PRIORITY.
+    pub order: u32,
     /// Ring: the slot of its producer, 0 if it has none.
     pub producer: u32,
     /// Ring: the slot of its consumer, 0 if it has none.
@@ -333,13 +339,16 @@ fn object(info: &ObjectInfo) -> tvn_object_info_t {
         message_size: 0,
         voided: 0,
         redelivered: 0,
+        dropped: 0,
         holder: 0,
         thread: 0,
         owner_died: false,
         broken: false,
+        shut_down: false,
         leases: 0,
         policy: 0,
         flags: 0,
+        order: 0,
         producer: 0,
         consumer: 0,
     };
@@ -365,12 +374,14 @@ fn object(info: &ObjectInfo) -> tvn_object_info_t {
             (out.capacity, out.length, out.broken) = (parties.into(), arrived.into(), broken);
         }
         ObjectState::Event { flags } => out.flags = flags,
-        ObjectState::Mailbox { capacity, message_size, len, voided, redelivered } => {
-            (out.capacity, out.length, out.message_size) = (capacity as u64, len as u64, message_size as u64);
-            (out.voided, out.redelivered) = (voided, redelivered);
+        ObjectState::Mailbox { capacity, message_size, order, len, voided, redelivered, dropped, shut_down, .. } => {
+            (out.capacity, out.length, out.message_size) = (capacity.most() as u64, len as u64, message_size as u64);
+            (out.voided, out.redelivered, out.dropped, out.shut_down) = (voided, redelivered, dropped, shut_down);
+            out.order = order as u32;
         }
-        ObjectState::Ring { size, used, producer, consumer } => {
+        ObjectState::Ring { size, used, record_size, shut_down, producer, consumer } => {
             (out.capacity, out.length) = (size as u64, used as u64);
+            (out.message_size, out.shut_down) = (record_size as u64, shut_down);
             (out.producer, out.consumer) = (producer.unwrap_or(0), consumer.unwrap_or(0));
         }
         _ => {} // unreadable, or of a kind that this header has no fields for: name and size only

@@ -3,7 +3,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
-use triveni::{Deadline, ErrorKind, ObjectKind, ObjectState, Segment};
+use triveni::{Capacity, Deadline, ErrorKind, ObjectKind, ObjectState, Segment};
 use triveni_tests::{Gate, Language, Name, PATIENCE, Peer, cases, wait_for, watchdog};
 
 const CROWD: usize = 64;
@@ -299,7 +299,7 @@ fn a_look_from_outside_takes_no_slot() {
     assert_eq!(kind("ring"), Some(ObjectKind::Ring));
     assert_eq!(kind("removed"), None);
     let mailbox = seen.objects.iter().find(|o| o.name == "mailbox").unwrap();
-    assert!(matches!(mailbox.state, ObjectState::Mailbox { capacity: 8, len: 4 | 5, .. }), "{mailbox:?}");
+    assert!(matches!(mailbox.state, ObjectState::Mailbox { capacity: Capacity::Bounded(8), len: 4 | 5, .. }), "{mailbox:?}");
     assert_eq!(mailbox.attached, [peer.pid()]);
     let pid = peer.pid();
     peer.kill();

@@ -173,15 +173,23 @@ pub enum ObjectState {
     /// A mailbox.
     Mailbox {
         /// The most messages it holds.
-        capacity: usize,
+        capacity: crate::Capacity,
         /// The largest message, in bytes.
         message_size: usize,
+        /// In which order they are received.
+        order: crate::Order,
         /// Messages in it.
         len: usize,
         /// Claims of dead senders that were given back, so far.
         voided: u64,
-        /// Messages that dead receivers held and that were delivered again, so far.
+        /// Messages that receivers held until they died, or gave back, and that were delivered again, so far.
         redelivered: u64,
+        /// Messages that were dropped because that had happened to them too often, so far.
+        dropped: u64,
+        /// It was shut down: nothing is sent any more.
+        shut_down: bool,
+        /// The slots of those who write or read a message in it at this moment: they may be in somebody's way.
+        holders: Vec<u32>,
     },
     /// A ring.
     Ring {
@@ -189,10 +197,58 @@ pub enum ObjectState {
         size: usize,
         /// Bytes occupied by records.
         used: usize,
+        /// The one size of its packed records; 0 if they have any size.
+        record_size: usize,
+        /// It was shut down: nothing is written any more.
+        shut_down: bool,
         /// The slot of its producer.
         producer: Option<u32>,
         /// The slot of its consumer.
         consumer: Option<u32>,
+    },
+    /// A topic.
+    Topic {
+        /// The most messages it keeps.
+        capacity: usize,
+        /// The largest message, in bytes.
+        message_size: usize,
+        /// What its publisher does when it would overtake the slowest subscriber.
+        policy: crate::TopicPolicy,
+        /// Messages published so far.
+        published: u64,
+        /// Messages that publishers dropped so far.
+        dropped: u64,
+        /// Subscribers that were put out so far.
+        evicted: u64,
+        /// It was shut down: nothing is published any more.
+        shut_down: bool,
+        /// The slot of its publisher.
+        publisher: Option<u32>,
+        /// Who subscribes: participants' slots, each with how many messages it is behind.
+        subscribers: Vec<(u32, u64)>,
+        /// How many can subscribe at the same time.
+        max_subscribers: usize,
+    },
+    /// A service.
+    Service {
+        /// The most calls at once.
+        calls: usize,
+        /// The largest request, in bytes.
+        request_size: usize,
+        /// The largest answer, in bytes.
+        response_size: usize,
+        /// Is a request served again whose server died over it?
+        idempotent: bool,
+        /// Requests that nobody has taken.
+        waiting: usize,
+        /// Requests that are being served.
+        serving: usize,
+        /// Processes that serve.
+        servers: usize,
+        /// Requests whose server died, so far.
+        died: u64,
+        /// Those of them that were queued again.
+        requeued: u64,
     },
     /// Garbage, with what was wrong.
     Unreadable(String),
@@ -210,6 +266,8 @@ impl ObjectState {
             Self::Event { .. } => Some(ObjectKind::Event),
             Self::Mailbox { .. } => Some(ObjectKind::Mailbox),
             Self::Ring { .. } => Some(ObjectKind::Ring),
+            Self::Service { .. } => Some(ObjectKind::Service),
+            Self::Topic { .. } => Some(ObjectKind::Topic),
             Self::Unreadable(_) => None,
         }
     }
@@ -269,7 +327,11 @@ pub fn held_by(region: &Region, slot: u32) -> Vec<String> {
             writer.is_some_and(|(writer, _)| writer == slot) || readers.iter().any(|(reader, _)| *reader == slot)
         }
         ObjectState::Semaphore { leases, .. } => leases.iter().any(|(holder, _)| *holder == slot),
+        ObjectState::Mailbox { holders, .. } => holders.contains(&slot),
         ObjectState::Ring { producer, consumer, .. } => [producer, consumer].contains(&&Some(slot)),
+        ObjectState::Topic { publisher, subscribers, .. } => {
+            *publisher == Some(slot) || subscribers.iter().any(|(subscriber, _)| *subscriber == slot)
+        }
         _ => false,
     };
     let objects = (0..region.geometry.max_objects).filter_map(|index| {

@@ -15,13 +15,12 @@ pub use info::{ObjectInfo, ObjectKind, ObjectState, ParticipantInfo, Snapshot};
 pub use waits::{Wait, WaitMode};
 pub use watch::{WatchEvent, Watcher};
 
-use crate::channel::{mailbox, ring};
 use crate::data::type_tag::TypeLayout;
 use crate::error::{Error, ErrorKind, Result};
 use crate::participant::Participant;
 use crate::sync::{Holder, RwPolicy, SemaphoreOptions, barrier, event, monitor, mutex, rwlock, semaphore};
 use crate::sys::memory;
-use crate::{Barrier, Event, Mailbox, Monitor, Mutex, Ring, RwLock, Semaphore, name};
+use crate::{Barrier, Event, Monitor, Mutex, RwLock, Semaphore, name};
 use directory::{Plan, Want};
 use object::Object;
 use std::fmt;
@@ -644,85 +643,6 @@ impl Segment {
     /// `NotFound`; `Incompatible`.
     pub fn open_event(&self, name: &str) -> Result<Event> {
         Event::attach(self.object(ObjectKind::Event, name, Want::Open, None)?)
-    }
-
-    /// Finds or creates a mailbox of `capacity` messages of at most `message_size` bytes.
-    ///
-    /// # Errors
-    /// `Invalid` for a bad name or geometry; `Incompatible` if there is one of another geometry, or another
-    /// kind of object; `NoSpace`.
-    pub fn mailbox(&self, name: &str, capacity: usize, message_size: usize) -> Result<Mailbox> {
-        let mailbox = self.new_mailbox(name, capacity, message_size, Want::Either)?;
-        if (mailbox.capacity(), mailbox.message_size()) != (capacity, message_size) {
-            return Err(other_geometry(
-                "mailbox",
-                name,
-                format_args!("capacity {} and message size {}", mailbox.capacity(), mailbox.message_size()),
-                format_args!("{capacity} and {message_size}"),
-            ));
-        }
-        Ok(mailbox)
-    }
-
-    /// Creates a mailbox.
-    ///
-    /// # Errors
-    /// As [`Segment::mailbox`]; `Exists`.
-    pub fn create_mailbox(&self, name: &str, capacity: usize, message_size: usize) -> Result<Mailbox> {
-        self.new_mailbox(name, capacity, message_size, Want::Create)
-    }
-
-    fn new_mailbox(&self, name: &str, capacity: usize, message_size: usize, want: Want) -> Result<Mailbox> {
-        let (geometry, size) = mailbox::geometry(capacity, message_size)?;
-        mailbox::attach(self.object(
-            ObjectKind::Mailbox,
-            name,
-            want,
-            Some(Plan { geometry, size, initialise: &|_| {}, tag: "" }),
-        )?)
-    }
-
-    /// Opens a mailbox of whatever geometry.
-    ///
-    /// # Errors
-    /// `NotFound`; `Incompatible`.
-    pub fn open_mailbox(&self, name: &str) -> Result<Mailbox> {
-        mailbox::attach(self.object(ObjectKind::Mailbox, name, Want::Open, None)?)
-    }
-
-    /// Finds or creates a ring of `size` bytes, rounded up to a power of two of at least 256.
-    ///
-    /// # Errors
-    /// `Invalid` for a bad name or size; `Incompatible` if there is one of another size, or another kind of
-    /// object; `NoSpace`.
-    pub fn ring(&self, name: &str, size: usize) -> Result<Ring> {
-        let ring = self.new_ring(name, size, Want::Either)?;
-        let wished = size.max(256).checked_next_power_of_two().unwrap_or(0);
-        if ring.size() != wished {
-            return Err(other_geometry("ring", name, format_args!("{} bytes", ring.size()), format_args!("{wished}")));
-        }
-        Ok(ring)
-    }
-
-    /// Creates a ring.
-    ///
-    /// # Errors
-    /// As [`Segment::ring`]; `Exists`.
-    pub fn create_ring(&self, name: &str, size: usize) -> Result<Ring> {
-        self.new_ring(name, size, Want::Create)
-    }
-
-    fn new_ring(&self, name: &str, size: usize, want: Want) -> Result<Ring> {
-        let (geometry, size) = ring::geometry(size)?;
-        Ring::attach(self.object(ObjectKind::Ring, name, want, Some(Plan { geometry, size, initialise: &|_| {}, tag: "" }))?)
-    }
-
-    /// Opens a ring of whatever size.
-    ///
-    /// # Errors
-    /// `NotFound`; `Incompatible`.
-    pub fn open_ring(&self, name: &str) -> Result<Ring> {
-        Ring::attach(self.object(ObjectKind::Ring, name, Want::Open, None)?)
     }
 }
 

@@ -44,9 +44,14 @@ fn facts(state: &ObjectState) -> (String, Vec<u32>) {
             (format!("{arrived} of {parties}{broken}"), Vec::new())
         }
         ObjectState::Event { flags } => (format!("{flags:#x}"), Vec::new()),
-        ObjectState::Mailbox { capacity, len, .. } => (format!("{len} of {capacity} messages"), Vec::new()),
-        ObjectState::Ring { size, used, producer, consumer } => {
-            (format!("{used} of {size} bytes"), producer.iter().chain(consumer).copied().collect())
+        ObjectState::Mailbox { capacity, len, shut_down, holders, .. } => {
+            let shut = if *shut_down { ", shut down" } else { "" };
+            (format!("{len} of {} messages{shut}", capacity.most()), holders.clone())
+        }
+        ObjectState::Ring { size, used, record_size, shut_down, producer, consumer } => {
+            let packed = if *record_size > 0 { format!(", records of {record_size}") } else { String::new() };
+            let shut = if *shut_down { ", shut down" } else { "" };
+            (format!("{used} of {size} bytes{packed}{shut}"), producer.iter().chain(consumer).copied().collect())
         }
         ObjectState::Unreadable(reason) => (reason.clone(), Vec::new()),
         _ => Default::default(),

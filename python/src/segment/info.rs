@@ -2,15 +2,16 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyDict};
-use triveni::ObjectState;
+use triveni::{Capacity, ObjectState};
 
 /// An object in a segment, as ``Segment.objects()`` saw it.
 ///
 /// ``state`` holds what there is to see of its kind: ``value``, ``max`` and ``leases`` of a semaphore (once for each
 /// leased permit that is out, who has it); ``holder``, ``owner_died`` of a mutex and a monitor, also its
 /// ``conditions``; ``policy``, ``writer``, ``readers`` (how many reads each has), ``owner_died`` of a readers-writer
-/// lock; ``parties``, ``arrived``, ``broken`` of a barrier; ``flags`` of an event; ``capacity``, ``message_size``,
-/// ``len``, ``voided``, ``redelivered`` of a mailbox; ``size``, ``used``, ``producer``, ``consumer`` of a ring;
+/// lock; ``parties``, ``arrived``, ``broken`` of a barrier; ``flags`` of an event; ``capacity``, ``unbounded``,
+/// ``message_size``, ``order``, ``len``, ``voided``, ``redelivered``, ``dropped``, ``shut_down`` and ``holders`` (who
+/// writes or reads a message in it) of a mailbox; ``size``, ``used``, ``producer``, ``consumer`` of a ring;
 /// ``unreadable`` where the memory holds garbage. Participants are given by slot.
 #[pyclass(frozen, module = "triveni", get_all)]
 pub(crate) struct ObjectInfo {
@@ -58,16 +59,33 @@ impl ObjectInfo {
                 state.set_item("broken", broken)?;
             }
             ObjectState::Event { flags } => state.set_item("flags", flags)?,
-            ObjectState::Mailbox { capacity, message_size, len, voided, redelivered } => {
-                state.set_item("capacity", capacity)?;
+            ObjectState::Mailbox {
+                capacity,
+                message_size,
+                order,
+                len,
+                voided,
+                redelivered,
+                dropped,
+                shut_down,
+                holders,
+            } => {
+                state.set_item("capacity", capacity.most())?;
+                state.set_item("unbounded", matches!(capacity, Capacity::Unbounded { .. }))?;
                 state.set_item("message_size", message_size)?;
+                state.set_item("order", order.name())?;
                 state.set_item("len", len)?;
                 state.set_item("voided", voided)?;
                 state.set_item("redelivered", redelivered)?;
+                state.set_item("dropped", dropped)?;
+                state.set_item("shut_down", shut_down)?;
+                state.set_item("holders", holders)?;
             }
-            ObjectState::Ring { size, used, producer, consumer } => {
+            ObjectState::Ring { size, used, record_size, shut_down, producer, consumer } => {
                 state.set_item("size", size)?;
                 state.set_item("used", used)?;
+                state.set_item("record_size", (record_size > 0).then_some(record_size))?;
+                state.set_item("shut_down", shut_down)?;
                 state.set_item("producer", producer)?;
                 state.set_item("consumer", consumer)?;
             }

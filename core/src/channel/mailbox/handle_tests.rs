@@ -12,7 +12,7 @@ fn fresh(capacity: usize, message_size: usize) -> (Segment, Mailbox) {
 }
 
 fn received(size: usize) -> Received {
-    Received { size, redelivered: 0 }
+    Received { size, ..Received::default() }
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn what_a_dead_child_held_is_delivered_again() {
             let me = mailbox.object.me().unwrap();
             assert!(matches!(mailbox.memory.slots().claim_receive(me), Ok(Attempt::Claimed(_))));
         });
-        assert_eq!(mailbox.receive(&mut [0; 8]).unwrap(), Received { size: 5, redelivered: 1 });
+        assert_eq!(mailbox.receive(&mut [0; 8]).unwrap(), Received { size: 5, redelivered: 1, ..Received::default() });
     }
 }
 
@@ -251,7 +251,7 @@ fn a_sender_gets_past_a_dead_receiver_that_holds_the_last_place() {
         while mailbox.is_empty() {
             std::thread::yield_now();
         }
-        assert_eq!(mailbox.receive(&mut [0; 8]).unwrap(), Received { size: 5, redelivered: 1 });
+        assert_eq!(mailbox.receive(&mut [0; 8]).unwrap(), Received { size: 5, redelivered: 1, ..Received::default() });
         assert_eq!(mailbox.receive(&mut [0; 8]).unwrap(), received(4));
     });
 }

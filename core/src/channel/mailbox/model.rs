@@ -2,7 +2,9 @@
 //! loom watches, so that a torn or premature read fails.
 
 use super::death;
-use super::slots::{Attempt, Claim, Control, Head, Heads, Oldest, Slots};
+use super::options::Envelope;
+use super::queue::{Ask, Attempt, Claim, Control, Head, Heads, Queue};
+use super::slots::{Oldest, Slots};
 use crate::prim::{
     AtomicU32,
     Ordering::{Acquire, Relaxed, Release},
@@ -49,7 +51,7 @@ impl Model {
     }
 
     fn slots(&self) -> Slots<'_, Row> {
-        Slots { control: &self.control, heads: &self.heads, capacity: self.heads.0.len() as u32 }
+        Slots { control: &self.control, heads: &self.heads, capacity: self.heads.0.len() as u32, max_deliveries: 0 }
     }
 
     /// Runs `life` of participant `me` until its step number `at`; afterwards everybody can know that it is dead.
@@ -79,7 +81,7 @@ impl Model {
             half.store(message, Relaxed);
         }
         self.heads.head(held.0.index).deliveries.store(0, Relaxed);
-        assert!(self.slots().publish(held.0), "a live sender lost its claim");
+        assert!(self.slots().publish(held.0, Envelope::default()), "a live sender lost its claim");
     }
 
     /// Gives a place back.
@@ -100,7 +102,7 @@ impl Model {
 
     /// Receives, if there is a message.
     pub fn receive(&self, me: u32) -> Option<u32> {
-        let Attempt::Claimed(claim) = self.slots().claim_receive(me).unwrap() else { return None };
+        let Attempt::Claimed(claim) = self.slots().claim_receive(me, &Ask::default()).unwrap() else { return None };
         // SAFETY: a plain read, as loom's cell checks that nobody writes.
         let message = self.payload[claim.index as usize].with(|cell| unsafe { *cell });
         assert!(self.slots().release(claim), "a live receiver lost its claim");
@@ -109,7 +111,7 @@ impl Model {
 
     /// Peeks once; a message that was overwritten meanwhile is none.
     pub fn peek(&self) -> Option<u32> {
-        let Oldest::Message { at, .. } = self.slots().oldest().unwrap() else { return None };
+        let Oldest::Message { at, .. } = self.slots().at_head().unwrap() else { return None };
         let [first, second] = &self.copies[at.index as usize];
         let seen = (first.load(Relaxed), second.load(Relaxed));
         if !self.slots().is_whole(at) {
@@ -131,7 +133,7 @@ impl Model {
     /// What a receiver does that meets a dead sender's claim: the one exchange, and no more.
     pub fn void(&self) {
         let dead = self.dead.load(Acquire);
-        if let Ok(Oldest::Barred(claim)) = self.slots().oldest()
+        if let Ok(Oldest::Barred(claim)) = self.slots().at_head()
             && dead != 0
             && claim.owner() == dead
         {

@@ -1,8 +1,10 @@
 //! Would a receiver find a message now, a sender room? For whoever waits for several things at once. Nothing is taken.
 
 use super::Mailbox;
-use super::slots::{Attempt, Claim, Garbage, Oldest};
-use crate::error::Result;
+use super::memory::with_queue;
+use super::options::Select;
+use super::queue::{Garbage, Look, Queue};
+use crate::error::{ErrorKind, Result};
 use crate::segment::object::Object;
 use crate::wait::EventCount;
 use std::cell::Cell;
@@ -23,26 +25,28 @@ impl Mailbox {
         &self.memory.control().tx.0
     }
 
-    /// Is there a message? If not, also whose claim is in the way; a dead participant's is cleared.
+    /// Is there a message? If not, also whose claim is in the way; a dead participant's is cleared. What has been shut
+    /// down is ready when all has been received: nobody would wait.
     pub(crate) fn could_receive(&self) -> Result<(bool, Option<u32>)> {
-        self.could(|| {
-            Ok(match self.memory.slots().oldest()? {
-                Oldest::Message { .. } => Look::Ready,
-                Oldest::Barred(claim) => Look::Barred(claim),
-                Oldest::Nothing => Look::Nothing,
-            })
-        })
+        let (ready, suspect) = self.could(|| with_queue!(self.memory, queue => queue.oldest(Select::Any)))?;
+        if ready || !self.object.is_shut_down() {
+            return Ok((ready, suspect));
+        }
+        let suspect = Cell::new(None);
+        match self.has_more(Select::Any, &suspect) {
+            Ok(ready) => Ok((ready, suspect.get())),
+            Err(error) if error.kind() == ErrorKind::Closed => Ok((true, None)),
+            Err(error) => Err(error),
+        }
     }
 
-    /// Is there room? If not, also whose claim is in the way; a dead participant's is cleared.
+    /// Is there room? If not, also whose claim is in the way; a dead participant's is cleared. What has been shut down
+    /// is ready: nobody would wait.
     pub(crate) fn could_send(&self) -> Result<(bool, Option<u32>)> {
-        self.could(|| {
-            Ok(match self.memory.slots().would_send()? {
-                None => Look::Ready,
-                Some(Attempt::Barred(claim)) => Look::Barred(claim),
-                Some(Attempt::Claimed(_) | Attempt::Nothing) => Look::Nothing,
-            })
-        })
+        if self.object.is_shut_down() {
+            return Ok((true, None));
+        }
+        self.could(|| with_queue!(self.memory, queue => queue.would_send()))
     }
 
     fn could(&self, look: impl Fn() -> Result<Look, Garbage>) -> Result<(bool, Option<u32>)> {
@@ -50,7 +54,7 @@ impl Mailbox {
         // Twice: once more if a claim could be cleared.
         for _ in 0..2 {
             match look().map_err(|garbage| self.corrupt(garbage))? {
-                Look::Ready => return Ok((true, None)),
+                Look::Ready(_) => return Ok((true, None)),
                 Look::Nothing => return Ok((false, None)),
                 Look::Barred(claim) if self.clear(claim, &self.patience, &suspect) => {}
                 Look::Barred(_) => return Ok((false, suspect.get())),
@@ -58,11 +62,4 @@ impl Mailbox {
         }
         Ok((false, suspect.get()))
     }
-}
-
-/// What somebody who takes would find.
-enum Look {
-    Ready,
-    Barred(Claim),
-    Nothing,
 }

@@ -1,6 +1,8 @@
 //! The slots on the heap, without loom: the state table, wraps, death at every step, garbage.
 
 use super::death;
+use super::options::geometry;
+use super::queue::*;
 use super::slots::*;
 use super::*;
 use crate::prim::AtomicU32;
@@ -43,7 +45,7 @@ impl Heap {
     }
 
     fn slots(&self) -> Slots<'_, Row> {
-        Slots { control: &self.control, heads: &self.heads, capacity: self.heads.0.len() as u32 }
+        Slots { control: &self.control, heads: &self.heads, capacity: self.heads.0.len() as u32, max_deliveries: 0 }
     }
 
     fn claim_send(&self, me: u32) -> Option<Claim> {
@@ -53,7 +55,7 @@ impl Heap {
     fn commit(&self, claim: Claim, message: u32) -> bool {
         self.payload[claim.index as usize].store(message, Relaxed);
         self.heads.head(claim.index).deliveries.store(0, Relaxed);
-        self.slots().publish(claim)
+        self.slots().publish(claim, Envelope::default())
     }
 
     fn send(&self, me: u32, message: u32) -> bool {
@@ -61,7 +63,7 @@ impl Heap {
     }
 
     fn claim_receive(&self, me: u32) -> Option<Claim> {
-        claimed(self.slots().claim_receive(me))
+        claimed(self.slots().claim_receive(me, &Ask::default()))
     }
 
     /// Message and deliveries.
@@ -78,7 +80,7 @@ impl Heap {
     }
 
     fn peek(&self) -> Option<u32> {
-        match self.slots().oldest().unwrap() {
+        match self.slots().at_head().unwrap() {
             Oldest::Message { at, .. } => Some(self.payload[at.index as usize].load(Relaxed)),
             _ => None,
         }
@@ -108,7 +110,7 @@ fn claimed(attempt: Result<Attempt, Garbage>) -> Option<Claim> {
 #[test]
 fn zeroed_memory_is_an_empty_mailbox() {
     let heap = Heap::new(3);
-    assert_eq!(heap.slots().claim_receive(1), Ok(Attempt::Nothing));
+    assert_eq!(heap.slots().claim_receive(1, &Ask::default()), Ok(Attempt::Nothing));
     assert_eq!(heap.slots().len(), Ok(0));
     assert!(heap.slots().has_room() && !heap.slots().has_message());
 }
@@ -148,7 +150,7 @@ fn a_loan_bars_receivers_until_it_ends() {
     let heap = Heap::new(3);
     let loan = heap.claim_send(1).unwrap();
     assert!(heap.send(2, 11));
-    assert_eq!(heap.slots().claim_receive(3), Ok(Attempt::Barred(loan)));
+    assert_eq!(heap.slots().claim_receive(3, &Ask::default()), Ok(Attempt::Barred(loan)));
     assert!(heap.commit(loan, 10));
     assert_eq!((heap.receive(3), heap.receive(3)), (Some(10), Some(11)));
 }
@@ -181,11 +183,13 @@ fn a_claim_ends_once() {
     let heap = Heap::new(1);
     let loan = heap.claim_send(1).unwrap();
     assert!(heap.commit(loan, 10));
-    assert!(!heap.slots().publish(loan) && !heap.slots().cancel(loan) && !heap.slots().stands(loan));
+    assert!(
+        !heap.slots().publish(loan, Envelope::default()) && !heap.slots().cancel(loan) && !heap.slots().stands(loan)
+    );
     assert_eq!(heap.receive(2), Some(10));
     // Its place is claimed again by the same participant: another turn, another word.
     let next = heap.claim_send(1).unwrap();
-    assert!(!heap.slots().publish(loan) && heap.slots().stands(next));
+    assert!(!heap.slots().publish(loan, Envelope::default()) && heap.slots().stands(next));
 }
 
 #[test]
@@ -206,7 +210,7 @@ fn a_slow_reader_bars_senders_that_come_round() {
     assert_eq!(heap.receive(3), Some(11));
     assert_eq!(heap.slots().claim_send(1), Ok(Attempt::Barred(slow)));
     // The head has come round as well: nothing can come before that place is given back.
-    assert_eq!(heap.slots().claim_receive(3), Ok(Attempt::Barred(slow)));
+    assert_eq!(heap.slots().claim_receive(3, &Ask::default()), Ok(Attempt::Barred(slow)));
     assert!(heap.slots().release(slow));
     assert!(heap.send(1, 12));
     assert_eq!(heap.receive(3), Some(12));
@@ -429,13 +433,13 @@ fn numbers_no_mailbox_has_are_refused_with_a_sentence() {
         (1, 1 << 28, "268435455"),
         (1, usize::MAX, "bytes"),
     ] {
-        let error = geometry(capacity, size).unwrap_err();
+        let error = geometry(&MailboxOptions::new(capacity, size)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid);
         assert!(error.to_string().contains(reason), "{error}");
     }
-    assert_eq!(geometry(100, 48).unwrap(), ([100, 48, 64, 0, 0], 512 + 6400));
-    assert_eq!(geometry(1, 49).unwrap(), ([1, 49, 128, 0, 0], 640));
-    assert!(geometry(1 << 20, (1 << 28) - 1).is_ok());
+    assert_eq!(geometry(&MailboxOptions::new(100, 48)).unwrap(), ([100, 48, 64, 0, 0], 512 + 6400));
+    assert_eq!(geometry(&MailboxOptions::new(1, 49)).unwrap(), ([1, 49, 128, 0, 0], 640));
+    assert!(geometry(&MailboxOptions::new(1 << 20, (1 << 28) - 1)).is_ok());
 }
 
 #[derive(Clone, Debug)]
@@ -502,7 +506,7 @@ proptest! {
             let oldest = places.iter().position(|place| *place != Place::Done);
             let first = oldest.and_then(|at| if let Place::Message(m) = places[at] { Some((at, m)) } else { None });
             if n % 2 == 1 {
-                prop_assert_eq!(heap.slots().would_send().unwrap().is_none(), room);
+                prop_assert_eq!(matches!(heap.slots().would_send().unwrap(), Look::Ready(_)), room);
             }
             match call {
                 Call::Send => {
@@ -554,14 +558,14 @@ proptest! {
         let slots = heap.slots();
         for call in calls {
             match call {
-                0 => if let Ok(Attempt::Claimed(claim)) = slots.claim_send(1) { let _ = slots.publish(claim); },
-                1 => if let Ok(Attempt::Claimed(claim)) = slots.claim_receive(2) { let _ = slots.release(claim); },
+                0 => if let Ok(Attempt::Claimed(claim)) = slots.claim_send(1) { let _ = slots.publish(claim, Envelope::default()); },
+                1 => if let Ok(Attempt::Claimed(claim)) = slots.claim_receive(2, &Ask::default()) { let _ = slots.release(claim); },
                 2 => if let Ok(Attempt::Claimed(claim)) = slots.claim_send(3) { let _ = slots.cancel(claim); },
-                3 => if let Ok(Oldest::Message { at, .. }) = slots.oldest() { let _ = slots.is_whole(at); },
+                3 => if let Ok(Oldest::Message { at, .. }) = slots.at_head() { let _ = slots.is_whole(at); },
                 4 => slots.repair(1),
                 5 => prop_assert!(slots.len().is_ok_and(|len| len <= slots.capacity) || slots.len().is_err()),
                 6 => drop((slots.has_room(), slots.has_message(), slots.would_send())),
-                _ => if let Ok(Attempt::Barred(claim)) = slots.claim_receive(2) { let _ = slots.void(claim); },
+                _ => if let Ok(Attempt::Barred(claim)) = slots.claim_receive(2, &Ask::default()) { let _ = slots.void(claim); },
             }
         }
     }
