@@ -1,6 +1,6 @@
 //! What every object has: a header in front of it, a view of its memory, and the handle of a process.
 
-use super::directory::Found;
+use super::directory::{Found, Plan, Want};
 use super::{ObjectKind, ObjectState, WaitMode, deadlock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kinds;
@@ -178,6 +178,11 @@ impl<'a> View<'a> {
         self.header.into_iter().flat_map(|header| header.attached())
     }
 
+    /// Was the object shut down? Never, for a stand-in on the heap.
+    pub fn is_shut_down(&self) -> bool {
+        self.header.is_some_and(ObjectHeader::is_shut_down)
+    }
+
     /// The type tag that the object was created with; `None` if it was created without one.
     pub fn type_tag(&self) -> Result<Option<String>> {
         let len = self.header.map_or(0, ObjectHeader::tag_len);
@@ -327,6 +332,45 @@ impl Object {
             base,
             geometry,
         })))
+    }
+
+    /// The object of the same segment in entry `index`, if that has this generation and kind. `None`: it is gone.
+    pub fn sibling(&self, kind: ObjectKind, index: u32, generation: u32) -> Result<Option<Object>> {
+        let found = self.0.participant.with_directory(|d| d.obtain_numbered(index, generation, kind))??;
+        let attached = |(found, name): (Found, String)| self.beside(&name, found);
+        found.map(attached).transpose()
+    }
+
+    /// Finds or makes another object in the same segment.
+    pub fn another(&self, kind: ObjectKind, name: &str, want: Want, plan: Option<Plan<'_>>) -> Result<Object> {
+        crate::name::check(kind.name(), name)?;
+        self.beside(name, self.0.participant.with_directory(|d| d.obtain(name, kind, want, plan))??)
+    }
+
+    /// Removes another object of the same segment.
+    pub fn remove_another(&self, name: &str) -> Result<()> {
+        self.0.participant.with_directory(|d| d.remove(name))?
+    }
+
+    fn beside(&self, name: &str, found: Found) -> Result<Object> {
+        Object::attached(self.0.participant.clone(), self.0.segment_name.clone(), name, found)
+    }
+
+    /// A look at the object of this kind in entry `index` of the same segment, without a handle. It may be removed at
+    /// any time, and its memory be another's: what was read is good only if this finds the object again afterwards.
+    pub fn neighbour(&self, kind: ObjectKind, index: u32, generation: u32) -> Option<View<'_>> {
+        let region = &self.0.participant.region;
+        let entry = region.entry(index as usize).filter(|e| e.is_ready() && e.generation() == generation)?;
+        let (at, len) = entry.extent();
+        let (header, view) = region.object(at, len).ok()?;
+        (header.kind() == kind as u32).then_some(view)
+    }
+
+    /// The name of the object in entry `index`, if that has this generation.
+    pub fn neighbour_name(&self, index: u32, generation: u32) -> Option<String> {
+        let entry = self.0.participant.region.entry(index as usize)?;
+        let name = entry.name().filter(|_| entry.is_ready());
+        name.filter(|_| entry.generation() == generation)
     }
 
     /// The object's memory.

@@ -35,9 +35,17 @@
 //! consumer has read.
 //! The producer's position is shared for successors and observers only; edge `role` orders it for the former.
 //!
+//! # Many at once
+//!
+//! A record is *staged* when all of it is there but the store that makes it visible. The first of those staged keeps
+//! its header, or that of its pad, in the producer's own memory; the others have theirs in their cells already, where
+//! no consumer comes before it has passed the first. So one store publishes them all, and who dies before it has
+//! published none. Likewise the consumer *holds* records: it goes on to the next one, and one store frees them all.
+//! Records that were staged and given up leave headers of this very lap, hence `dirty_until` is raised for them too.
+//!
 //! # When a peer dies
 //!
-//! The producer, before the store that publishes: the record never was. Nothing is torn, as nothing else is
+//! The producer, before the store that publishes: the record, or all that were staged, never was. Nothing is torn, as nothing else is
 //! looked at. The successor starts behind the last published record, and takes all cells of one lap for dirty.
 //! The producer, between that store and its position: the record is there; the successor walks over it.
 //! The producer, before it rings: the consumer looks again when its slice ends.
@@ -45,7 +53,7 @@
 
 use super::role::Role;
 use crate::prim::{
-    AtomicU32, AtomicU64,
+    AtomicU32, AtomicU64, Full,
     Ordering::{Acquire, Relaxed, Release},
 };
 use crate::wait::ParkWord;
@@ -62,7 +70,7 @@ pub const PAD: u64 = 1 << 28;
 const LOW: u64 = 0xFFFF_FFFF;
 
 /// No honest ring ever gets there; so sums of positions and sizes below it do not overflow.
-const LAST_POSITION: u64 = 1 << 62;
+pub const LAST_POSITION: u64 = 1 << 62;
 
 /// The largest record of a ring of `cells` cells: with its header, half of them.
 pub const fn max_record(cells: u64) -> u64 {
@@ -112,7 +120,8 @@ impl End {
 
 /// Where a ring's words lie: in a segment, or for models and tests on the heap.
 pub trait Memory {
-    /// How many cells: a power of two from [`CELLS_MIN`] to [`CELLS_MAX`], the same at every call.
+    /// How many cells: a power of two from [`CELLS_MIN`] to [`CELLS_MAX`], the same at every call. In a packed ring:
+    /// how many records.
     fn cells(&self) -> u64;
     /// The first word of the cell that `position` lies in.
     fn header(&self, position: u64) -> &AtomicU64;
@@ -124,6 +133,22 @@ pub trait Memory {
     fn filled(&self) -> &ParkWord;
     /// Where the producer sleeps until there is room.
     fn freed(&self) -> &ParkWord;
+    /// Is each publication a full barrier, so that no sleeper is overlooked?
+    #[inline(always)]
+    fn is_exact(&self) -> bool {
+        false
+    }
+}
+
+/// Shows `value` to the other end: what was stored before is seen with it. Where the ring is exact, the park word that
+/// is loaded next is loaded after all can see it.
+#[inline(always)]
+pub fn publish(memory: &impl Memory, word: &AtomicU64, value: u64) {
+    if memory.is_exact() {
+        word.swap_full(value);
+    } else {
+        word.store(value, Release);
+    }
 }
 
 /// Why there is neither an answer nor a reason to wait.
@@ -136,6 +161,15 @@ pub enum Fault {
         /// How many it can be.
         most: u64,
     },
+    /// Not the one size that records have here.
+    OtherSize {
+        /// How many bytes were asked for.
+        asked: u64,
+        /// How many a record has.
+        size: u64,
+    },
+    /// What is staged and this do not fit into the whole ring: it would wait for itself.
+    TooMany,
     /// Some process wrote garbage: what was read, and its value.
     Garbage(&'static str, u64),
 }
@@ -152,11 +186,15 @@ pub struct Room {
 /// The producer's side.
 #[derive(Debug)]
 pub struct Writer {
-    /// Where the next record, or its pad, begins.
+    /// Where the next record to be seen, or its pad, begins.
     at: u64,
-    /// The consumer's position as last seen; it only grows. `at - N <= freed <= at`.
+    /// Behind the records that are staged. `at <= ahead <= at + N`.
+    ahead: u64,
+    /// The header that belongs to `at`, once `ahead` is beyond it.
+    head: u64,
+    /// The consumer's position as last seen; it only grows. `ahead - N <= freed <= at`.
     freed: u64,
-    /// Positions below it may lie in cells that hold something other than a header.
+    /// Positions below it may lie in cells that hold something other than a header of an earlier lap.
     dirty_until: u64,
 }
 
@@ -186,10 +224,11 @@ impl Writer {
         let at = scan.at;
         // Relaxed: read by successors, whom edge `role` orders, and by observers, who want no more than a number.
         memory.producer().position.store(at, Relaxed);
-        Ok(Writer { at, freed, dirty_until: at + cells + 1 })
+        Ok(Writer { at, ahead: at, head: 0, freed, dirty_until: at + cells + 1 })
     }
 
-    /// Finds room for a record of up to `size` bytes. `None`: the ring is too full. Stores nothing shared.
+    /// Finds room for a record of up to `size` bytes behind those staged. `None`: the ring is too full. Stores nothing
+    /// shared.
     #[inline]
     pub fn reserve(&mut self, memory: &impl Memory, size: u64) -> Result<Option<Room>, Fault> {
         let cells = memory.cells();
@@ -197,8 +236,11 @@ impl Writer {
             return Err(Fault::TooLarge { asked: size, most: max_record(cells) });
         }
         let k = cells_for(size);
-        let start = start_of(self.at, k, cells);
+        let start = start_of(self.ahead, k, cells);
         if start + k - self.freed > cells {
+            if start + k - self.at > cells {
+                return Err(Fault::TooMany);
+            }
             // ORDER room: Acquire; pairs with the Release in `release`.
             let freed = memory.consumer().position.load(Acquire);
             if !(self.freed..=self.at).contains(&freed) {
@@ -215,33 +257,77 @@ impl Writer {
         Ok(Some(Room { start, size }))
     }
 
-    /// Publishes the first `len` bytes of `room`, the last reservation.
+    /// Completes the first `len` bytes of `room`, the last reservation, as a record that [`Writer::publish`] will show.
     #[inline]
-    pub fn commit(&mut self, memory: &impl Memory, room: Room, len: u64) -> Result<(), Fault> {
+    pub fn stage(&mut self, memory: &impl Memory, room: Room, len: u64) -> Result<(), Fault> {
         if len > room.size {
             return Err(Fault::TooLarge { asked: len, most: room.size });
         }
-        let end = room.start + cells_for(len);
+        let record = tag(room.start) | len;
+        let pad = room.start - self.ahead;
+        let head = if pad > 0 {
+            // Relaxed: the consumer comes here only by way of the pad.
+            memory.header(room.start).store(record, Relaxed);
+            tag(self.ahead) | PAD | pad
+        } else {
+            record
+        };
+        if self.ahead == self.at {
+            self.head = head;
+        } else {
+            // Relaxed: the consumer comes here only by way of the first, whose Release orders it.
+            memory.header(self.ahead).store(head, Relaxed);
+        }
+        self.ahead = room.start + cells_for(len);
+        Ok(())
+    }
+
+    /// Shows all that is staged, with one store.
+    #[inline]
+    pub fn publish(&mut self, memory: &impl Memory) {
+        let (at, end) = (self.at, self.ahead);
+        if at == end {
+            return;
+        }
         if end < self.dirty_until && end - self.freed < memory.cells() {
             // Relaxed: the Release below orders it, and nobody looks there before.
             memory.header(end).store(0, Relaxed);
         }
-        let record = tag(room.start) | len;
-        let pad = room.start - self.at;
-        if pad > 0 {
-            // Relaxed: the consumer comes here only by way of the pad.
-            memory.header(room.start).store(record, Relaxed);
-            // ORDER record: Release; pairs with the Acquire in `peek`.
-            memory.header(self.at).store(tag(self.at) | PAD | pad, Release);
-        } else {
-            // ORDER record: Release; pairs with the Acquire in `peek`.
-            memory.header(self.at).store(record, Release);
-        }
+        // ORDER record: Release; pairs with the Acquire in `peek`.
+        publish(memory, memory.header(at), self.head);
         self.at = end;
         // Release: a successor that sees this position finds the headers before it stored, whoever reads it how.
         memory.producer().position.store(end, Release);
         memory.filled().unpark();
+    }
+
+    /// Publishes the first `len` bytes of `room`, the last reservation, behind all that is staged.
+    #[cfg(any(test, loom))]
+    pub fn commit(&mut self, memory: &impl Memory, room: Room, len: u64) -> Result<(), Fault> {
+        self.stage(memory, room, len)?;
+        self.publish(memory);
         Ok(())
+    }
+
+    /// A place to go [`Writer::back`] to: behind what is staged now.
+    #[inline]
+    pub fn mark(&self) -> u64 {
+        self.ahead
+    }
+
+    /// Gives up what was staged since `mark`.
+    pub fn back(&mut self, memory: &impl Memory, mark: u64) {
+        if (self.at..self.ahead).contains(&mark) {
+            // Headers of this lap may stand in all of these cells.
+            self.dirty_until = self.dirty_until.max(self.ahead + memory.cells());
+            self.ahead = mark;
+        }
+    }
+
+    /// Where what nobody can see yet begins.
+    #[inline]
+    pub fn seen(&self) -> u64 {
+        self.at
     }
 }
 
@@ -311,13 +397,37 @@ impl Reader {
         Ok(Some(Record { start, len }))
     }
 
-    /// Gives the cells of `record`, the last one peeked at, and of the pad before it, back to the producer.
+    /// Goes on behind `record`, the last one peeked at, without freeing it.
     #[inline]
-    pub fn release(&mut self, memory: &impl Memory, record: Record) {
+    pub fn hold(&mut self, record: Record) {
         self.at = record.end();
+    }
+
+    /// Gives the cells of `record`, the last one peeked at, of the pad before it, and of all that is held, back to the
+    /// producer.
+    #[cfg(any(test, loom))]
+    pub fn release(&mut self, memory: &impl Memory, record: Record) {
+        self.hold(record);
+        self.release_held(memory);
+    }
+
+    /// Gives all that is held back to the producer.
+    #[inline]
+    pub fn release_held(&mut self, memory: &impl Memory) {
         // ORDER room: Release; pairs with the Acquire in `reserve`.
-        memory.consumer().position.store(self.at, Release);
+        publish(memory, &memory.consumer().position, self.at);
         memory.freed().unpark();
+    }
+
+    /// A place to go [`Reader::back`] to: behind what is held now.
+    #[inline]
+    pub fn mark(&self) -> u64 {
+        self.at
+    }
+
+    /// Lets go of what was held since `mark`: it is there to be read again.
+    pub fn back(&mut self, mark: u64) {
+        self.at = mark;
     }
 }
 
@@ -363,184 +473,5 @@ pub fn has_room(memory: &impl Memory, size: u64) -> Result<bool, Fault> {
 }
 
 #[cfg(all(test, not(loom)))]
-mod tests {
-    use super::super::heap::{Heap, Mortal};
-    use super::*;
-
-    fn start(cells: u64) -> (Heap, Writer, Reader) {
-        let heap = Heap::new(cells);
-        let (writer, reader) = (Writer::take(&heap).unwrap(), Reader::take(&heap).unwrap());
-        (heap, writer, reader)
-    }
-
-    fn write(heap: &Heap, writer: &mut Writer, len: u64) -> Option<Room> {
-        let room = writer.reserve(heap, len).unwrap()?;
-        writer.commit(heap, room, len).unwrap();
-        Some(room)
-    }
-
-    fn read(heap: &Heap, reader: &mut Reader) -> Option<Record> {
-        let record = reader.peek(heap).unwrap()?;
-        reader.release(heap, record);
-        Some(record)
-    }
-
-    #[test]
-    fn a_record_of_56_bytes_is_one_cell_and_of_57_two() {
-        assert_eq!([0, 56, 57, 120, 121].map(cells_for), [1, 1, 2, 2, 3]);
-    }
-
-    #[test]
-    fn the_largest_record_is_half_the_ring_less_its_header() {
-        assert_eq!(max_record(4), 120);
-        assert_eq!(max_record(1024), 32 * 1024 - 8);
-        assert_eq!(max_record(CELLS_MAX), LEN, "what a header can say");
-        for cells in [4, 8, 1024] {
-            assert_eq!(cells_for(max_record(cells)), cells / 2);
-        }
-    }
-
-    #[test]
-    fn no_tag_is_zero_and_none_is_another_ones_in_the_same_cell() {
-        for position in [0, 1, (1 << 31) - 1, 1 << 31, LAST_POSITION] {
-            assert_ne!(tag(position), 0);
-            for lap in [1, 2, 3] {
-                assert!(!is_header_of(tag(position + lap * CELLS_MAX), position));
-            }
-        }
-    }
-
-    #[test]
-    fn an_empty_ring_has_nothing_and_a_full_one_no_room() {
-        let (heap, mut writer, mut reader) = start(4);
-        assert_eq!(reader.peek(&heap), Ok(None));
-        for i in 0..4 {
-            assert_eq!(write(&heap, &mut writer, i).map(|room| room.start), Some(i));
-        }
-        assert_eq!(writer.reserve(&heap, 0), Ok(None));
-        assert_eq!(used(&heap), Some(256));
-        assert_eq!(read(&heap, &mut reader), Some(Record { start: 0, len: 0 }));
-        assert_eq!(write(&heap, &mut writer, 9).map(|room| room.start), Some(4), "the first cell again");
-        for len in [1, 2, 3, 9] {
-            assert_eq!(read(&heap, &mut reader).map(|record| record.len), Some(len));
-        }
-        assert_eq!(reader.peek(&heap), Ok(None));
-        assert_eq!(used(&heap), Some(0));
-    }
-
-    #[test]
-    fn a_record_that_would_cross_the_end_starts_behind_a_pad() {
-        let (heap, mut writer, mut reader) = start(4);
-        for _ in 0..3 {
-            write(&heap, &mut writer, 1);
-            read(&heap, &mut reader);
-        }
-        assert_eq!(write(&heap, &mut writer, 100).map(|room| room.start), Some(4), "cell 3 is skipped");
-        assert_eq!(write(&heap, &mut writer, 1).map(|room| room.start), Some(6));
-        assert_eq!(writer.reserve(&heap, 1), Ok(None), "pad, two cells, one cell: full");
-        assert_eq!(read(&heap, &mut reader), Some(Record { start: 4, len: 100 }));
-        assert_eq!(read(&heap, &mut reader), Some(Record { start: 6, len: 1 }));
-        assert_eq!(reader.peek(&heap), Ok(None));
-    }
-
-    #[test]
-    fn a_commit_may_be_shorter_than_its_reservation_and_no_longer() {
-        let (heap, mut writer, mut reader) = start(8);
-        let room = writer.reserve(&heap, 200).unwrap().unwrap();
-        // The three cells behind the first hold what could be valid headers.
-        for c in 1..4 {
-            heap.header(c).store(tag(c) | 5, Relaxed);
-        }
-        assert_eq!(writer.commit(&heap, room, 201), Err(Fault::TooLarge { asked: 201, most: 200 }));
-        assert_eq!(reader.peek(&heap), Ok(None), "a refused commit publishes nothing");
-        writer.commit(&heap, room, 10).unwrap();
-        assert_eq!(read(&heap, &mut reader), Some(Record { start: 0, len: 10 }));
-        assert_eq!(reader.peek(&heap), Ok(None), "what the reservation left is no record");
-    }
-
-    #[test]
-    fn a_reservation_that_is_not_committed_leaves_nothing() {
-        let (heap, mut writer, reader) = start(8);
-        writer.reserve(&heap, 200).unwrap().unwrap();
-        assert_eq!(reader.peek(&heap), Ok(None));
-        assert_eq!(write(&heap, &mut writer, 3).map(|room| room.start), Some(0));
-        assert_eq!(reader.peek(&heap), Ok(Some(Record { start: 0, len: 3 })));
-    }
-
-    #[test]
-    fn a_record_larger_than_half_the_ring_is_refused() {
-        let (heap, mut writer, _) = start(4);
-        for asked in [121, u64::MAX] {
-            assert_eq!(writer.reserve(&heap, asked), Err(Fault::TooLarge { asked, most: 120 }));
-        }
-        assert!(writer.reserve(&heap, 120).unwrap().is_some());
-    }
-
-    #[test]
-    fn room_seen_from_outside_is_the_room_a_writer_finds() {
-        let (heap, mut writer, mut reader) = start(8);
-        let mut sizes = [1, 100, 56, 57, 200, 1, 248, 120, 3].iter().cycle();
-        for turn in 0..500 {
-            for size in [0, 56, 57, 120, 184, 248] {
-                let found = Writer { dirty_until: 0, ..writer }.reserve(&heap, size).unwrap().is_some();
-                assert_eq!(has_room(&heap, size), Ok(found), "{size} bytes in turn {turn}");
-            }
-            if turn % 3 == 2 || write(&heap, &mut writer, *sizes.next().unwrap()).is_none() {
-                read(&heap, &mut reader);
-            }
-        }
-    }
-
-    #[test]
-    fn small_records_store_to_no_cell_but_their_own() {
-        let (heap, mut writer, mut reader) = start(4);
-        // The first lap after a take counts as dirty: whoever died before may have left anything.
-        for _ in 0..6 {
-            write(&heap, &mut writer, 56);
-            read(&heap, &mut reader);
-        }
-        for _ in 0..20 {
-            let counted = Mortal::new(&heap, u32::MAX);
-            let room = writer.reserve(&counted, 56).unwrap().unwrap();
-            writer.commit(&counted, room, 56).unwrap();
-            assert_eq!(counted.headers(), 1);
-            read(&heap, &mut reader);
-        }
-    }
-
-    #[test]
-    fn each_header_that_cannot_be_is_garbage() {
-        let (heap, _, reader) = start(4);
-        for low in [PAD | 4, PAD, PAD | 1, 1 << 29, 1 << 31, 121, LEN] {
-            heap.header(0).store(tag(0) | low, Relaxed);
-            assert!(matches!(reader.peek(&heap), Err(Fault::Garbage(..))), "{low:#x}");
-        }
-        heap.header(3).store(tag(3) | PAD | 1, Relaxed);
-        assert!(matches!(Reader { at: 3 }.peek(&heap), Err(Fault::Garbage("header behind a pad", _))));
-        heap.header(4).store(tag(4) | PAD | 1, Relaxed);
-        assert!(matches!(Reader { at: 3 }.peek(&heap), Err(Fault::Garbage("record's header", _))));
-        heap.header(3).store(tag(3) | 57, Relaxed);
-        assert!(matches!(Reader { at: 3 }.peek(&heap), Err(Fault::Garbage(..))), "crosses the end");
-    }
-
-    #[test]
-    fn a_position_that_cannot_be_is_garbage() {
-        let (heap, mut writer, _) = start(4);
-        while write(&heap, &mut writer, 1).is_some() {}
-        for freed in [5, u64::MAX, u64::MAX - 1, 1 << 63] {
-            heap.consumer().position.store(freed, Relaxed);
-            assert_eq!(has_room(&heap, 1).is_err(), freed > LAST_POSITION, "{freed:#x}");
-            assert!(matches!(writer.reserve(&heap, 1), Err(Fault::Garbage(..))), "{freed:#x}");
-        }
-        assert!(matches!(Writer::take(&heap), Err(Fault::Garbage(..))));
-        assert!(matches!(Reader::take(&heap), Err(Fault::Garbage(..))));
-        heap.consumer().position.store(0, Relaxed);
-        heap.producer().position.store(5, Relaxed);
-        assert!(matches!(Writer::take(&heap), Err(Fault::Garbage(..))));
-        assert!(matches!(Reader::take(&heap), Err(Fault::Garbage(..))));
-        assert_eq!(used(&heap), Some(256), "no more than there is");
-        assert!(has_room(&heap, 1).is_err());
-        heap.producer().position.store(1 << 63, Relaxed);
-        assert_eq!(used(&heap), None);
-    }
-}
+#[path = "cells_tests.rs"]
+mod tests;

@@ -1,7 +1,8 @@
 //! Borrowed room: a record is built where the consumer will read it, and read where the producer built it.
 //!
 //! A grant borrows its end of the ring, so there is one at a time. It holds no claim that others could see:
-//! who dies with a grant has written nothing, or read nothing.
+//! who dies with a grant has written nothing, or read nothing. Many grants, one after the other, become one batch by
+//! `stage` and `hold`.
 
 use super::{Consumer, Producer, cells::Record, cells::Room};
 use crate::error::{Error, ErrorKind, Result};
@@ -22,7 +23,7 @@ impl<'a> WriteGrant<'a> {
 
     /// First byte of the room. Valid until commit, cancel or drop.
     pub fn as_mut_ptr(&mut self) -> *mut u8 {
-        self.producer.ring.place.payload(self.room.start).as_ptr()
+        self.producer.ring().place.payload(self.room.start).as_ptr()
     }
 
     /// The size that was asked for.
@@ -39,7 +40,7 @@ impl<'a> WriteGrant<'a> {
                 format!(
                     "write {} bytes at {offset} of a reservation in ring \"{}\": it has {} bytes; reserve more",
                     bytes.len(),
-                    self.producer.ring.object.address(),
+                    self.producer.ring().object.address(),
                     self.size()
                 ),
             ));
@@ -50,18 +51,26 @@ impl<'a> WriteGrant<'a> {
         Ok(())
     }
 
-    /// Publishes the first `size` bytes. If they are more than was asked for, `TooLarge`, and all is cancelled.
+    /// Publishes the first `size` bytes, and all that was staged before. If they are more than was asked for, `TooLarge`, and all is cancelled.
+    #[inline]
     pub fn commit(self, size: usize) -> Result<()> {
         self.producer.commit(size)
     }
 
-    /// Gives the room back.
+    /// Completes the first `size` bytes, to be seen together with what comes next: at the next commit or write, or at
+    /// [`Producer::publish`]. `TooLarge` as for a commit.
+    #[inline]
+    pub fn stage(self, size: usize) -> Result<()> {
+        self.producer.stage(size)
+    }
+
+    /// Gives the room back. What was staged before stays so.
     pub fn cancel(self) {}
 }
 
 impl fmt::Debug for WriteGrant<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WriteGrant").field("ring", &self.producer.ring).field("size", &self.size()).finish()
+        f.debug_struct("WriteGrant").field("ring", self.producer.ring()).field("size", &self.size()).finish()
     }
 }
 
@@ -84,7 +93,7 @@ impl<'a> ReadGrant<'a> {
 
     /// First byte. Valid until release or drop. Peers can write there, so it is no slice.
     pub fn as_ptr(&self) -> *const u8 {
-        self.consumer.ring.place.payload(self.record.start).as_ptr()
+        self.consumer.ring().place.payload(self.record.start).as_ptr()
     }
 
     /// Its size in bytes.
@@ -104,15 +113,23 @@ impl<'a> ReadGrant<'a> {
         n
     }
 
-    /// Frees the room.
+    /// Frees the room, and that of all that is held.
+    #[inline]
     pub fn release(self) -> Result<()> {
         ManuallyDrop::new(self).consumer.release()
+    }
+
+    /// Keeps the record in hand and lets the next peek see the one behind it. The next release frees both; until then
+    /// it may be read in place. See [`Consumer::hold`].
+    #[inline]
+    pub fn hold(self) -> Result<()> {
+        ManuallyDrop::new(self).consumer.hold()
     }
 }
 
 impl fmt::Debug for ReadGrant<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReadGrant").field("ring", &self.consumer.ring).field("size", &self.size()).finish()
+        f.debug_struct("ReadGrant").field("ring", self.consumer.ring()).field("size", &self.size()).finish()
     }
 }
 

@@ -13,6 +13,7 @@ pub struct Heap {
     consumer: End,
     filled: ParkWord,
     freed: ParkWord,
+    exact: bool,
 }
 
 impl Heap {
@@ -24,7 +25,13 @@ impl Heap {
             consumer: End::new(),
             filled: ParkWord::new(),
             freed: ParkWord::new(),
+            exact: false,
         }
+    }
+
+    /// The same, of which each publication is a full barrier.
+    pub fn exact(cells: u64) -> Heap {
+        Heap { exact: true, ..Heap::new(cells) }
     }
 }
 
@@ -46,6 +53,9 @@ impl Memory for Heap {
     }
     fn freed(&self) -> &ParkWord {
         &self.freed
+    }
+    fn is_exact(&self) -> bool {
+        self.exact
     }
 }
 
@@ -106,5 +116,8 @@ impl<M: Memory> Memory for Mortal<'_, M> {
     }
     fn freed(&self) -> &ParkWord {
         self.access().freed()
+    }
+    fn is_exact(&self) -> bool {
+        self.memory.is_exact()
     }
 }

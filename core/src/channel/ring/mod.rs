@@ -1,60 +1,73 @@
-//! A ring: records of any size from one producer to one consumer, without a copy if wished.
+//! A ring: records from one producer to one consumer, one by one or many at once, without a copy if wished.
 //!
 //! # State
 //!
-//! Cells of 64 bytes, in `cells.rs`: where a record lies, when it is there, and why nothing else can look like
-//! one. Two ends, in `role.rs`: each belongs to one process at a time. Two park words: the consumer sleeps on
-//! one until there is a record, the producer on the other until there is room.
+//! Two kinds. Records of any size in cells of 64 bytes, in `cells.rs`: where a record lies, when it is there, and why
+//! nothing else can look like one. Records of one size, *packed* back to back, in `packed.rs`. `side.rs` puts both
+//! behind one face. Two ends, in `role.rs`: each belongs to one process at a time. Two park words: the consumer sleeps
+//! on one until there is a record, the producer on the other until there is room.
 //!
 //! # Orderings
 //!
-//! Edges `record`, `room` and `role`, argued in `cells.rs` and `role.rs`. Neither end fences after it has
-//! published; what that means for who is about to sleep stands in `wait/park.rs`.
+//! Edges `record`, `room` and `role`, argued in `cells.rs`, `packed.rs` and `role.rs`. Neither end fences after it has
+//! published, unless the ring is *exact*; what that means for who is about to sleep stands in `wait/park.rs`.
+//! Edge `shut`: who shuts the ring down after its last commit has that seen by whoever sees the shutdown.
 //!
 //! # When a peer dies
 //!
 //! | killed                                | what the other end sees                                              |
 //! |---------------------------------------|----------------------------------------------------------------------|
-//! | producer before it has committed      | nothing of the record; when the ring is empty, `PeerDead`            |
-//! | producer after that, before its wake  | the record, at the end of a slice at the latest                      |
-//! | consumer before it has released       | nothing; its successor reads that record again                       |
+//! | producer before it has committed      | nothing of the record, or of the batch; when the ring is empty, `PeerDead` |
+//! | producer after that, before its wake  | the record, or the whole batch, at the end of a slice at the latest  |
+//! | consumer before it has released       | nothing; its successor reads that record, or all that was held, again |
 //! | consumer after that                   | room                                                                 |
 //! | consumer, and the ring is full        | `PeerDead`                                                           |
 //! | either, and a successor has come      | nothing: it goes on where the dead one stopped                       |
+//! | whoever shuts it down, before its wake | the shutdown, at the end of a slice at the latest                   |
 //!
 //! An end that was given back, or that nobody has taken yet, is no death: who waits for it goes on waiting.
 //!
 //! # Cost
 //!
-//! A record of up to 56 bytes moves one cache line. No locked instruction, no system call unless the other end
-//! sleeps. An end asks whether the other one is alive only after it has slept, or, if it only tries, once a
-//! millisecond.
+//! In cells a record of up to 56 bytes moves one cache line, packed it moves two, and many at once move little more
+//! than their bytes. No locked instruction unless the ring is exact, no system call unless the other end sleeps. An end
+//! asks whether the other one is alive only after it has slept, or, if it only tries, once a millisecond.
 
+#[cfg(all(test, not(loom)))]
+mod batch_tests;
 mod cells;
+mod consumer;
 mod grant;
 #[cfg(any(test, loom))]
 mod heap;
+#[cfg(all(test, loom))]
+mod model_tests;
+mod options;
+mod packed;
 mod place;
+mod producer;
 mod ready;
-mod role;
+pub(super) mod role;
+mod side;
 #[cfg(all(test, not(loom)))]
 mod simulation;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
+pub use consumer::Consumer;
 pub use grant::{ReadGrant, WriteGrant};
-pub(crate) use place::geometry;
+pub use options::RingOptions;
+pub use producer::Producer;
 
-use crate::deadline::{Deadline, now_ns};
+use crate::deadline::now_ns;
 use crate::error::{Error, ErrorKind, Result};
+use crate::prim::Woken;
 use crate::segment::object::{Holds, Kind, Object, View};
-use crate::segment::{ObjectKind, ObjectState, WaitMode};
-use crate::sys::memory::{copy_in, copy_out};
-use crate::wait::{self, Spin, World};
-use cells::{CELL, End, Fault, Memory, Reader, Record, Room, Writer, max_record};
+use crate::segment::{ObjectKind, ObjectState};
+use crate::wait::{Bell, ParkWord, World};
+use cells::{End, Fault, Memory};
 use place::Place;
 use role::Holder;
-use std::cell::Cell;
 use std::fmt;
 
 /// The algorithm without a segment around it, for the models in `tests/loom_ring.rs`.
@@ -93,10 +106,12 @@ fn state(view: View<'_>) -> Result<ObjectState> {
         Holder::Slot(slot) => Some(slot),
         Holder::Nobody | Holder::Died => None,
     };
-    match cells::used(&place) {
+    match side::used(&place) {
         Some(used) => Ok(ObjectState::Ring {
-            size: (place.cells() * CELL) as usize,
+            size: place.size() as usize,
             used: used as usize,
+            record_size: place.record_size().map_or(0, |size| size as usize),
+            shut_down: view.is_shut_down(),
             producer: owner(place.producer()),
             consumer: owner(place.consumer()),
         }),
@@ -105,6 +120,33 @@ fn state(view: View<'_>) -> Result<ObjectState> {
 }
 
 /// A ring. Reading and writing goes through its two roles.
+///
+/// Records have any size ([`Segment::ring`](crate::Segment::ring)) or all the same one
+/// ([`Segment::ring_of`](crate::Segment::ring_of)): then they lie back to back, and a batch is one piece of memory.
+///
+/// How large? Memory that comes round soon is still in the other CPU's cache, where it must be fetched from, so payload
+/// that is written and read in place is up to four times faster in a ring of [`Ring::DEFAULT_SIZE`] than in one of
+/// 512 KiB. Small records do not care, as long as the ring does not run full.
+///
+/// ```
+/// # fn main() -> triveni::Result<()> {
+/// let segment = triveni::Segment::anonymous(1 << 20)?;
+/// let ring = segment.ring("r", 65536)?;
+/// let (mut producer, mut consumer) = (ring.producer()?, ring.consumer()?);
+/// producer.write_many(&["sun", "moon"])?; // both or none, whatever happens
+/// let (mut bytes, mut sizes) = ([0; 64], [0; 8]);
+/// assert_eq!(consumer.read_many(&mut bytes, &mut sizes)?, 2);
+/// assert_eq!((&bytes[..7], &sizes[..2]), (&b"sunmoon"[..], &[3, 4][..]));
+///
+/// let samples = segment.ring_of("samples", 8, 1024)?;
+/// let (mut producer, mut consumer) = (samples.producer()?, samples.consumer()?);
+/// producer.write_packed(&[7; 80])?;
+/// assert_eq!(consumer.read_packed(&mut bytes)?, 8);
+///
+/// ring.shutdown();
+/// assert_eq!(segment.open_ring("r")?.producer().unwrap_err().kind(), triveni::ErrorKind::Closed);
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Ring {
     object: Object,
@@ -113,6 +155,9 @@ pub struct Ring {
 }
 
 impl Ring {
+    /// What a ring has where nobody says how large, in bytes; less in a segment of less than eight times that.
+    pub const DEFAULT_SIZE: usize = 8 << 20;
+
     /// Checks what lies there.
     pub(crate) fn attach(object: Object) -> Result<Ring> {
         // SAFETY: `object` keeps its memory mapped at this address as long as it lives, and stays beside `place`.
@@ -122,47 +167,88 @@ impl Ring {
         }
     }
 
-    /// Becomes its producer. `Busy` if a live process is; takes over from a dead one.
+    /// Becomes its producer. `Busy` if a live process is; takes over from a dead one. `Closed` after a shutdown.
     pub fn producer(&self) -> Result<Producer> {
-        let (mine, writer) = self.take("producer", self.place.producer(), Writer::take)?;
-        Ok(Producer {
-            fork: self.object.fork_number(),
-            ring: self.clone(),
-            writer,
-            pending: None,
-            mine,
-            spin: Spin::default(),
-            doubt: Doubt::default(),
-        })
+        Producer::take(self)
     }
 
     /// Becomes its consumer. `Busy` if a live process is; takes over from a dead one.
     pub fn consumer(&self) -> Result<Consumer> {
-        let (mine, reader) = self.take("consumer", self.place.consumer(), Reader::take)?;
-        Ok(Consumer {
-            fork: self.object.fork_number(),
-            ring: self.clone(),
-            reader,
-            lent: None,
-            mine,
-            spin: Spin::default(),
-            doubt: Doubt::default(),
-        })
+        Consumer::take(self)
     }
 
-    /// Bytes of its cells.
+    /// Ends the stream: nothing is written any more (`Closed`), also by producers to come; the consumer reads what is
+    /// there, and then gets `Closed`. Wakes whoever waits. Never blocks; again is nothing new. What is only staged or
+    /// reserved is not there.
+    ///
+    /// The producer's own shutdown comes after all that it wrote. Somebody else's may come while a record is being
+    /// written: then that call says whether it was, and a record that it wrote is there for who looks once more.
+    pub fn shutdown(&self) {
+        self.object.shut_down();
+    }
+
+    /// Was it shut down, by anybody?
+    pub fn is_shut_down(&self) -> bool {
+        self.object.is_shut_down()
+    }
+
+    /// Bytes of its cells, or of its packed records.
     pub fn size(&self) -> usize {
-        (self.place.cells() * CELL) as usize
+        self.place.size() as usize
     }
 
-    /// The largest record in bytes: half the ring less eight, and 2^28 - 1 at most.
+    /// The largest record in bytes: half the ring less eight, and 2^28 - 1 at most; packed: the record size.
     pub fn max_record(&self) -> usize {
-        max_record(self.place.cells()) as usize
+        self.place.max_record() as usize
+    }
+
+    /// The one size of its records; `None` if they may have any.
+    pub fn record_size(&self) -> Option<usize> {
+        self.place.record_size().map(|size| size as usize)
+    }
+
+    /// How many records fit; `None` if that depends on their sizes.
+    pub fn capacity(&self) -> Option<usize> {
+        self.place.record_size().map(|_| self.place.cells() as usize)
+    }
+
+    /// Is each publication a full barrier, so that no sleeper is overlooked for a slice?
+    pub fn is_exact_wake(&self) -> bool {
+        self.place.is_exact()
+    }
+
+    /// The type of its records, as it was created with ([`RingOptions::type_tag`]).
+    pub fn type_tag(&self) -> Result<Option<String>> {
+        self.object.view().type_tag()
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
         self.object.name()
+    }
+
+    /// How many packed records so many bytes are. `Invalid` if they are no whole number, or records have any size.
+    #[inline]
+    fn packed_count(&self, bytes: usize) -> Result<u64> {
+        let Some(size) = self.place.record_size() else { return Err(self.not_packed()) };
+        let n = self.place.records(bytes as u64);
+        if n * size == bytes as u64 { Ok(n) } else { Err(self.fault(Fault::OtherSize { asked: bytes as u64, size })) }
+    }
+
+    #[cold]
+    fn not_packed(&self) -> Error {
+        let name = self.object.address();
+        Error::new(
+            ErrorKind::Invalid,
+            format!(
+                "ring \"{name}\" has records of any size, not packed ones; use write_many and read_many, or make it with ring_of"
+            ),
+        )
+    }
+
+    /// Cells, or packed records.
+    fn cells(&self) -> u64 {
+        self.place.cells()
     }
 
     /// Takes an end and finds out where its last owner stopped. Gives it back if that cannot be.
@@ -204,6 +290,17 @@ impl Ring {
     fn fault(&self, fault: Fault) -> Error {
         let name = self.object.address();
         match fault {
+            Fault::OtherSize { asked, size } => Error::new(
+                ErrorKind::Invalid,
+                format!("{asked} bytes for ring \"{name}\": its records have {size} bytes each; give whole ones"),
+            ),
+            Fault::TooMany => Error::new(
+                ErrorKind::TooLarge,
+                format!(
+                    "a batch for ring \"{name}\", which has {} bytes: it does not fit as a whole; publish in smaller ones, or make the ring larger",
+                    self.size()
+                ),
+            ),
             Fault::TooLarge { asked, most } => Error::new(
                 ErrorKind::TooLarge,
                 format!(
@@ -235,6 +332,23 @@ impl Ring {
         ))
     }
 
+    /// The error for who would write after a shutdown.
+    #[cold]
+    fn closed(&self) -> Error {
+        let name = self.object.address();
+        Error::new(
+            ErrorKind::Closed,
+            format!("ring \"{name}\" was shut down: nothing is written any more; remove it and create it anew"),
+        )
+    }
+
+    /// The error for who has read all that was there before a shutdown.
+    #[cold]
+    fn drained(&self) -> Error {
+        let name = self.object.address();
+        Error::new(ErrorKind::Closed, format!("ring \"{name}\" was shut down, and all of it has been read"))
+    }
+
     #[cold]
     fn forked(&self, what: &str) -> Error {
         let name = self.object.address();
@@ -259,6 +373,27 @@ fn suspect(end: &End) -> Option<u32> {
     }
 }
 
+/// Where an end sleeps. In an exact ring it need not look for what a publisher had stored before it saw the sleeper.
+struct Door<'a> {
+    park: &'a ParkWord,
+    exact: bool,
+}
+
+impl Bell for Door<'_> {
+    fn recheck_ns(&self) -> u64 {
+        if self.exact { 0 } else { self.park.recheck_ns() }
+    }
+    fn prepare(&self) -> u32 {
+        self.park.prepare()
+    }
+    fn sleep(&self, key: u32, at_ns: u64) -> Woken {
+        self.park.sleep(key, at_ns)
+    }
+    fn done(&self) {
+        self.park.done();
+    }
+}
+
 /// When an end last asked whether the other one is alive.
 #[derive(Default)]
 struct Doubt {
@@ -276,386 +411,5 @@ impl Doubt {
             self.asked_ns = now;
         }
         due
-    }
-}
-
-/// The writing end. Dropping it gives the role back. `Forked` after a fork.
-pub struct Producer {
-    ring: Ring,
-    writer: Writer,
-    /// The room of the grant that is out, or was forgotten.
-    pending: Option<Room>,
-    /// The role word that says we have it.
-    mine: u32,
-    /// The fork number under which we took it.
-    fork: u32,
-    spin: Spin,
-    doubt: Doubt,
-}
-
-impl Producer {
-    /// Writes a copy of `record`; waits for room for ever. `PeerDead` if it is full and the consumer is dead.
-    #[inline]
-    pub fn write(&mut self, record: &[u8]) -> Result<()> {
-        self.write_until(record, Deadline::never())
-    }
-
-    /// Writes if there is room; `false` if not.
-    #[inline]
-    pub fn try_write(&mut self, record: &[u8]) -> Result<bool> {
-        match self.try_room(record.len())? {
-            Some(room) => self.publish(room, record).map(|()| true),
-            None => Ok(false),
-        }
-    }
-
-    /// Writes; waits for room until the deadline.
-    #[inline]
-    pub fn write_until(&mut self, record: &[u8], deadline: Deadline) -> Result<()> {
-        let room = self.room_until(record.len(), deadline)?;
-        self.publish(room, record)
-    }
-
-    /// Borrows room for a record of up to `size` bytes; waits for ever.
-    pub fn reserve(&mut self, size: usize) -> Result<WriteGrant<'_>> {
-        self.reserve_until(size, Deadline::never())
-    }
-
-    /// Borrows room if there is some.
-    pub fn try_reserve(&mut self, size: usize) -> Result<Option<WriteGrant<'_>>> {
-        let room = self.try_room(size)?;
-        self.pending = room;
-        Ok(room.map(|room| WriteGrant::new(self, room)))
-    }
-
-    /// Borrows room; waits until the deadline.
-    pub fn reserve_until(&mut self, size: usize, deadline: Deadline) -> Result<WriteGrant<'_>> {
-        let room = self.room_until(size, deadline)?;
-        self.pending = Some(room);
-        Ok(WriteGrant::new(self, room))
-    }
-
-    /// Publishes the first `size` bytes of the pending reservation (of a grant that was forgotten with
-    /// `std::mem::forget`). `Invalid` if there is none, `TooLarge` if it is smaller. Until it is committed or
-    /// cancelled, every other write is `Busy`.
-    pub fn commit(&mut self, size: usize) -> Result<()> {
-        self.ours()?;
-        let Some(room) = self.pending else {
-            return Err(self.no_reservation());
-        };
-        match self.writer.commit(&self.ring.place, room, size as u64) {
-            Ok(()) => {
-                self.pending = None;
-                Ok(())
-            }
-            Err(fault) => Err(self.ring.fault(fault)),
-        }
-    }
-
-    /// Drops the pending reservation, if there is one.
-    pub fn cancel(&mut self) {
-        // Nothing shared says that the room was reserved.
-        self.pending = None;
-    }
-
-    /// The ring.
-    pub fn ring(&self) -> &Ring {
-        &self.ring
-    }
-
-    #[inline]
-    fn is_ours(&self) -> bool {
-        self.fork == self.ring.object.fork_number()
-    }
-
-    #[inline]
-    fn ours(&self) -> Result<()> {
-        if self.is_ours() { Ok(()) } else { Err(self.ring.forked("producer")) }
-    }
-
-    #[inline]
-    fn check(&self) -> Result<()> {
-        self.ours()?;
-        if self.pending.is_none() { Ok(()) } else { Err(self.reserved()) }
-    }
-
-    #[inline]
-    fn try_room(&mut self, size: usize) -> Result<Option<Room>> {
-        self.check()?;
-        match self.writer.reserve(&self.ring.place, size as u64) {
-            Ok(Some(room)) => Ok(Some(room)),
-            Ok(None) if self.doubt.is_due() => {
-                self.ring.object.still_there()?;
-                look_for_room(&self.ring, &mut self.writer, size, true)
-            }
-            Ok(None) => Ok(None),
-            Err(fault) => Err(self.ring.fault(fault)),
-        }
-    }
-
-    #[inline]
-    fn room_until(&mut self, size: usize, deadline: Deadline) -> Result<Room> {
-        self.check()?;
-        match self.writer.reserve(&self.ring.place, size as u64) {
-            Ok(Some(room)) => Ok(room),
-            Ok(None) => self.wait_for_room(size, deadline),
-            Err(fault) => Err(self.ring.fault(fault)),
-        }
-    }
-
-    #[cold]
-    fn wait_for_room(&mut self, size: usize, deadline: Deadline) -> Result<Room> {
-        let Producer { ring, writer, spin, doubt, .. } = self;
-        let ask = Cell::new(doubt.is_due());
-        // Called once before each sleep: who has slept asks after the suspect.
-        let sleeping = || {
-            ask.set(true);
-            suspect(ring.place.consumer())
-        };
-        let attempt = || look_for_room(ring, writer, size, ask.take());
-        wait::until(&ring.object.waiting(WaitMode::Send, 0), ring.place.freed(), spin, deadline, sleeping, attempt)
-    }
-
-    #[inline]
-    fn publish(&mut self, room: Room, record: &[u8]) -> Result<()> {
-        // SAFETY: `room` was reserved for `record.len()` bytes, all of them within the ring's cells; `record` is
-        // the caller's own memory. A misbehaving peer may access the cells too: `copy_in` bears that.
-        unsafe { copy_in(self.ring.place.payload(room.start).as_ptr(), record) };
-        self.writer.commit(&self.ring.place, room, record.len() as u64).map_err(|fault| self.ring.fault(fault))
-    }
-
-    #[cold]
-    fn reserved(&self) -> Error {
-        let name = self.ring.object.address();
-        Error::new(
-            ErrorKind::Busy,
-            format!("write to ring \"{name}\": a reservation is pending; commit or cancel it first"),
-        )
-    }
-
-    #[cold]
-    fn no_reservation(&self) -> Error {
-        let name = self.ring.object.address();
-        Error::new(ErrorKind::Invalid, format!("commit to ring \"{name}\": nothing is reserved; reserve first"))
-    }
-}
-
-/// Tries once to reserve. If there is no room and `ask` is set, fails if the consumer is dead.
-#[inline]
-fn look_for_room(ring: &Ring, writer: &mut Writer, size: usize, ask: bool) -> Result<Option<Room>> {
-    let mut look = || writer.reserve(&ring.place, size as u64).map_err(|fault| ring.fault(fault));
-    let found = look()?;
-    if found.is_some() || !ask {
-        return Ok(found);
-    }
-    match ring.check_peer("consumer", ring.place.consumer(), "full") {
-        Ok(()) => Ok(None),
-        // It may have made room before it died.
-        Err(dead) => look()?.map_or(Err(dead), |room| Ok(Some(room))),
-    }
-}
-
-impl fmt::Debug for Producer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Producer").field("ring", &self.ring).finish_non_exhaustive()
-    }
-}
-
-impl Drop for Producer {
-    fn drop(&mut self) {
-        // After a fork it is the parent's.
-        if self.is_ours() {
-            self.ring.place.producer().role.release(self.mine);
-        }
-    }
-}
-
-/// The reading end. Dropping it gives the role back. `Forked` after a fork.
-pub struct Consumer {
-    ring: Ring,
-    reader: Reader,
-    /// The record of the grant that is out, or was forgotten.
-    lent: Option<Record>,
-    /// The role word that says we have it.
-    mine: u32,
-    /// The fork number under which we took it.
-    fork: u32,
-    spin: Spin,
-    doubt: Doubt,
-}
-
-impl Consumer {
-    /// Copies the oldest record into `buffer` and releases it; returns its size. `TooLarge` if the buffer is too
-    /// small: the record stays. `PeerDead` if the ring is empty and the producer is dead.
-    #[inline]
-    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        self.read_until(buffer, Deadline::never())
-    }
-
-    /// Reads if there is a record.
-    #[inline]
-    pub fn try_read(&mut self, buffer: &mut [u8]) -> Result<Option<usize>> {
-        match self.try_record()? {
-            Some(record) => self.consume(record, buffer).map(Some),
-            None => Ok(None),
-        }
-    }
-
-    /// Reads; waits until the deadline.
-    #[inline]
-    pub fn read_until(&mut self, buffer: &mut [u8], deadline: Deadline) -> Result<usize> {
-        let record = self.record_until(deadline)?;
-        self.consume(record, buffer)
-    }
-
-    /// Borrows the oldest record; waits for ever.
-    pub fn peek(&mut self) -> Result<ReadGrant<'_>> {
-        self.peek_until(Deadline::never())
-    }
-
-    /// Borrows the oldest record if there is one.
-    pub fn try_peek(&mut self) -> Result<Option<ReadGrant<'_>>> {
-        let record = self.try_record()?;
-        self.lent = record;
-        Ok(record.map(|record| ReadGrant::new(self, record)))
-    }
-
-    /// Borrows; waits until the deadline.
-    pub fn peek_until(&mut self, deadline: Deadline) -> Result<ReadGrant<'_>> {
-        let record = self.record_until(deadline)?;
-        self.lent = Some(record);
-        Ok(ReadGrant::new(self, record))
-    }
-
-    /// Releases the record last peeked at. `Invalid` if there is none.
-    pub fn release(&mut self) -> Result<()> {
-        self.ours()?;
-        match self.lent.take() {
-            Some(record) => {
-                self.reader.release(&self.ring.place, record);
-                Ok(())
-            }
-            None => Err(self.nothing_lent()),
-        }
-    }
-
-    /// Keeps the record last peeked at in the ring, as dropping its grant does.
-    pub fn keep(&mut self) {
-        // Nothing shared says that it was lent.
-        self.lent = None;
-    }
-
-    /// The ring.
-    pub fn ring(&self) -> &Ring {
-        &self.ring
-    }
-
-    #[inline]
-    fn is_ours(&self) -> bool {
-        self.fork == self.ring.object.fork_number()
-    }
-
-    #[inline]
-    fn ours(&self) -> Result<()> {
-        if self.is_ours() { Ok(()) } else { Err(self.ring.forked("consumer")) }
-    }
-
-    #[inline]
-    fn try_record(&mut self) -> Result<Option<Record>> {
-        self.ours()?;
-        match self.reader.peek(&self.ring.place) {
-            Ok(Some(record)) => Ok(Some(record)),
-            Ok(None) if self.doubt.is_due() => {
-                self.ring.object.still_there()?;
-                look_for_record(&self.ring, &self.reader, true)
-            }
-            Ok(None) => Ok(None),
-            Err(fault) => Err(self.ring.fault(fault)),
-        }
-    }
-
-    #[inline]
-    fn record_until(&mut self, deadline: Deadline) -> Result<Record> {
-        self.ours()?;
-        match self.reader.peek(&self.ring.place) {
-            Ok(Some(record)) => Ok(record),
-            Ok(None) => self.wait_for_record(deadline),
-            Err(fault) => Err(self.ring.fault(fault)),
-        }
-    }
-
-    #[cold]
-    fn wait_for_record(&mut self, deadline: Deadline) -> Result<Record> {
-        let Consumer { ring, reader, spin, doubt, .. } = self;
-        let ask = Cell::new(doubt.is_due());
-        // Called once before each sleep: who has slept asks after the suspect.
-        let sleeping = || {
-            ask.set(true);
-            suspect(ring.place.producer())
-        };
-        let attempt = || look_for_record(ring, reader, ask.take());
-        wait::until(&ring.object.waiting(WaitMode::Receive, 0), ring.place.filled(), spin, deadline, sleeping, attempt)
-    }
-
-    #[inline]
-    fn consume(&mut self, record: Record, buffer: &mut [u8]) -> Result<usize> {
-        let size = record.len as usize;
-        let room = buffer.len();
-        let Some(target) = buffer.get_mut(..size) else {
-            return Err(self.too_small(size, room));
-        };
-        // SAFETY: the record's length is our own checked copy, so its bytes lie within the ring's cells;
-        // `target` is the caller's own memory. A misbehaving peer may write there: `copy_out` bears that.
-        unsafe { copy_out(self.ring.place.payload(record.start).as_ptr(), target) };
-        self.reader.release(&self.ring.place, record);
-        self.lent = None;
-        Ok(size)
-    }
-
-    #[cold]
-    fn too_small(&self, size: usize, room: usize) -> Error {
-        let name = self.ring.object.address();
-        Error::new(
-            ErrorKind::TooLarge,
-            format!(
-                "read from ring \"{name}\": the record has {size} bytes, the buffer {room}; it stays, read it with a larger one"
-            ),
-        )
-    }
-
-    #[cold]
-    fn nothing_lent(&self) -> Error {
-        let name = self.ring.object.address();
-        Error::new(ErrorKind::Invalid, format!("release a record of ring \"{name}\": none is borrowed; peek first"))
-    }
-}
-
-/// Tries once to find a record. If there is none and `ask` is set, fails if the producer is dead.
-#[inline]
-fn look_for_record(ring: &Ring, reader: &Reader, ask: bool) -> Result<Option<Record>> {
-    let look = || reader.peek(&ring.place).map_err(|fault| ring.fault(fault));
-    let found = look()?;
-    if found.is_some() || !ask {
-        return Ok(found);
-    }
-    match ring.check_peer("producer", ring.place.producer(), "empty") {
-        Ok(()) => Ok(None),
-        // It may have committed before it died.
-        Err(dead) => look()?.map_or(Err(dead), |record| Ok(Some(record))),
-    }
-}
-
-impl fmt::Debug for Consumer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Consumer").field("ring", &self.ring).finish_non_exhaustive()
-    }
-}
-
-impl Drop for Consumer {
-    fn drop(&mut self) {
-        // After a fork it is the parent's.
-        if self.is_ours() {
-            self.ring.place.consumer().role.release(self.mine);
-        }
     }
 }

@@ -6,10 +6,10 @@
 //! | 128   | the consumer's [`End`]                                          | consumer           |
 //! | 256   | park word: the consumer sleeps here until a record is there     | both, when it does |
 //! | 320   | park word: the producer sleeps here until there is room         | both, when it does |
-//! | 384   | the cells, 64 bytes each: header word, 56 bytes                 | producer           |
+//! | 384   | the cells, 64 bytes each: header word, 56 bytes; packed: records | producer           |
 //!
-//! The five geometry words: number of cells, largest record, element size (0: records of any size), byte of
-//! the first cell, flags (0). All zero bytes are an empty ring.
+//! The five geometry words: number of cells (packed: of records), largest record, size of each record (0: records of
+//! any size in cells), byte of the first cell, flags (1: exact wake). All zero bytes are an empty ring.
 
 use super::cells::{CELL, CELLS_MAX, CELLS_MIN, End, Memory, max_record};
 use crate::error::{Error, ErrorKind, Result};
@@ -30,20 +30,50 @@ const _: () = {
     assert!(size_of::<ParkWord>() == 4 && size_of::<AtomicU64>() == 8);
 };
 
+/// In the flags.
+const EXACT: u64 = 1;
+/// The most bytes that cells or records take.
+const MAX: u64 = CELLS_MAX * CELL;
+
 /// Geometry words and bytes behind the object's header for a ring of at least `size` bytes.
-pub(crate) fn geometry(size: usize) -> Result<([u64; 5], usize)> {
+pub(super) fn geometry(name: &str, size: usize, exact: bool) -> Result<([u64; 5], usize)> {
     const MIN: u64 = CELLS_MIN * CELL;
-    const MAX: u64 = CELLS_MAX * CELL;
     let asked = size as u64;
     if asked == 0 || asked > MAX {
         return Err(Error::new(
             ErrorKind::Invalid,
-            format!("a ring of {size} bytes; give it from 1 to {MAX} bytes (it gets a power of two, {MIN} at least)"),
+            format!(
+                "ring {name:?} of {size} bytes; give it from 1 to {MAX} bytes (it gets a power of two, {MIN} at least)"
+            ),
         ));
     }
     let bytes = asked.next_power_of_two().max(MIN);
     let cells = bytes / CELL;
-    Ok(([cells, max_record(cells), 0, CELLS as u64, 0], CELLS + bytes as usize))
+    Ok(([cells, max_record(cells), 0, CELLS as u64, u64::from(exact) * EXACT], CELLS + bytes as usize))
+}
+
+/// The same for a ring of at least `capacity` packed records.
+pub(super) fn packed_geometry(
+    name: &str,
+    record_size: usize,
+    capacity: usize,
+    exact: bool,
+) -> Result<([u64; 5], usize)> {
+    let record = record_size as u64;
+    let count = (capacity as u64).checked_next_power_of_two().unwrap_or(0);
+    match count.checked_mul(record) {
+        Some(bytes) if (1..=MAX).contains(&bytes) && capacity > 0 => {
+            // Room for a header in any case, see `Place::headers`.
+            let size = CELLS + bytes.max(CELL) as usize;
+            Ok(([count, record, record, CELLS as u64, u64::from(exact) * EXACT], size))
+        }
+        _ => Err(Error::new(
+            ErrorKind::Invalid,
+            format!(
+                "ring {name:?} of {capacity} records of {record_size} bytes; give it one record of one byte at least, and {MAX} bytes at most (it holds a power of two)"
+            ),
+        )),
+    }
 }
 
 /// The geometry is garbage: what the ring would have.
@@ -54,10 +84,17 @@ fn corrupt(what: String) -> Error {
 /// The words of one ring in one mapping.
 #[derive(Clone, Copy)]
 pub struct Place {
-    /// First byte of the object, 128-aligned. `CELLS + cells * CELL` bytes from here on are mapped.
+    /// First byte of the object, 128-aligned. `CELLS + cells * stride` bytes from here on are mapped.
     base: NonNull<u8>,
-    /// Our own copy, checked: a power of two from `CELLS_MIN` to `CELLS_MAX`.
+    /// Our own copy, checked: a power of two, for cells from `CELLS_MIN` to `CELLS_MAX`.
     cells: u64,
+    /// Bytes from one cell, or packed record, to the next. Our own copy, checked.
+    stride: u64,
+    /// Which bits of a position choose a header: `cells - 1`. Packed: none, as nobody asks for one; the first 64 bytes
+    /// from `CELLS` on are mapped in any case.
+    headers: u64,
+    packed: bool,
+    exact: bool,
 }
 
 // SAFETY: a `Place` is an address and a number. What lies there is reached through atomics only, or through
@@ -73,31 +110,66 @@ impl Place {
     /// - What `view` views must stay mapped as long as the `Place` is used: its methods reach into it.
     pub unsafe fn new(view: View<'_>) -> Result<Place> {
         let [cells, largest, element, first, flags] = view.geometry();
-        if !cells.is_power_of_two() || !(CELLS_MIN..=CELLS_MAX).contains(&cells) {
-            return Err(corrupt(format!("{cells} cells; a power of two from {CELLS_MIN} to {CELLS_MAX} is possible")));
-        }
-        if largest != max_record(cells) || first != CELLS as u64 {
-            return Err(corrupt(format!("largest record {largest} and first cell {first} for {cells} cells")));
-        }
-        if element != 0 || flags != 0 {
-            let said =
-                format!("element size {element} and flags {flags:#x}, which this library does not know; upgrade it");
+        if flags & !EXACT != 0 {
+            let said = format!("flags {flags:#x}, which this library does not know; upgrade it");
             return Err(Error::new(ErrorKind::Incompatible, said));
         }
-        let needed = cells.checked_mul(CELL).and_then(|bytes| bytes.checked_add(CELLS as u64));
+        let packed = element != 0;
+        let least = if packed { 1 } else { CELLS_MIN };
+        let stride = if packed { element } else { CELL };
+        if !cells.is_power_of_two() || !(least..=MAX).contains(&cells) || !packed && cells > CELLS_MAX {
+            return Err(corrupt(format!("{cells} cells; a power of two from {least} to {CELLS_MAX} is possible")));
+        }
+        if largest != (if packed { element } else { max_record(cells) }) || first != CELLS as u64 {
+            return Err(corrupt(format!("largest record {largest} and first cell {first} for {cells} cells")));
+        }
+        let needed = cells.checked_mul(stride).and_then(|bytes| bytes.max(CELL).checked_add(CELLS as u64));
         if needed.is_none_or(|needed| needed > view.size() as u64) {
-            return Err(corrupt(format!("{cells} cells in {} bytes", view.size())));
+            return Err(corrupt(format!("{cells} cells of {stride} bytes in {} bytes", view.size())));
         }
         match NonNull::new(view.base()) {
-            Some(base) if base.as_ptr().addr().is_multiple_of(128) => Ok(Place { base, cells }),
+            Some(base) if base.as_ptr().addr().is_multiple_of(128) => {
+                let headers = if packed { 0 } else { cells - 1 };
+                Ok(Place { base, cells, stride, headers, packed, exact: flags & EXACT != 0 })
+            }
             _ => Err(corrupt(format!("its first byte at {:p}, no multiple of 128", view.base()))),
         }
+    }
+
+    /// The one size of its records; `None` if they have any.
+    #[inline]
+    pub fn record_size(&self) -> Option<u64> {
+        self.packed.then_some(self.stride)
+    }
+
+    /// Bytes of all cells or records.
+    pub fn size(&self) -> u64 {
+        self.cells * self.stride
+    }
+
+    /// The largest record in bytes.
+    pub fn max_record(&self) -> u64 {
+        if self.packed { self.stride } else { max_record(self.cells) }
+    }
+
+    /// How many packed records so many bytes are: whole ones.
+    #[inline]
+    pub fn records(&self, bytes: u64) -> u64 {
+        // A division takes longer than all else that is done for one record.
+        if bytes == self.stride { 1 } else { bytes / self.stride }
+    }
+
+    /// How many of up to `n` records from `position` on lie one behind the other, before the ring's end. Packed.
+    #[inline]
+    pub fn together(&self, position: u64, n: u64) -> u64 {
+        n.min(self.cells - (position & (self.cells - 1)))
     }
 
     /// First byte of the record at `position`. From there to the end of the ring's cells all is mapped.
     #[inline]
     pub fn payload(&self, position: u64) -> NonNull<u8> {
-        let at = CELLS + ((position & (self.cells - 1)) * CELL) as usize + 8;
+        let header = if self.packed { 0 } else { 8 };
+        let at = CELLS + ((position & (self.cells - 1)) * self.stride) as usize + header;
         // SAFETY: the index is below `cells`, so `at` lies in the extent that `new` checked.
         unsafe { self.base.add(at) }
     }
@@ -121,9 +193,14 @@ impl Memory for Place {
         self.cells
     }
     #[inline(always)]
+    fn is_exact(&self) -> bool {
+        self.exact
+    }
+    #[inline(always)]
     fn header(&self, position: u64) -> &AtomicU64 {
-        // SAFETY: the index is below `cells`; a cell begins with its header and is 64-aligned.
-        unsafe { self.resident(CELLS + ((position & (self.cells - 1)) * CELL) as usize) }
+        // SAFETY: the index is below `cells`, or 0 where there are no cells but 64 bytes all the same; a cell begins with
+        // its header and is 64-aligned.
+        unsafe { self.resident(CELLS + ((position & self.headers) * CELL) as usize) }
     }
     #[inline(always)]
     fn producer(&self) -> &End {
@@ -148,98 +225,5 @@ impl Memory for Place {
 }
 
 #[cfg(all(test, not(loom)))]
-mod tests {
-    use super::super::cells::{Reader, Writer};
-    use super::super::{KIND, ObjectState, role::Holder};
-    use super::*;
-    use crate::segment::object::HeapMemory;
-
-    fn empty(size: usize) -> HeapMemory {
-        let (words, bytes) = geometry(size).unwrap();
-        HeapMemory::new(bytes, words)
-    }
-
-    #[test]
-    fn zeroed_memory_is_an_empty_ring() {
-        let memory = empty(256);
-        assert_eq!(
-            (KIND.state)(memory.view()).unwrap(),
-            ObjectState::Ring { size: 256, used: 0, producer: None, consumer: None }
-        );
-    }
-
-    #[test]
-    fn geometry_that_does_not_fit_is_refused() {
-        let good = geometry(256).unwrap().0;
-        let bad = |change: fn(&mut [u64; 5]), bytes: usize| {
-            let mut words = good;
-            change(&mut words);
-            let memory = HeapMemory::new(bytes, words);
-            // SAFETY: the place, if any, ends before the memory.
-            unsafe { Place::new(memory.view()) }.map(|_| ()).unwrap_err().kind()
-        };
-        assert_eq!(bad(|w| w[0] = 0, 640), ErrorKind::Corrupt);
-        assert_eq!(bad(|w| w[0] = 6, 640), ErrorKind::Corrupt);
-        assert_eq!(bad(|w| w[0] = 1 << 63, 640), ErrorKind::Corrupt);
-        assert_eq!(bad(|w| *w = geometry(512).unwrap().0, 640), ErrorKind::Corrupt, "more cells than memory");
-        assert_eq!(bad(|w| w[1] = 121, 640), ErrorKind::Corrupt);
-        assert_eq!(bad(|w| w[3] = 256, 640), ErrorKind::Corrupt);
-        assert_eq!(bad(|_| (), 639), ErrorKind::Corrupt);
-        assert_eq!(bad(|w| w[2] = 8, 640), ErrorKind::Incompatible);
-        assert_eq!(bad(|w| w[4] = 1, 640), ErrorKind::Incompatible);
-    }
-
-    #[test]
-    fn observers_see_owners_and_fill_and_the_sweep_takes_the_roles_of_the_dead() {
-        let memory = empty(256);
-        // SAFETY: the place ends before the memory.
-        let place = unsafe { Place::new(memory.view()) }.unwrap();
-        place.producer().role.take(3, |_| false).unwrap();
-        place.consumer().role.take(4, |_| false).unwrap();
-        let mut writer = Writer::take(&place).unwrap();
-        let room = writer.reserve(&place, 100).unwrap().unwrap();
-        writer.commit(&place, room, 100).unwrap();
-        let seen = |used, producer, consumer| ObjectState::Ring { size: 256, used, producer, consumer };
-        assert_eq!((KIND.state)(memory.view()).unwrap(), seen(128, Some(3), Some(4)));
-        (KIND.repair)(memory.view(), 3);
-        (KIND.repair)(memory.view(), 3);
-        assert_eq!((KIND.state)(memory.view()).unwrap(), seen(128, None, Some(4)));
-        assert_eq!(place.producer().role.holder(), Holder::Died);
-        let mut reader = Reader::take(&place).unwrap();
-        let record = reader.peek(&place).unwrap().unwrap();
-        reader.release(&place, record);
-        assert_eq!((KIND.state)(memory.view()).unwrap(), seen(0, None, Some(4)));
-    }
-
-    #[test]
-    fn a_record_of_56_bytes_and_its_header_are_one_cache_line() {
-        let memory = empty(512);
-        // SAFETY: the place ends before the memory.
-        let place = unsafe { Place::new(memory.view()) }.unwrap();
-        for position in 0..20 {
-            let header = place.header(position).as_ptr() as usize;
-            let payload = place.payload(position).as_ptr() as usize;
-            assert_eq!((header % 64, payload - header), (0, 8));
-            assert_eq!((payload + 55) / 64, header / 64);
-        }
-    }
-
-    #[test]
-    fn sizes_become_powers_of_two() {
-        for (asked, cells) in [(1, 4), (256, 4), (257, 8), (65536, 1024), (65537, 2048)] {
-            let (words, bytes) = geometry(asked).unwrap();
-            assert_eq!(words, [cells, cells * 32 - 8, 0, 384, 0], "{asked}");
-            assert_eq!(bytes as u64, 384 + cells * 64);
-        }
-    }
-
-    #[test]
-    fn a_size_that_cannot_be_is_refused_with_the_bounds() {
-        for size in [0, (1 << 34) + 1, usize::MAX] {
-            let error = geometry(size).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Invalid);
-            assert!(error.to_string().contains("17179869184"), "{error}");
-        }
-        assert!(geometry(1 << 34).is_ok());
-    }
-}
+#[path = "place_tests.rs"]
+mod tests;

@@ -3,7 +3,8 @@
 //! These look from outside: an end's own words lie in the process that has it, but its position is shared, and stands
 //! there as soon as a commit or a release has returned. They store nothing.
 
-use super::cells::{Memory, Reader, has_room};
+use super::cells::Memory;
+use super::side::{Reading, has_room};
 use super::{Consumer, Producer, Ring, suspect};
 use crate::error::{Error, ErrorKind, Result};
 use crate::segment::object::Object;
@@ -45,10 +46,12 @@ impl Ring {
             return Err(self.given_back("consumer"));
         }
         let look = || {
-            let reader = Reader::take(&self.place).map_err(|fault| self.fault(fault))?;
-            reader.peek(&self.place).map(|record| record.is_some()).map_err(|fault| self.fault(fault))
+            let mut reader = Reading::take(&self.place).map_err(|fault| self.fault(fault))?;
+            reader.peek(&self.place, 1).map(|record| record.is_some()).map_err(|fault| self.fault(fault))
         };
-        Ok(look()? || ask && self.check_peer("producer", self.place.producer(), "empty").is_err())
+        Ok(look()?
+            || self.is_shut_down()
+            || ask && self.check_peer("producer", self.place.producer(), "empty").is_err())
     }
 
     /// Would the producer, whose role word is `mine`, write a record of `size` bytes or fail now? `ask`: it fails if
@@ -58,6 +61,7 @@ impl Ring {
             return Err(self.given_back("producer"));
         }
         Ok(has_room(&self.place, size).map_err(|fault| self.fault(fault))?
+            || self.is_shut_down()
             || ask && self.check_peer("consumer", self.place.consumer(), "full").is_err())
     }
 

@@ -1,9 +1,9 @@
 //! The two ends within one process; `tests/process` has them in several, and kills them.
 
 use super::*;
-use crate::Segment;
 use crate::prim::{AtomicU32, Ordering::Relaxed};
 use crate::wait::ParkWord;
+use crate::{Deadline, Segment};
 use std::time::{Duration, Instant};
 
 /// Longer than anything here takes: a test that waits for it has failed.
