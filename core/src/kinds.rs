@@ -3,7 +3,7 @@
 use crate::segment::object::Kind;
 use crate::{channel, sync};
 
-static ALL: [&Kind; 8] = [
+static ALL: [&Kind; 11] = [
     &sync::semaphore::KIND,
     &sync::mutex::KIND,
     &sync::monitor::KIND,
@@ -12,6 +12,9 @@ static ALL: [&Kind; 8] = [
     &sync::event::KIND,
     &channel::ring::KIND,
     &channel::mailbox::KIND,
+    &channel::topic::KIND,
+    &channel::service::KIND,
+    &channel::port::KIND,
 ];
 
 /// The kind with this number; `None` for a number that no kind has.

@@ -29,6 +29,7 @@ mod wait_set;
 pub use channel::mailbox::{
     Borrowed, Capacity, Envelope, Loan, Mailbox, MailboxOptions, Order, RawLoan, Received, Select,
 };
+pub use channel::port::{Delivery, Notification, Port, PortEvent, PortOptions, PortSet, Process, Right};
 pub use channel::ring::{Consumer, Producer, ReadGrant, Ring, RingOptions, WriteGrant};
 pub use channel::service::{Call, CallRoom, RawCall, RawRequest, Request, Service, ServiceOptions};
 pub use channel::topic::{

@@ -1,4 +1,7 @@
 //! Objects through which processes hand data to each other.
 
 pub mod mailbox;
+pub mod port;
 pub mod ring;
+pub mod service;
+pub mod topic;

@@ -250,6 +250,19 @@ pub enum ObjectState {
         /// Those of them that were queued again.
         requeued: u64,
     },
+    /// A port.
+    Port {
+        /// The most messages it holds.
+        capacity: usize,
+        /// The largest message, in bytes.
+        message_size: usize,
+        /// Messages in it.
+        len: usize,
+        /// The slot of its receiver; `None` also while the right to receive is in a message.
+        receiver: Option<u32>,
+        /// How many rights to send there are.
+        senders: usize,
+    },
     /// Garbage, with what was wrong.
     Unreadable(String),
 }
@@ -268,6 +281,7 @@ impl ObjectState {
             Self::Ring { .. } => Some(ObjectKind::Ring),
             Self::Service { .. } => Some(ObjectKind::Service),
             Self::Topic { .. } => Some(ObjectKind::Topic),
+            Self::Port { .. } => Some(ObjectKind::Port),
             Self::Unreadable(_) => None,
         }
     }
@@ -329,6 +343,7 @@ pub fn held_by(region: &Region, slot: u32) -> Vec<String> {
         ObjectState::Semaphore { leases, .. } => leases.iter().any(|(holder, _)| *holder == slot),
         ObjectState::Mailbox { holders, .. } => holders.contains(&slot),
         ObjectState::Ring { producer, consumer, .. } => [producer, consumer].contains(&&Some(slot)),
+        ObjectState::Port { receiver, .. } => *receiver == Some(slot),
         ObjectState::Topic { publisher, subscribers, .. } => {
             *publisher == Some(slot) || subscribers.iter().any(|(subscriber, _)| *subscriber == slot)
         }

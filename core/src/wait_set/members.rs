@@ -6,7 +6,10 @@
 use super::any::Ringing;
 use super::{Interest, Waitable};
 use crate::channel::mailbox::Mailbox;
+use crate::channel::port::{Port, PortSide, Right};
 use crate::channel::ring::{Consumer, Producer, Ring};
+use crate::channel::service::Service;
+use crate::channel::topic::{Crowd, Publisher, PublisherSide, Subscriber, SubscriberSide};
 use crate::error::{Error, ErrorKind, Result};
 use crate::prim::{AtomicU32, Ordering::Relaxed};
 use crate::segment::object::Object;
@@ -43,6 +46,8 @@ pub enum AnyBell<'a> {
     Count(&'a EventCount),
     /// The same, of a semaphore, whose permits say that somebody sleeps.
     Permits(&'a Semaphore),
+    /// The same, beside a publisher that does not fence, and wakes all.
+    Crowd(Crowd<'a>),
     /// For one; the set is it.
     Park(&'a ParkWord),
     /// The word of a lock.
@@ -54,6 +59,7 @@ impl Ringing for Arc<dyn Side> {
         match self.bell() {
             AnyBell::Count(count) => count.word(),
             AnyBell::Permits(semaphore) => semaphore.bell().word(),
+            AnyBell::Crowd(crowd) => crowd.0.word(),
             AnyBell::Park(park) => park.word(),
             AnyBell::Lock(line) => line.futex(),
         }
@@ -63,6 +69,7 @@ impl Ringing for Arc<dyn Side> {
         match self.bell() {
             AnyBell::Count(count) => count.prepare(),
             AnyBell::Permits(semaphore) => semaphore.announce(),
+            AnyBell::Crowd(crowd) => crowd.prepare(),
             AnyBell::Park(park) => park.prepare(),
             AnyBell::Lock(line) => line.announce(),
         }
@@ -70,6 +77,7 @@ impl Ringing for Arc<dyn Side> {
 
     fn recheck_ns(&self) -> u64 {
         match self.bell() {
+            AnyBell::Crowd(crowd) => crowd.recheck_ns(),
             AnyBell::Park(park) => park.recheck_ns(),
             _ => 0,
         }
@@ -86,7 +94,8 @@ impl Ringing for Arc<dyn Side> {
             // If it is not ready, somebody was faster, and whoever makes it ready again will wake.
             AnyBell::Count(count) if self.is_ready(false).unwrap_or(true) => count.notify(1),
             AnyBell::Permits(semaphore) if semaphore.value() > 0 => semaphore.bell().notify(1),
-            AnyBell::Count(_) | AnyBell::Permits(_) => {}
+            // Of a crowd all were woken.
+            AnyBell::Count(_) | AnyBell::Permits(_) | AnyBell::Crowd(_) => {}
             // Ready or not: unlocking has cleared WAITERS, and those who still sleep must set it again.
             AnyBell::Lock(line) => line.wake_one(),
             // The one waiter may be asleep in its own name while the set's lookout sleeps there too.
@@ -315,5 +324,105 @@ impl IntoSide for Producer {
             _ => return Err(misfit(ring.object(), "the producer of a ring", interest, "Send or Room(size)")),
         };
         Ok(Arc::new(Writes { ring: ring.clone(), mine, size: size as u64 }))
+    }
+}
+
+impl Side for SubscriberSide {
+    fn object(&self) -> &Object {
+        SubscriberSide::object(self)
+    }
+    fn bell(&self) -> AnyBell<'_> {
+        AnyBell::Crowd(SubscriberSide::bell(self))
+    }
+    fn is_ready(&self, ask: bool) -> Result<bool> {
+        SubscriberSide::is_ready(self, ask)
+    }
+    fn suspect(&self) -> Option<u32> {
+        SubscriberSide::suspect(self)
+    }
+}
+
+impl Waitable for Subscriber {}
+impl IntoSide for Subscriber {
+    fn side(&self, interest: Interest) -> Result<Arc<dyn Side>> {
+        match interest {
+            Interest::Receive => Ok(Arc::new(Subscriber::side(self)?)),
+            _ => Err(misfit(self.object(), "a subscriber of a topic", interest, "Receive")),
+        }
+    }
+}
+
+impl Side for PublisherSide {
+    fn object(&self) -> &Object {
+        PublisherSide::object(self)
+    }
+    fn bell(&self) -> AnyBell<'_> {
+        AnyBell::Park(PublisherSide::bell(self))
+    }
+    fn is_ready(&self, ask: bool) -> Result<bool> {
+        PublisherSide::is_ready(self, ask)
+    }
+    fn suspect(&self) -> Option<u32> {
+        PublisherSide::suspect(self)
+    }
+}
+
+impl Waitable for Publisher {}
+impl IntoSide for Publisher {
+    fn side(&self, interest: Interest) -> Result<Arc<dyn Side>> {
+        match interest {
+            Interest::Send => Ok(Arc::new(Publisher::side(self)?)),
+            _ => Err(misfit(self.object(), "the publisher of a topic", interest, "Send")),
+        }
+    }
+}
+
+impl Side for Service {
+    fn object(&self) -> &Object {
+        Service::object(self)
+    }
+    fn bell(&self) -> AnyBell<'_> {
+        AnyBell::Count(self.requests())
+    }
+    fn is_ready(&self, _ask: bool) -> Result<bool> {
+        self.could_receive()
+    }
+}
+
+impl Waitable for Service {}
+impl IntoSide for Service {
+    fn side(&self, interest: Interest) -> Result<Arc<dyn Side>> {
+        match interest {
+            Interest::Receive => Ok(Arc::new(self.clone())),
+            _ => Err(misfit(self.object(), "a service", interest, "Receive (a request)")),
+        }
+    }
+}
+
+impl Side for PortSide {
+    fn object(&self) -> &Object {
+        PortSide::object(self)
+    }
+    fn bell(&self) -> AnyBell<'_> {
+        AnyBell::Count(PortSide::bell(self))
+    }
+    fn is_ready(&self, ask: bool) -> Result<bool> {
+        PortSide::is_ready(self, ask)
+    }
+    fn suspect(&self) -> Option<u32> {
+        PortSide::suspect(self)
+    }
+}
+
+impl Waitable for Port {}
+impl IntoSide for Port {
+    fn side(&self, interest: Interest) -> Result<Arc<dyn Side>> {
+        match (interest, self.right()) {
+            (Interest::Receive, Right::Receive) | (Interest::Send, Right::Send | Right::SendOnce) => {
+                Ok(Arc::new(PortSide::new(self)))
+            }
+            (_, Right::Receive) => Err(misfit(self.object(), "a right to receive from a port", interest, "Receive")),
+            _ => Err(misfit(self.object(), "a right to send to a port", interest, "Send")),
+        }
     }
 }
