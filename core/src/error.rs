@@ -64,6 +64,8 @@ table! {
     Lost = 1005, "TVN_ELOST", "Lost", "messages were overwritten before they were read";
     /// This reader kept a writer waiting too long and was put out.
     Evicted = 1006, "TVN_EEVICTED", "Evicted", "this reader kept the writer waiting too long and was put out";
+    /// The server of a call said that it could not answer, or let go of the request without an answer.
+    Failed = 1007, "TVN_EFAILED", "Failed", "the server could not answer the request";
     /// The object was removed while it was in use.
     Removed = libc::EIDRM, "EIDRM", "Removed", "the object was removed";
     /// The handle or guard was made before `fork` and belongs to the parent.

@@ -37,10 +37,12 @@ pub enum WaitMode {
     Receive = 9,
     /// For any of several objects, in a [`WaitSet`](crate::WaitSet).
     Any = 10,
+    /// For the answer of a service.
+    Call = 11,
 }
 
 impl WaitMode {
-    const ALL: [WaitMode; 10] = [
+    const ALL: [WaitMode; 11] = [
         WaitMode::Permit,
         WaitMode::Lock,
         WaitMode::Read,
@@ -51,13 +53,14 @@ impl WaitMode {
         WaitMode::Send,
         WaitMode::Receive,
         WaitMode::Any,
+        WaitMode::Call,
     ];
 
     fn from_number(number: u32) -> Option<WaitMode> {
         Self::ALL.into_iter().find(|mode| *mode as u32 == number)
     }
 
-    /// `permit`, `lock`, `read`, `write`, `condition`, `barrier`, `flags`, `send`, `receive`, `any`
+    /// `permit`, `lock`, `read`, `write`, `condition`, `barrier`, `flags`, `send`, `receive`, `any`, `call`
     pub fn name(self) -> &'static str {
         match self {
             WaitMode::Permit => "permit",
@@ -70,6 +73,7 @@ impl WaitMode {
             WaitMode::Send => "send",
             WaitMode::Receive => "receive",
             WaitMode::Any => "any",
+            WaitMode::Call => "call",
         }
     }
 }
@@ -129,6 +133,7 @@ impl Wait {
             (WaitMode::Receive, _) => format!("to receive from {object:?}"),
             (WaitMode::Any, _) if *count > 1 => format!("for {object:?} or {} others", count - 1),
             (WaitMode::Any, _) => format!("for {object:?}"),
+            (WaitMode::Call, _) => format!("for an answer of {object:?}"),
         }
     }
 }
