@@ -1,9 +1,9 @@
 //! The kinds of objects, in one table: what the sweep and the observers know of them.
 
 use crate::segment::object::Kind;
-use crate::{channel, sync};
+use crate::{channel, data, sync};
 
-static ALL: [&Kind; 11] = [
+static ALL: [&Kind; 13] = [
     &sync::semaphore::KIND,
     &sync::mutex::KIND,
     &sync::monitor::KIND,
@@ -15,6 +15,8 @@ static ALL: [&Kind; 11] = [
     &channel::topic::KIND,
     &channel::service::KIND,
     &channel::port::KIND,
+    &data::array::KIND,
+    &data::cell::KIND,
 ];
 
 /// How many bytes at the beginning of an object of `size` bytes behind its header are committed when it is created. It

@@ -263,6 +263,30 @@ pub enum ObjectState {
         /// How many rights to send there are.
         senders: usize,
     },
+    /// An array.
+    Array {
+        /// What an element is.
+        type_tag: String,
+        /// Its dimensions.
+        shape: Vec<usize>,
+        /// Who writes as a whole: a participant's slot, and the number of a thread in that process.
+        writer: Option<(u32, u32)>,
+        /// A writer died in the middle and nobody has called `recover` since.
+        owner_died: bool,
+        /// How often it was written as a whole.
+        version: u64,
+    },
+    /// A cell.
+    Cell {
+        /// Bytes of a value.
+        size: usize,
+        /// How many values were stored so far.
+        version: u64,
+        /// The slots of those that are in the middle of a store, once for each.
+        writers: Vec<u32>,
+        /// What the bytes are; empty if nobody said.
+        type_tag: String,
+    },
     /// Garbage, with what was wrong.
     Unreadable(String),
 }
@@ -279,6 +303,8 @@ impl ObjectState {
             Self::Event { .. } => Some(ObjectKind::Event),
             Self::Mailbox { .. } => Some(ObjectKind::Mailbox),
             Self::Ring { .. } => Some(ObjectKind::Ring),
+            Self::Array { .. } => Some(ObjectKind::Array),
+            Self::Cell { .. } => Some(ObjectKind::Cell),
             Self::Service { .. } => Some(ObjectKind::Service),
             Self::Topic { .. } => Some(ObjectKind::Topic),
             Self::Port { .. } => Some(ObjectKind::Port),
@@ -340,6 +366,7 @@ pub fn held_by(region: &Region, slot: u32) -> Vec<String> {
         ObjectState::RwLock { writer, readers, .. } => {
             writer.is_some_and(|(writer, _)| writer == slot) || readers.iter().any(|(reader, _)| *reader == slot)
         }
+        ObjectState::Array { writer, .. } => writer.is_some_and(|(writer, _)| writer == slot),
         ObjectState::Semaphore { leases, .. } => leases.iter().any(|(holder, _)| *holder == slot),
         ObjectState::Mailbox { holders, .. } => holders.contains(&slot),
         ObjectState::Ring { producer, consumer, .. } => [producer, consumer].contains(&&Some(slot)),

@@ -7,6 +7,8 @@ use super::any::Ringing;
 use super::{Interest, Waitable};
 use crate::channel::mailbox::Mailbox;
 use crate::channel::port::{Port, PortSide, Right};
+use crate::data::cell::{Cell, RawCell};
+use crate::data::typed::Typed;
 use crate::channel::ring::{Consumer, Producer, Ring};
 use crate::channel::service::Service;
 use crate::channel::topic::{Crowd, Publisher, PublisherSide, Subscriber, SubscriberSide};
@@ -424,5 +426,34 @@ impl IntoSide for Port {
             (_, Right::Receive) => Err(misfit(self.object(), "a right to receive from a port", interest, "Receive")),
             _ => Err(misfit(self.object(), "a right to send to a port", interest, "Send")),
         }
+    }
+}
+
+impl Side for RawCell {
+    fn object(&self) -> &Object {
+        RawCell::object(self)
+    }
+    fn bell(&self) -> AnyBell<'_> {
+        AnyBell::Count(self.changed())
+    }
+    fn is_ready(&self, _ask: bool) -> Result<bool> {
+        Ok(self.has_newer())
+    }
+}
+
+impl Waitable for RawCell {}
+impl IntoSide for RawCell {
+    fn side(&self, interest: Interest) -> Result<Arc<dyn Side>> {
+        match interest {
+            Interest::Receive => Ok(Arc::new(self.companion())),
+            _ => Err(misfit(self.object(), "a cell", interest, "Receive (a newer value)")),
+        }
+    }
+}
+
+impl<T: Typed> Waitable for Cell<T> {}
+impl<T: Typed> IntoSide for Cell<T> {
+    fn side(&self, interest: Interest) -> Result<Arc<dyn Side>> {
+        self.raw().side(interest)
     }
 }

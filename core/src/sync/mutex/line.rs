@@ -123,6 +123,11 @@ impl MutexLine {
         view.at(0)
     }
 
+    /// Did a holder die, and has nobody recovered since?
+    pub fn is_inconsistent(&self) -> bool {
+        self.word() & INCONSISTENT != 0
+    }
+
     /// Wakes everybody who sleeps on it.
     pub(super) fn ring(&self) {
         futex_wake(&self.word, i32::MAX as u32);
