@@ -22,6 +22,8 @@ pub const TVN_EBROKEN: c_int = 1004;
 pub const TVN_ELOST: c_int = 1005;
 /// This reader kept a writer waiting too long and was put out.
 pub const TVN_EEVICTED: c_int = 1006;
+/// The server of a call said that it could not answer, or let go of the request without an answer.
+pub const TVN_EFAILED: c_int = 1007;
 
 // A code of our own that has no constant above stops the build.
 const _: () = {
@@ -30,7 +32,7 @@ const _: () = {
         let number = ErrorKind::TABLE[i].errno;
         assert!(
             number < 1000
-                || matches!(number, TVN_EFORKED | TVN_ECORRUPT | TVN_EINCOMPATIBLE | TVN_EPANIC | TVN_EBROKEN | TVN_ELOST | TVN_EEVICTED)
+                || matches!(number, TVN_EFORKED | TVN_ECORRUPT | TVN_EINCOMPATIBLE | TVN_EPANIC | TVN_EBROKEN | TVN_ELOST | TVN_EEVICTED | TVN_EFAILED)
         );
         i += 1;
     }
@@ -126,6 +128,7 @@ mod tests {
             (ErrorKind::Broken, TVN_EBROKEN),
             (ErrorKind::Lost, TVN_ELOST),
             (ErrorKind::Evicted, TVN_EEVICTED),
+            (ErrorKind::Failed, TVN_EFAILED),
         ] {
             assert_eq!(kind.errno(), constant);
         }

@@ -22,6 +22,8 @@ mod ring;
 mod rwlock;
 mod segment;
 mod semaphore;
+mod service;
+mod topic;
 mod version;
 mod wait_set;
 mod waits;

@@ -49,6 +49,12 @@ const _: () = assert!(TVN_KIND_RING == ObjectKind::Ring as u32);
 /// Kind of a mailbox.
 pub const TVN_KIND_MAILBOX: u32 = 8;
 const _: () = assert!(TVN_KIND_MAILBOX == ObjectKind::Mailbox as u32);
+/// Kind of a topic.
+pub const TVN_KIND_TOPIC: u32 = 9;
+const _: () = assert!(TVN_KIND_TOPIC == ObjectKind::Topic as u32);
+/// Kind of object: a service.
+pub const TVN_KIND_SERVICE: u32 = 10;
+const _: () = assert!(TVN_KIND_SERVICE == ObjectKind::Service as u32);
 
 /// An object, seen from outside. What its kind has no use for is 0.
 #[repr(C)]
@@ -61,19 +67,20 @@ pub struct tvn_object_info_t {
     pub attached: u32,
     /// Bytes it occupies, with its header.
     pub size: u64,
-    /// Mailbox: the most messages. Ring: bytes of its cells. Semaphore: the most permits. Barrier: the parties.
+    /// Service: the most calls at once. Mailbox, topic: the most messages. Ring: bytes of its cells. Semaphore: the most permits. Barrier: the parties.
     /// Monitor: TVN_CONDITIONS_MAX.
     pub capacity: u64,
-    /// Mailbox: messages in it. Ring: bytes occupied by records. Semaphore: permits left. Barrier: how many have
+    /// Service: requests that nobody has taken. Mailbox: messages in it. Topic: its subscribers. Ring: bytes occupied by records. Semaphore: permits left. Barrier: how many have
     /// arrived. Monitor: its conditions. Readers-writer lock: read locks.
     pub length: u64,
-    /// Mailbox: the largest message in bytes. Ring: the size of its packed records, 0 if they have any size.
+    /// Service: the largest request in bytes. Mailbox, topic: the largest message in bytes. Ring: the size of its packed records, 0 if they have any size.
     pub message_size: u64,
     /// Mailbox: claims of dead senders that were given back, so far.
     pub voided: u64,
     /// Mailbox: messages that dead receivers held and that were delivered again, so far.
     pub redelivered: u64,
-    /// Mailbox: messages that were dropped because too many receivers had died with them, so far.
+    /// Mailbox: messages that were dropped because too many receivers had died with them, so far. Topic: messages that
+    /// publishers dropped, so far.
     pub dropped: u64,
     /// Mutex, monitor: the slot of the process that holds it, 0 if it is free. Readers-writer lock: of the writer.
     pub holder: u32,
@@ -83,20 +90,23 @@ pub struct tvn_object_info_t {
     pub owner_died: bool,
     /// Barrier: a participant died, and nobody has called reset since.
     pub broken: bool,
-    /// Ring, mailbox: it was shut down.
+    /// Ring, mailbox, topic: it was shut down.
     pub shut_down: bool,
     /// Leased semaphore: the permits that are out.
     pub leases: u32,
-    /// Readers-writer lock: TVN_READERS_FIRST, TVN_WRITERS_FIRST or TVN_FAIR.
+    /// Readers-writer lock: TVN_READERS_FIRST, TVN_WRITERS_FIRST or TVN_FAIR. Topic: TVN_BLOCK, TVN_DROP_OLDEST or
+    /// TVN_DROP_NEWEST.
     pub policy: u32,
     /// Event: the flags that are set.
     pub flags: u32,
     /// Mailbox: TVN_FIFO or TVN_PRIORITY.
     pub order: u32,
-    /// Ring: the slot of its producer, 0 if it has none.
+    /// Ring, topic: the slot of its producer or publisher, 0 if it has none.
     pub producer: u32,
     /// Ring: the slot of its consumer, 0 if it has none.
     pub consumer: u32,
+    /// Service: how many processes serve.
+    pub servers: u32,
 }
 
 /// A process that takes part in a segment.
@@ -351,6 +361,7 @@ fn object(info: &ObjectInfo) -> tvn_object_info_t {
         order: 0,
         producer: 0,
         consumer: 0,
+        servers: 0,
     };
     match info.state {
         ObjectState::Semaphore { value, max, ref leases } => {
@@ -383,6 +394,17 @@ fn object(info: &ObjectInfo) -> tvn_object_info_t {
             (out.capacity, out.length) = (size as u64, used as u64);
             (out.message_size, out.shut_down) = (record_size as u64, shut_down);
             (out.producer, out.consumer) = (producer.unwrap_or(0), consumer.unwrap_or(0));
+        }
+        ObjectState::Topic {
+            capacity, message_size, policy, dropped, shut_down, publisher, ref subscribers, ..
+        } => {
+            (out.capacity, out.length) = (capacity as u64, subscribers.len() as u64);
+            (out.message_size, out.policy) = (message_size as u64, crate::topic::number(policy));
+            (out.dropped, out.shut_down, out.producer) = (dropped, shut_down, publisher.unwrap_or(0));
+        }
+        ObjectState::Service { calls, request_size, waiting, servers, .. } => {
+            (out.capacity, out.length, out.message_size) = (calls as u64, waiting as u64, request_size as u64);
+            out.servers = servers as u32; // at most the participants, 512
         }
         _ => {} // unreadable, or of a kind that this header has no fields for: name and size only
     }

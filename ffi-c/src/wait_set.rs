@@ -11,6 +11,8 @@ use crate::mutex::tvn_mutex_t;
 use crate::ring::{tvn_consumer_t, tvn_producer_t};
 use crate::segment::fill;
 use crate::semaphore::tvn_semaphore_t;
+use crate::service::tvn_service_t;
+use crate::topic::{tvn_publisher_t, tvn_subscriber_t};
 use std::ffi::c_int;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
@@ -148,6 +150,22 @@ pub unsafe extern "C" fn tvn_wait_set_add_mailbox(
     })
 }
 
+/// Adds a service: ready when there is a request to be taken (TVN_RECEIVE), or it was shut down. Lends `set` and
+/// `service`, whose handle may be closed before the set. Never blocks.
+/// @return as tvn_wait_set_add_semaphore(); -EINVAL for another `interest`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_wait_set_add_service(
+    set: *mut tvn_wait_set_t,
+    service: *const tvn_service_t,
+    interest: u32,
+) -> i64 {
+    call("tvn_wait_set_add_service", || {
+        let interest = self::interest(interest)?;
+        // SAFETY: the C contract: NULL or a wait set that no other thread uses; NULL or an object's handle.
+        unsafe { lend_mut(set)?.set.add(&lend(service)?.0, interest) }
+    })
+}
+
 /// Adds the writing end of a ring: ready when there is room for a record of `size` bytes (0: of any size the ring
 /// takes), or the consumer is dead. Lends `set` and `producer`: use it in the thread that waits, and take the member
 /// out before you close it. Never blocks.
@@ -173,6 +191,35 @@ pub unsafe extern "C" fn tvn_wait_set_add_consumer(set: *mut tvn_wait_set_t, con
     call("tvn_wait_set_add_consumer", || {
         // SAFETY: the C contract: NULL or a wait set, NULL or a consumer, neither in use by another thread.
         unsafe { lend_mut(set)?.set.add(&lend(consumer)?.0, Interest::Receive) }
+    })
+}
+
+/// Adds the writing end of a topic: ready when it can publish. Lends `set` and `publisher`: use it in the thread that
+/// waits, and take the member out before you close it. Never blocks.
+/// @return as tvn_wait_set_add_semaphore().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_wait_set_add_publisher(
+    set: *mut tvn_wait_set_t,
+    publisher: *const tvn_publisher_t,
+) -> i64 {
+    call("tvn_wait_set_add_publisher", || {
+        // SAFETY: the C contract: NULL or a wait set, NULL or a publisher, neither in use by another thread.
+        unsafe { lend_mut(set)?.set.add(&lend(publisher)?.0, Interest::Send) }
+    })
+}
+
+/// Adds a subscriber of a topic: ready when there is a message, or something to be told: that it missed some, that the
+/// topic was shut down, that its publisher is dead. Lends `set` and `subscriber`: use it in the thread that waits, and
+/// take the member out before you close it. Never blocks.
+/// @return as tvn_wait_set_add_semaphore().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_wait_set_add_subscriber(
+    set: *mut tvn_wait_set_t,
+    subscriber: *const tvn_subscriber_t,
+) -> i64 {
+    call("tvn_wait_set_add_subscriber", || {
+        // SAFETY: the C contract: NULL or a wait set, NULL or a subscriber, neither in use by another thread.
+        unsafe { lend_mut(set)?.set.add(&lend(subscriber)?.0, Interest::Receive) }
     })
 }
 

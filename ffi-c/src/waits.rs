@@ -38,6 +38,9 @@ const _: () = assert!(TVN_WAIT_RECEIVE == WaitMode::Receive as u32);
 /// What a thread sleeps for: any of several objects, in a wait set.
 pub const TVN_WAIT_ANY: u32 = 10;
 const _: () = assert!(TVN_WAIT_ANY == WaitMode::Any as u32);
+/// What a thread sleeps for: the answer of a service.
+pub const TVN_WAIT_CALL: u32 = 11;
+const _: () = assert!(TVN_WAIT_CALL == WaitMode::Call as u32);
 
 /// How many of those who are in the way of one waiter a tvn_wait_t names.
 pub const TVN_BLOCKERS_ROOM: usize = 8;
