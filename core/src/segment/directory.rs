@@ -26,6 +26,7 @@ use crate::prim::{
 use crate::sync::mutex;
 use crate::sys::memory;
 use crate::wait::World;
+use std::fs::File;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -291,13 +292,30 @@ impl<'a> Directory<'a> {
             },
         };
         let entry = self.entry(index).ok_or_else(|| garbage(name))?;
-        let (header, view) = self.object(entry).ok_or_else(|| garbage(name))?;
+        self.attach(index, entry, me).ok_or_else(|| garbage(name))
+    }
+
+    /// Finds the object of this kind in entry `index`, if that has the generation, and attaches this process to it; with
+    /// its name.
+    pub fn obtain_numbered(&self, index: u32, generation: u32, kind: ObjectKind) -> Result<Option<(Found, String)>> {
+        let me = self.participant.me()?;
+        let entry = self.entry(index as usize).filter(|entry| entry.is_ready() && entry.generation() == generation);
+        Ok(entry.and_then(|entry| {
+            self.object(entry).filter(|(header, _)| header.kind() == kind as u32)?;
+            let name = entry.name()?;
+            Some((self.attach(index as usize, entry, me)?, name))
+        }))
+    }
+
+    /// Attaches the process in slot `me` to the object of an entry. `None`: the entry holds garbage.
+    fn attach(&self, index: usize, entry: &Entry, me: u32) -> Option<Found> {
+        let (header, view) = self.object(entry)?;
         header.attach(me);
         if let Some(count) = self.participant.handles.get(index) {
             count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         }
         let len = view.size() + size_of::<ObjectHeader>();
-        Ok(Found { index, generation: entry.generation(), at: entry.extent().0 as usize, len })
+        Some(Found { index, generation: entry.generation(), at: entry.extent().0 as usize, len })
     }
 
     fn make(&self, name: &str, kind: ObjectKind, plan: &Plan<'_>) -> Result<usize> {
@@ -341,8 +359,14 @@ impl<'a> Directory<'a> {
         let built = self
             .participant
             .file()
-            .and_then(|file| memory::commit(file.as_fd(), at as u64, len as u64))
-            .and_then(|()| region.clear(at, len))
+            .and_then(|file| {
+                self.furnish(
+                    file,
+                    at,
+                    len,
+                    kinds::committed(kind as u32, &plan.geometry, len - size_of::<ObjectHeader>()),
+                )
+            })
             .and_then(|()| region.object(at as u64, len as u64));
         match built {
             Ok((header, view)) => {
@@ -360,6 +384,20 @@ impl<'a> Directory<'a> {
                 Err(error)
             }
         }
+    }
+
+    /// Memory for a new object of `len` bytes with its header, as zeros: `committed` bytes behind the header, and the end,
+    /// where the type tag lies. What is between reads as zeros without any memory, except for parts of pages.
+    fn furnish(&self, file: &File, at: usize, len: usize, committed: usize) -> Result<()> {
+        let front = committed.saturating_add(size_of::<ObjectHeader>()).min(len);
+        let end = len - TAG_MAX.next_multiple_of(ALIGN).min(len - front);
+        memory::give_back(file.as_fd(), (at + front) as u64, (end - front) as u64);
+        for (from, to) in [(0, front), (end, len)] {
+            if from < to {
+                memory::commit(file.as_fd(), (at + from) as u64, (to - from) as u64)?;
+            }
+        }
+        self.region().clear(at, front)
     }
 
     /// The extents in use, in order. Garbage extents are left out: nothing can be reached through them.

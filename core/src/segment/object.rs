@@ -11,12 +11,14 @@ use crate::prim::{
     Woken,
 };
 use crate::sync::mutex::{self, Robber};
-use crate::sys::memory::copy_out;
+use crate::sys::memory::{self, copy_out};
 use crate::sys::process;
 use crate::wait::World;
 use crate::wait::board::{self, Note, Said};
 use std::cell::Cell;
 use std::marker::PhantomData;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 use std::ptr::NonNull;
 use std::sync::Arc;
 // Process-private: the cached identity of a handle.
@@ -315,9 +317,11 @@ impl Object {
     ) -> Result<Object> {
         let Found { index, generation, at, len } = found;
         let me = participant.me()?;
-        let (_, view) = participant.region.object(at as u64, len as u64)?;
+        let (header, view) = participant.region.object(at as u64, len as u64)?;
         let (base, geometry) = (view.base(), view.geometry());
-        participant.region.prefault(at, len.min(64 << 20));
+        // Not what the object commits when it needs it: touching it would commit it.
+        let committed = kinds::committed(header.kind(), &geometry, view.size()) + size_of::<ObjectHeader>();
+        participant.region.prefault(at, committed.min(64 << 20));
         let identity = Private::new(u64::from(fork::number()) << 32 | u64::from(me));
         Ok(Object(Arc::new(Attached {
             identity,
@@ -446,6 +450,40 @@ impl Object {
         match self.0.fork.load(Relaxed) {
             0 => fork::number(),
             number => number,
+        }
+    }
+
+    /// Commits `len` bytes of the object from `offset` on, which may be committed already: a full file system is an error
+    /// here, not a SIGBUS later. One or two system calls.
+    pub fn commit(&self, offset: usize, len: usize) -> Result<()> {
+        let at = self.extent(offset, len)?;
+        memory::commit(self.0.participant.file()?.as_fd(), at, len as u64)
+    }
+
+    /// Gives the whole pages among `len` bytes from `offset` on back to the system; they read as zeros from then on. Best
+    /// effort.
+    pub fn give_back(&self, offset: usize, len: usize) {
+        if let (Ok(at), Ok(file)) = (self.extent(offset, len), self.0.participant.file()) {
+            memory::give_back(file.as_fd(), at, len as u64);
+        }
+    }
+
+    /// Copies bytes from `offset` on by a system call: also where no memory is committed, which a load would commit.
+    pub fn read(&self, offset: usize, buffer: &mut [u8]) -> Result<()> {
+        let at = self.extent(offset, buffer.len())?;
+        let file = self.0.participant.file()?;
+        file.read_exact_at(buffer, at).map_err(|e| Error::os(e.raw_os_error().unwrap_or(libc::EIO), "read a segment"))
+    }
+
+    /// Where in the file `len` bytes of the object from `offset` on lie.
+    fn extent(&self, offset: usize, len: usize) -> Result<u64> {
+        let begin = self.0.at + size_of::<ObjectHeader>();
+        match offset.checked_add(len) {
+            Some(end) if end <= self.0.len - size_of::<ObjectHeader>() => Ok((begin + offset) as u64),
+            _ => Err(Error::new(
+                ErrorKind::Corrupt,
+                format!("{}: {len} bytes at {offset} are not its own", self.address()),
+            )),
         }
     }
 

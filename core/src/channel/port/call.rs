@@ -1,0 +1,160 @@
+//! A call: a message with a right to answer it once, and the wait for the answer.
+//!
+//! # State
+//!
+//! Each call uses a port of its own to be answered on. It is made by the first call through a right, kept for the next
+//! one, and removed with the right. Its name says whose it is: a process that died leaves it, and the next one in its
+//! place in the segment uses the name again. An answer is known by the right through which it came, so one that comes
+//! too late is not taken for the answer to the next call.
+//!
+//! # When a peer dies
+//!
+//! Who was to answer: the right to answer is lost wherever it was, in a queue, in his hands or half used, and the
+//! caller gets `PeerDead`. The caller: who answers gets `PeerDead`.
+
+use super::letter::{Delivery, Enclosure, via};
+use super::places::State;
+use super::{KIND_OF_PORT, Port, attach, memory};
+use crate::segment::directory::{Plan, Want};
+use crate::{Deadline, Error, ErrorKind, Result};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Mutex, TryLockError};
+
+/// Ports on which answers arrive, one for each thread that calls at the same time, at most 4 kept.
+#[derive(Default)]
+pub(super) struct Answers(Mutex<Vec<Answer>>);
+
+const KEPT: usize = 4;
+
+/// A port for answers; removed when it is dropped.
+struct Answer(Port);
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        let object = &self.0.right.object;
+        if self.0.right.fork == object.fork_number() {
+            // What cannot be removed now is used again, or removed by whoever gets the name.
+            let _ = object.remove_another(object.name());
+        }
+    }
+}
+
+impl Answers {
+    /// Never waits: after a fork another thread may have held the lock for ever.
+    fn with<R>(&self, f: impl FnOnce(&mut Vec<Answer>) -> R) -> Option<R> {
+        match self.0.try_lock() {
+            Ok(mut kept) => Some(f(&mut kept)),
+            Err(TryLockError::Poisoned(poisoned)) => Some(f(&mut poisoned.into_inner())),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+}
+
+impl Port {
+    /// Sends `message` with a right to answer it, and waits for the answer: `buffer` must hold `message_size` bytes.
+    /// The server receives a message with a `reply` and sends its answer there, as large as this port's messages may be.
+    ///
+    /// At the deadline the right to answer ends: a later answer is refused (`NotOwner`), and a server that receives the
+    /// message only then finds it `lost`.
+    ///
+    /// # Errors
+    /// As [`Port::send`]; `PeerDead` also if the right to answer was lost: whoever had it died or dropped it; `Timeout`;
+    /// `NoSpace`.
+    pub fn call(&self, message: &[u8], buffer: &mut [u8], deadline: Deadline) -> Result<Delivery> {
+        self.call_rights(message, &[], buffer, deadline)
+    }
+
+    /// As [`Port::call`]; the message carries up to 3 rights besides.
+    ///
+    /// # Errors
+    /// As [`Port::call`] and [`Port::send_rights`].
+    pub fn call_rights(
+        &self,
+        message: &[u8],
+        rights: &[&Port],
+        buffer: &mut [u8],
+        deadline: Deadline,
+    ) -> Result<Delivery> {
+        let answer = self.answer()?;
+        let reply = answer.0.send_once_right()?;
+        let ticket = reply.right.ticket;
+        self.send_letter(message, &Enclosure { rights, reply: Some(&reply), from: 0 }, deadline)?;
+        let memory = &answer.0.right.memory;
+        let ours = via(ticket);
+        let came = |place: u32| memory.envelope(place).via.load(crate::prim::Ordering::Relaxed) == ours;
+        let received = answer.0.receive_if(buffer, deadline, came, || {
+            // The answer was not there; is it still possible? Asked of the kernel now and then.
+            let ask = self.right.patience.is_over();
+            let (seen, lives) = answer.0.life(ask).right(memory, ticket.index);
+            if seen.serial == ticket.serial && lives {
+                return Ok(());
+            }
+            // It may have come just before its right ended. Who answers has claimed a place by then: first whether one
+            // is being written, then whether one is there.
+            let places = memory.places();
+            let coming = places.each().any(|at| matches!(at.state(), Ok(State::Writing(_))));
+            if coming || places.oldest(came) != Ok(None) { Ok(()) } else { Err(self.unanswered()) }
+        });
+        if received.is_err() {
+            memory.rights().revoke(ticket);
+        }
+        answer.0.discard();
+        self.right.answers.with(|kept| {
+            if kept.len() < KEPT {
+                kept.push(answer);
+            }
+        });
+        received
+    }
+
+    #[cold]
+    fn unanswered(&self) -> Error {
+        let why = format!(
+            "call port {:?}: the message was sent and nobody can answer it any more: whoever had the right to died, or dropped it",
+            self.right.object.address()
+        );
+        Error::new(ErrorKind::PeerDead, why)
+    }
+
+    /// Drops what came too late.
+    fn discard(&self) {
+        let places = self.right.memory.places();
+        let Ok(me) = self.right.object.me() else { return };
+        while let Ok(Some(at)) = places.oldest(|_| true) {
+            let Some(claim) = places.claim_receive(at, me) else { return };
+            if !places.release(claim) {
+                return;
+            }
+        }
+    }
+
+    /// A port for one answer: a kept one, or a new one.
+    fn answer(&self) -> Result<Answer> {
+        let object = &self.right.object;
+        let kept = self.right.answers.with(|kept| {
+            // A parent's are not ours.
+            kept.retain(|answer| answer.0.right.fork == object.fork_number());
+            kept.pop()
+        });
+        if let Some(answer) = kept.flatten() {
+            return Ok(answer);
+        }
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let me = object.me()?;
+        let (geometry, size) = memory::geometry(2, self.message_size(), 3)?;
+        // Names that a predecessor in our slot has left are in use, by nobody: at most as many as it had.
+        for _ in 0..1024 {
+            let name = format!("answers {me} {}", NEXT.fetch_add(1, Relaxed)); // Relaxed: a number.
+            let plan = Plan { geometry, size, initialise: &|_| {}, tag: "" };
+            match object.another(KIND_OF_PORT, &name, Want::Create, Some(plan)) {
+                Ok(made) => {
+                    let memory = attach(&made)?;
+                    return Ok(Answer(Port::receiver(made, memory)?));
+                }
+                Err(error) if error.kind() == ErrorKind::Exists => object.remove_another(&name).unwrap_or_default(),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::new(ErrorKind::NoSpace, "call: no name is free for a port to be answered on"))
+    }
+}

@@ -1,0 +1,139 @@
+//! Does a right still exist? What a death, or the loss of a message, did to the rights of a port.
+
+use super::KIND_OF_PORT;
+use super::memory::{Memory, index_and_generation, port_id};
+use super::rights::{Right, Seen, Where};
+use crate::prim::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed},
+};
+use crate::segment::object::Object;
+use crate::wait::World;
+
+/// How far the way of a right that is in a message, in a port whose own right to receive is in a message, and so on, is
+/// followed. What is further, or goes round in a circle, is lost: nobody can receive it.
+const DEPTH: u32 = 8;
+
+/// Who can be reached through the object of one port: the processes, and the neighbours in the same segment.
+#[derive(Clone, Copy)]
+pub(super) struct Life<'a> {
+    pub object: &'a Object,
+    /// Also ask the kernel who is dead: a system call for each.
+    pub ask: bool,
+}
+
+/// What became of the right to receive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Receiver {
+    /// Nobody has had it yet: messages wait for who will.
+    Unborn,
+    /// The process in this slot has it, or is getting it.
+    Slot(u32),
+    /// It is in a message.
+    Moving,
+    /// It died, or was given up.
+    Dead,
+}
+
+impl Life<'_> {
+    fn is_dead(&self, slot: u32) -> bool {
+        self.ask && self.object.is_dead(slot)
+    }
+
+    /// Another port, for a look.
+    pub fn neighbour(&self, port: u64) -> Option<Memory> {
+        let (index, generation) = index_and_generation(port);
+        self.object.neighbour(KIND_OF_PORT, index, generation).and_then(|view| Memory::of(view).ok())
+    }
+
+    /// Is the right in record `index` of `memory` somebody's? Also what the answer is based on.
+    pub fn right(&self, memory: &Memory, index: u32) -> (Seen, bool) {
+        self.follow(memory, index, DEPTH)
+    }
+
+    fn follow(&self, memory: &Memory, index: u32, depth: u32) -> (Seen, bool) {
+        let seen = memory.rights().look(index);
+        let lives = match seen.place {
+            Where::Nowhere => false,
+            Where::Held(slot) | Where::Giving(slot) => !self.is_dead(slot),
+            Where::Taking(slot) if !self.is_dead(slot) => true,
+            // Without asking, a message is taken to be there.
+            Where::Moving | Where::Taking(_) => !self.ask || self.is_carried(memory, index, depth),
+        };
+        (seen, lives)
+    }
+
+    fn is_carried(&self, memory: &Memory, index: u32, depth: u32) -> bool {
+        let Some(carrier) = memory.rights().carrier(index).filter(|_| depth > 0) else { return false };
+        let Some(port) = self.neighbour(carrier.port) else { return false };
+        let (receiver, lives) = self.follow(&port, 0, depth - 1);
+        // Looked at last: who took the message out was a receiver that lived.
+        (lives || receiver.word == 0) && port.places().carries(carrier.place, carrier.stamp)
+    }
+
+    /// What became of the right to receive, and what the answer is based on.
+    pub fn look_receiver(&self, memory: &Memory) -> (Seen, Receiver) {
+        let (seen, lives) = self.right(memory, 0);
+        let what = match seen.place {
+            _ if seen.word == 0 => Receiver::Unborn,
+            _ if !lives => Receiver::Dead,
+            Where::Held(slot) | Where::Giving(slot) | Where::Taking(slot) => Receiver::Slot(slot),
+            Where::Moving => Receiver::Moving,
+            Where::Nowhere => Receiver::Dead,
+        };
+        (seen, what)
+    }
+
+    /// What became of the right to receive from the port of this handle; if it is lost, ends it.
+    pub fn receiver(&self, memory: &Memory) -> Receiver {
+        let (seen, what) = self.look_receiver(memory);
+        // If it fails, somebody else ended it, or took the port over; the next look tells.
+        if what == Receiver::Dead && memory.rights().end(0, seen) {
+            self.changed(memory);
+        }
+        what
+    }
+
+    /// Has anybody a right to send?
+    pub fn has_senders(&self, memory: &Memory) -> bool {
+        let sends = |seen: &Seen| seen.kind == Some(Right::Send) && seen.place != Where::Nowhere;
+        memory.rights().each().any(|(index, seen)| sends(&seen) && self.right(memory, index).1)
+    }
+
+    /// Ends the rights to send that died; true if there was one.
+    pub fn bury_senders(&self, memory: &Memory) -> bool {
+        let mut any = false;
+        for (index, seen) in memory.rights().each().skip(1) {
+            if seen.place != Where::Nowhere {
+                let (seen, lives) = self.right(memory, index);
+                any |= !lives && memory.rights().end(index, seen);
+            }
+        }
+        any
+    }
+
+    /// A right has ended or gone over, or a pending message was taken: wakes those to whom it matters.
+    pub fn changed(&self, memory: &Memory) {
+        memory.ring();
+        for watcher in &memory.control().watchers {
+            self.wake(watcher);
+        }
+    }
+
+    fn wake(&self, watcher: &AtomicU64) {
+        // Acquire: what was asked for is seen by who is woken to look at it.
+        let port = watcher.load(Acquire);
+        match self.neighbour(port) {
+            _ if port == 0 => {}
+            Some(port) => port.control().rx.0.ring(),
+            // Relaxed: the exchange decides.
+            None => drop(watcher.compare_exchange(port, 0, Relaxed, Relaxed)),
+        }
+    }
+
+    /// The number of the port itself.
+    pub fn id(&self) -> u64 {
+        let key = self.object.key();
+        port_id(key.index, key.generation)
+    }
+}
