@@ -437,7 +437,10 @@ int main(int argc, char **argv) {
     if (*end || end == argv[4]) fail("%s is no number of rounds", argv[4]);
     extra = argv[5];
     tvn_segment_t *segment;
-    good(tvn_segment_open(argv[2], &segment));
+    if (!strncmp(argv[2], "fd:", 3))
+        good(tvn_segment_from_fd(atoi(argv[2] + 3), &segment));
+    else
+        good(tvn_segment_open(argv[2], &segment));
     const struct role *role = NULL;
     for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
         if (!strcmp(roles[i].name, argv[1])) role = &roles[i];

@@ -251,7 +251,11 @@ def flags(event: triveni.Event, n: int, first: bool) -> None:
 
 
 def main(role: str, segment_name: str, name: str, count: str, extra: str = "") -> None:
-    segment, n = triveni.Segment.open(segment_name), int(count)
+    if segment_name.startswith("fd:"):
+        segment = triveni.Segment.from_fd(int(segment_name[3:]))
+    else:
+        segment = triveni.Segment.open(segment_name)
+    n = int(count)
     match role.split("-"):
         case ["send" | "receive" | "claim"]:
             mailbox = segment.open_mailbox(name)

@@ -1,5 +1,6 @@
 //! Producer × consumer over {Rust, C, Python}² for every object: whatever one language makes, all three use.
 
+use std::os::fd::AsRawFd;
 use triveni::{RwPolicy, Segment, SemaphoreOptions};
 use triveni_tests::{Language, Name, PATIENCE, Peer, watchdog};
 
@@ -61,19 +62,27 @@ const TABLE: &[Row] = &[
     },
 ];
 
+/// A row, between all languages in a segment with a name, and once more round in a sealed one that is inherited.
 fn row(index: usize) {
-    let row = &TABLE[index];
     let name = Name::fresh("matrix");
-    let segment = Segment::create(&name, 1 << 20).unwrap();
-    let pairs = Language::pairs();
+    pairs(&TABLE[index], &Segment::create(&name, 1 << 22).unwrap(), &name, &Language::pairs());
+    let segment = Segment::anonymous(1 << 22).unwrap();
+    let inherited = segment.fd().unwrap();
+    // SAFETY: our own descriptor; it loses the flag that would close it in the peers.
+    assert_eq!(unsafe { libc::fcntl(inherited.as_raw_fd(), libc::F_SETFD, 0) }, 0);
+    let round = Language::pairs().into_iter().filter(|(a, b)| a != b).step_by(2).collect::<Vec<_>>();
+    pairs(&TABLE[index], &segment, &format!("fd:{}", inherited.as_raw_fd()), &round);
+}
+
+fn pairs(row: &Row, segment: &Segment, name: &str, pairs: &[(Language, Language)]) {
     assert!(!pairs.is_empty());
-    for (a, b) in pairs {
+    for &(a, b) in pairs {
         let _watchdog = watchdog(&format!("{}: {a:?} to {b:?}", row.object), 2 * PATIENCE);
         let object = format!("{a:?}-{b:?}");
-        (row.make)(&segment, &object).unwrap();
-        let mut consumer = Peer::start(b, row.consumer, &name, &object, N, "");
+        (row.make)(segment, &object).unwrap();
+        let mut consumer = Peer::start(b, row.consumer, name, &object, N, "");
         consumer.says("ready");
-        let producer = Peer::start(a, row.producer, &name, &object, N, "");
+        let producer = Peer::start(a, row.producer, name, &object, N, "");
         let sent = producer.end();
         if !sent.status.success() {
             consumer.signal(libc::SIGTERM); // if it still waits
@@ -81,7 +90,7 @@ fn row(index: usize) {
         }
         let said = consumer.succeeds();
         assert_eq!(said.last().map(String::as_str), Some(format!("ok {N}").as_str()), "{}: {a:?} to {b:?}", row.object);
-        (row.afterwards)(&segment, &object);
+        (row.afterwards)(segment, &object);
         println!("{}: {a:?} to {b:?}: {N} ok", row.object);
     }
 }

@@ -1,5 +1,7 @@
 //! The other process, in Rust: `peer ROLE SEGMENT OBJECT N [EXTRA]`, one role per run.
 //!
+//! SEGMENT is a name, or `fd:N` for the descriptor N, which the peer inherits.
+//!
 //! The first table is the same in peer.c and peer.py. Each of these says `ready` once the object is open.
 //!
 //! | role                | does                                                                                  |
@@ -33,6 +35,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::mem::forget;
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 use triveni::{
@@ -50,6 +53,15 @@ fn main() {
     }
 }
 
+fn open(segment: &str) -> Result<Segment> {
+    match segment.strip_prefix("fd:").map(str::parse) {
+        None => Segment::open(segment),
+        Some(Err(_)) => Err(wrong("fd:N: N is no number")),
+        // SAFETY: an inherited descriptor that nobody else here knows of; it stays open.
+        Some(Ok(fd)) => Segment::from_fd(unsafe { BorrowedFd::borrow_raw(fd) }),
+    }
+}
+
 fn run(args: &[&str]) -> Result<()> {
     let (role, segment, object, n, extra) = match *args {
         ["attack", ref names @ ..] => return attack(names),
@@ -61,7 +73,7 @@ fn run(args: &[&str]) -> Result<()> {
     if role == "create-segment" {
         return create_segment(segment);
     }
-    let segment = Segment::open(segment)?;
+    let segment = open(segment)?;
     match role {
         "send" => send(&segment, object, n),
         "receive" => receive(&segment, object, n),
