@@ -1,9 +1,9 @@
 //! How the handle gets a place: at once, or by waiting; past the claims of the dead; until a shutdown.
 
 use super::Mailbox;
-use super::memory::with_queue;
+use super::memory::{Mode, with_queue};
 use super::options::Select;
-use super::queue::{Ask, Attempt, Claim, Garbage, Handed, Look, Queue};
+use super::queue::{Ask, Attempt, Claim, Garbage, Handed, Look, Queue, Refusal};
 use crate::deadline::now_ns;
 use crate::error::Result;
 use crate::prim::{
@@ -29,6 +29,11 @@ pub(super) struct Patience(AtomicU64);
 impl Patience {
     pub fn from_now() -> Patience {
         Patience(AtomicU64::new(now_ns().saturating_sub(PATIENCE_NS - FIRST_PATIENCE_NS)))
+    }
+
+    /// For whoever does not wait.
+    pub fn over() -> Patience {
+        Patience(AtomicU64::new(0))
     }
 
     /// True at most once per [`PATIENCE_NS`], and not before [`FIRST_PATIENCE_NS`] are over.
@@ -82,7 +87,10 @@ impl Mailbox {
             &self.spin_tx,
             deadline,
             || suspect.get(),
-            || self.attempt_room(me, &patience, &suspect),
+            || match self.attempt_room(me, &patience, &suspect)? {
+                None if self.memory.mode == Mode::Unbounded => Err(self.refused(Refusal::Ceiling)),
+                found => Ok(found),
+            },
         )?;
         if with_queue!(self.memory, queue => matches!(queue.would_send(), Ok(Look::Ready(_)))) {
             control.tx.0.notify(1); // its wake may have been spent while this place was barred
@@ -101,6 +109,9 @@ impl Mailbox {
     }
 
     fn attempt_room(&self, me: u32, patience: &Patience, suspect: &Cell<Option<u32>>) -> Result<Option<Claim>> {
+        // An unbounded one never waits: whoever is in the way at its ceiling is asked for at once.
+        let at_once = Patience::over();
+        let patience = if self.memory.mode == Mode::Unbounded { &at_once } else { patience };
         let found = self.claim(|| with_queue!(self.memory, queue => queue.claim_send(me)), patience, suspect)?;
         if self.object.is_shut_down() {
             found.map_or(Ok(()), |claim| self.cancel_late(Ok(Attempt::Claimed(claim))))?;
@@ -122,10 +133,7 @@ impl Mailbox {
     #[cold]
     fn no_message(&self, me: u32, ask: &Ask) -> Result<Option<Claim>> {
         let found = self.attempt_message(me, ask, &self.patience, &Cell::new(None));
-        match with_queue!(self.memory, queue => queue.withdraw(me, ask)) {
-            Some(claim) => Ok(Some(claim)),
-            None => self.or_still_there(found?),
-        }
+        self.or_still_there(found?)
     }
 
     /// A message to read, in time.
@@ -142,6 +150,7 @@ impl Mailbox {
     fn wait_for_message(&self, me: u32, ask: &Ask, deadline: Deadline) -> Result<Claim> {
         let control = self.memory.control();
         let (patience, suspect) = (Patience::from_now(), Cell::new(None));
+        ask.waits.set(true);
         let found = wait::until(
             &self.object.waiting(WaitMode::Receive, 0),
             &control.rx.0,
@@ -150,10 +159,10 @@ impl Mailbox {
             || suspect.get(),
             || self.attempt_message(me, ask, &patience, &suspect),
         );
-        let claim = match found {
-            Ok(claim) => claim,
-            Err(error) => with_queue!(self.memory, queue => queue.withdraw(me, ask)).ok_or(error)?,
-        };
+        if found.is_err() {
+            with_queue!(self.memory, queue => queue.withdraw(me, ask));
+        }
+        let claim = found?;
         if self.object.is_shut_down() {
             control.rx.0.notify(u32::MAX >> 1); // this may have been the last one: all others learn that
         } else if with_queue!(self.memory, queue => matches!(queue.oldest(Select::Any), Ok(Look::Ready(_)))) {
@@ -222,7 +231,7 @@ impl Mailbox {
         for _ in 0..2 {
             match attempt().map_err(|garbage| self.corrupt(garbage))? {
                 Attempt::Claimed(claim) => return Ok(Some(claim)),
-                Attempt::Nothing => return Ok(None),
+                Attempt::Nothing | Attempt::Refused(Refusal::Ceiling) => return Ok(None),
                 Attempt::Refused(refusal) => return Err(self.refused(refusal)),
                 Attempt::Barred(claim) if self.clear(claim, patience, suspect) => {}
                 Attempt::Barred(_) => return Ok(None),
@@ -250,38 +259,43 @@ impl Mailbox {
         voided || repaired
     }
 
-    /// Waits until the receiver of a published message has it. False: it died or went away, and nobody has it.
-    pub(super) fn hand_over(&self, claim: Claim, deadline: Deadline) -> Result<bool> {
+    /// Waits until a receiver has the published message. An error: nobody has it, nor will.
+    pub(super) fn hand_over(&self, claim: Claim, deadline: Deadline) -> Result<()> {
         let (patience, suspect) = (Patience::from_now(), Cell::new(None));
-        let mut deadline = deadline;
-        loop {
-            let handed = wait::until(
-                &self.object.waiting(WaitMode::Send, 0),
-                &self.memory.control().met.0,
-                &self.spin_tx,
-                deadline,
-                || suspect.get(),
-                || match with_queue!(self.memory, queue => queue.handed_over(claim)) {
-                    Ok(Handed::Over) => Ok(Some(true)),
-                    Ok(Handed::Back) => Ok(Some(false)),
-                    Ok(Handed::NotYet(who)) => {
-                        suspect.set(Some(who).filter(|who| *who != 0));
-                        if who != 0 && patience.is_over() && self.object.is_dead(who) {
-                            self.bury(Claim { index: claim.index, word: u64::from(who) << 4 });
-                        }
-                        Ok(None)
+        let handed = wait::until(
+            &self.object.waiting(WaitMode::Send, 0),
+            &self.memory.control().met.0,
+            &self.spin_tx,
+            deadline,
+            || suspect.get(),
+            || {
+                suspect.set(None);
+                match with_queue!(self.memory, queue => queue.handed_over(claim)).map_err(|g| self.corrupt(g))? {
+                    Handed::Over => return Ok(Some(())),
+                    Handed::NotYet(0) if self.object.is_shut_down() => return Err(self.closed("send")),
+                    Handed::NotYet(0) => {}
+                    // In a dead one's hands: the next receiver gets it.
+                    Handed::NotYet(who) => {
+                        let word = u64::from(who) << 4;
+                        self.clear(Claim { index: claim.index, word }, &patience, &suspect);
                     }
-                    Err(garbage) => Err(self.corrupt(garbage)),
-                },
-            );
-            match handed {
-                Ok(over) => return Ok(over),
-                // In time, or removed: the message is ours again.
-                Err(error) if with_queue!(self.memory, queue => queue.take_back(claim)) => return Err(error),
-                Err(error) if error.kind() == crate::ErrorKind::Timeout => deadline = Deadline::never(),
-                Err(error) => return Err(error),
+                }
+                Ok(None)
+            },
+        );
+        let Err(error) = handed else { return Ok(()) };
+        // Whoever ends the claim wins: this, or a receiver. Each look but the first means that one took it and died, or
+        // gave it back.
+        for _ in 0..LAST_LOOKS * 8 {
+            if with_queue!(self.memory, queue => queue.take_back(claim)) {
+                return Err(error);
+            }
+            if with_queue!(self.memory, queue => queue.handed_over(claim)).map_err(|g| self.corrupt(g))? == Handed::Over
+            {
+                return Ok(());
             }
         }
+        Err(self.robbed(claim))
     }
 
     /// `found`; where a `try_` form found nothing, an error if the mailbox was removed, so that polling ends.

@@ -100,24 +100,33 @@ impl Mailbox {
     /// Takes the first message that `select` asks for, if there is one, to be read in place.
     pub fn try_borrow_selected(&self, select: Select) -> Result<Option<Borrowed<'_>>> {
         self.check_select(select)?;
-        self.try_message(&Ask { select, ..Ask::default() })?.map(|claim| self.borrowed(claim)).transpose()
+        match self.try_message(&Ask { select, ..Ask::default() })? {
+            Some(claim) => self.borrowed(claim),
+            None => Ok(None),
+        }
     }
 
     /// Takes the first message that `select` asks for, to be read in place; waits until the deadline.
     pub fn borrow_selected_until(&self, select: Select, deadline: Deadline) -> Result<Borrowed<'_>> {
         self.check_select(select)?;
-        let claim = self.message(&Ask { select, ..Ask::default() }, deadline)?;
-        self.borrowed(claim)
+        loop {
+            let claim = self.message(&Ask { select, ..Ask::default() }, deadline)?;
+            if let Some(borrowed) = self.borrowed(claim)? {
+                return Ok(borrowed);
+            }
+        }
     }
 
-    fn borrowed(&self, claim: Claim) -> Result<Borrowed<'_>> {
+    /// `None`, at a rendezvous only: its sender has taken the message back.
+    fn borrowed(&self, claim: Claim) -> Result<Option<Borrowed<'_>>> {
+        let Some(claim) = with_queue!(self.memory, queue => queue.hold(claim)) else { return Ok(None) };
         let Some(size) = self.memory.len(claim.index) else {
             // False: robbed as well; garbage is garbage.
             let _ = with_queue!(self.memory, queue => queue.release(claim));
             return Err(self.bad_length(claim));
         };
         let received = self.said(claim, size);
-        Ok(Borrowed { mailbox: self, raw: RawLoan::of(claim, size), received, fork: self.object.fork_number() })
+        Ok(Some(Borrowed { mailbox: self, raw: RawLoan::of(claim, size), received, fork: self.object.fork_number() }))
     }
 
     /// Makes a borrowed message of plain data again. [`NotOwner`](ErrorKind::NotOwner) if this process does not hold
@@ -149,10 +158,10 @@ impl RawLoan {
 /// [`Forked`](ErrorKind::Forked), and dropping it there changes nothing.
 #[must_use]
 pub struct Loan<'a> {
-    mailbox: &'a Mailbox,
-    raw: RawLoan,
+    pub(super) mailbox: &'a Mailbox,
+    pub(super) raw: RawLoan,
     /// The fork number at the claim.
-    fork: u32,
+    pub(super) fork: u32,
 }
 
 impl Loan<'_> {

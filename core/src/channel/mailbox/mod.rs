@@ -37,20 +37,27 @@
 
 mod claim;
 mod loan;
+mod many;
 mod memory;
 mod options;
+mod pages;
 mod queue;
 mod refuse;
 mod slots;
+mod rendezvous;
 mod sorted;
 
 #[cfg(any(test, loom))]
 mod death;
 #[cfg(all(test, not(loom)))]
 mod handle_tests;
+#[cfg(all(test, not(loom)))]
+mod lent_tests;
 #[cfg(loom)]
 pub mod model;
 mod ready;
+#[cfg(all(test, not(loom)))]
+mod sorted_tests;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
@@ -65,8 +72,10 @@ use crate::wait::{self, Spin};
 use crate::{Deadline, Error, ErrorKind, Result};
 use claim::Patience;
 use memory::{Memory, Mode, with_queue};
+pub(crate) use memory::committed;
 use queue::{Ask, Claim, Heads, Look, Queue};
 use std::cell::Cell;
+use std::time::Duration;
 
 /// A mailbox: messages of up to `message_size` bytes from any number of senders to any number of receivers, in threads
 /// and processes. Each message is received once. [`MailboxOptions`] says what kinds there are: of capacity 0, bounded or
@@ -100,9 +109,13 @@ pub struct Received {
 /// The handle on an object that is a mailbox by its header.
 fn attach(object: Object) -> Result<Mailbox> {
     let memory =
-        Memory::of(object.view()).map_err(|e| Error::new(e.kind(), format!("mailbox {:?}: {e}", object.address())))?;
+        Memory::of_object(&object).map_err(|e| Error::new(e.kind(), format!("mailbox {:?}: {e}", object.address())))?;
     Ok(Mailbox { object, memory, spin_rx: Spin::default(), spin_tx: Spin::default(), patience: Patience::from_now() })
 }
+
+/// How long who only tries to send at a rendezvous leaves its message to a receiver that is there: long enough to be
+/// woken. It gives up then, as that one may be stopped, or dead.
+const AT_ONCE: Duration = Duration::from_millis(10);
 
 /// What the sweep and the observers need to know.
 pub static KIND: Kind = Kind {
@@ -146,7 +159,7 @@ impl Clone for Mailbox {
     fn clone(&self) -> Mailbox {
         Mailbox {
             object: self.object.clone(),
-            memory: self.memory,
+            memory: self.memory.clone(),
             spin_rx: Spin::default(),
             spin_tx: Spin::default(),
             patience: Patience::from_now(),
@@ -171,7 +184,8 @@ impl Mailbox {
         self.send_until(message, Deadline::never())
     }
 
-    /// Sends if there is room; `false` if it is full.
+    /// Sends if there is room; `false` if it is full. At a rendezvous: if a receiver waits; then it takes as long as that
+    /// one takes to be woken, at most some milliseconds.
     #[inline]
     pub fn try_send(&self, message: &[u8]) -> Result<bool> {
         self.check_size("send", message.len())?;
@@ -221,12 +235,12 @@ impl Mailbox {
         self.receive_until(buffer, Deadline::never())
     }
 
-    /// Receives if there is a message.
+    /// Receives if there is a message; at a rendezvous, if a sender waits.
     #[inline]
     pub fn try_receive(&self, buffer: &mut [u8]) -> Result<Option<Received>> {
         self.check_buffer("receive", buffer.len())?;
         match self.try_message(&Ask::default())? {
-            Some(claim) => self.take(claim, buffer).map(Some),
+            Some(claim) => self.take(claim, buffer),
             None => Ok(None),
         }
     }
@@ -235,8 +249,12 @@ impl Mailbox {
     #[inline]
     pub fn receive_until(&self, buffer: &mut [u8], deadline: Deadline) -> Result<Received> {
         self.check_buffer("receive", buffer.len())?;
-        let claim = self.message(&Ask::default(), deadline)?;
-        self.take(claim, buffer)
+        loop {
+            let claim = self.message(&Ask::default(), deadline)?;
+            if let Some(received) = self.take(claim, buffer)? {
+                return Ok(received);
+            }
+        }
     }
 
     /// Receives the first message that `select` asks for; waits for ever.
@@ -252,15 +270,22 @@ impl Mailbox {
     pub fn try_receive_selected(&self, select: Select, buffer: &mut [u8]) -> Result<Option<Received>> {
         self.check_buffer("receive", buffer.len())?;
         self.check_select(select)?;
-        self.try_message(&Ask { select, ..Ask::default() })?.map(|claim| self.take(claim, buffer)).transpose()
+        match self.try_message(&Ask { select, ..Ask::default() })? {
+            Some(claim) => self.take(claim, buffer),
+            None => Ok(None),
+        }
     }
 
     /// Receives the first message that `select` asks for; waits until the deadline.
     pub fn receive_selected_until(&self, select: Select, buffer: &mut [u8], deadline: Deadline) -> Result<Received> {
         self.check_buffer("receive", buffer.len())?;
         self.check_select(select)?;
-        let claim = self.message(&Ask { select, ..Ask::default() }, deadline)?;
-        self.take(claim, buffer)
+        loop {
+            let claim = self.message(&Ask { select, ..Ask::default() }, deadline)?;
+            if let Some(received) = self.take(claim, buffer)? {
+                return Ok(received);
+            }
+        }
     }
 
     /// Copies the oldest message without taking it; waits for one for ever.
@@ -315,7 +340,7 @@ impl Mailbox {
     }
 
     /// What it was created with, without the type tag.
-    pub fn options(&self) -> MailboxOptions {
+    pub fn options(&self) -> MailboxOptions<'static> {
         MailboxOptions::new(self.memory.kind(), self.memory.message_size)
             .order(self.memory.order())
             .max_deliveries(self.memory.max_deliveries)
@@ -354,6 +379,14 @@ impl Mailbox {
         self.memory.control().tally.0.dropped.load(Relaxed)
     }
 
+    /// The type tag that it was created with, if it was.
+    ///
+    /// # Errors
+    /// `Corrupt` if what lies there is none.
+    pub fn type_tag(&self) -> Result<Option<String>> {
+        self.object.view().type_tag()
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         self.object.name()
@@ -361,25 +394,24 @@ impl Mailbox {
 
     #[inline]
     fn send_by(&self, message: &[u8], envelope: Envelope, deadline: Deadline) -> Result<()> {
-        loop {
-            let claim = self.room(deadline)?;
-            self.fill(claim, message, envelope)?;
-            if self.memory.mode != Mode::Rendezvous || self.hand_over(claim, deadline)? {
-                return Ok(());
-            }
-        }
+        let claim = self.room(deadline)?;
+        self.fill(claim, message, envelope)?;
+        if self.memory.mode == Mode::Rendezvous { self.hand_over(claim, deadline) } else { Ok(()) }
     }
 
     #[inline]
     fn send_now(&self, message: &[u8], envelope: Envelope) -> Result<bool> {
+        if self.memory.mode == Mode::Rendezvous && !self.could_send()?.0 {
+            return self.or_still_there(None::<()>).map(|_| false);
+        }
         let Some(claim) = self.try_room(self.object.me()?)? else { return Ok(false) };
         self.fill(claim, message, envelope)?;
         if self.memory.mode != Mode::Rendezvous {
             return Ok(true);
         }
-        match self.hand_over(claim, Deadline::now()) {
+        match self.hand_over(claim, Deadline::after(AT_ONCE)) {
             Err(error) if error.kind() == ErrorKind::Timeout => Ok(false),
-            handed => handed,
+            handed => handed.map(|()| true),
         }
     }
 
@@ -396,7 +428,10 @@ impl Mailbox {
                 Look::Nothing | Look::Barred(_) if self.has_more(Select::Any, suspect)? => continue,
                 Look::Nothing | Look::Barred(_) => return Ok(None),
             };
-            let seen = self.memory.len(at.index).map(|len| self.copy(at, len, buffer));
+            let seen = match self.memory.len(at.index) {
+                Some(len) => Some(self.copy_unclaimed(at, len, buffer)?),
+                None => None,
+            };
             if with_queue!(self.memory, queue => queue.is_whole(at)) {
                 return match seen {
                     Some(seen) => Ok(Some(seen)),
@@ -405,6 +440,17 @@ impl Mailbox {
             }
         }
         Ok(None)
+    }
+
+    /// As `copy`, out of a place that nobody keeps for us: the page of an unbounded one may be given back meanwhile, and a
+    /// load would take it again.
+    fn copy_unclaimed(&self, at: Claim, len: usize, buffer: &mut [u8]) -> Result<Received> {
+        if self.memory.mode != Mode::Unbounded {
+            return Ok(self.copy(at, len, buffer));
+        }
+        let len = len.min(buffer.len());
+        self.object.read(self.memory.paged_payload(at.index), &mut buffer[..len])?;
+        Ok(self.said(at, len))
     }
 
     /// Copies `len` bytes out of a place; `len` is at most the message size, and so the buffer's.
@@ -429,13 +475,15 @@ impl Mailbox {
         Received { size, redelivered: (deliveries & 0xFFFF) as u16, priority, mtype }
     }
 
-    /// Copies the claimed message out and gives its place back.
+    /// Copies the claimed message out and gives its place back. `None`, at a rendezvous only: its sender has taken it
+    /// back meanwhile, as its deadline passed.
     #[inline]
-    fn take(&self, claim: Claim, buffer: &mut [u8]) -> Result<Received> {
+    fn take(&self, claim: Claim, buffer: &mut [u8]) -> Result<Option<Received>> {
         let received = self.memory.len(claim.index).map(|len| self.copy(claim, len, buffer));
         let ours = with_queue!(self.memory, queue => queue.release(claim));
         match received {
-            Some(received) if ours => Ok(received),
+            Some(received) if ours => Ok(Some(received)),
+            _ if !ours && self.memory.mode == Mode::Rendezvous => Ok(None),
             Some(_) => Err(self.robbed(claim)),
             None => Err(self.bad_length(claim)),
         }

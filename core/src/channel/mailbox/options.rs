@@ -80,7 +80,7 @@ pub enum Select {
 /// # fn main() -> triveni::Result<()> {
 /// use triveni::{Envelope, MailboxOptions, Order, Select};
 /// let segment = triveni::Segment::anonymous(1 << 20)?;
-/// let jobs = segment.mailbox_with("jobs", &MailboxOptions::new(16, 64).order(Order::Priority))?;
+/// let jobs = segment.mailbox_with("jobs", MailboxOptions::new(16, 64).order(Order::Priority))?;
 /// jobs.send(b"sweep")?;
 /// jobs.send_with(b"fire", Envelope { priority: 9, mtype: 112 })?;
 /// let mut buffer = [0; 64];
@@ -90,41 +90,41 @@ pub enum Select {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MailboxOptions {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MailboxOptions<'a> {
     pub(crate) capacity: Capacity,
     pub(crate) message_size: usize,
     pub(crate) order: Order,
     pub(crate) max_deliveries: u16,
-    pub(crate) type_tag: String,
+    pub(crate) type_tag: &'a str,
 }
 
-impl MailboxOptions {
+impl<'a> MailboxOptions<'a> {
     /// Room for `capacity` messages (0: a rendezvous) of up to `message_size` bytes, first in, first out.
-    pub fn new(capacity: impl Into<Capacity>, message_size: usize) -> MailboxOptions {
+    pub fn new(capacity: impl Into<Capacity>, message_size: usize) -> MailboxOptions<'a> {
         MailboxOptions {
             capacity: capacity.into(),
             message_size,
             order: Order::Fifo,
             max_deliveries: 0,
-            type_tag: String::new(),
+            type_tag: "",
         }
     }
 
     /// In which order messages are received; only a bounded mailbox has a choice.
-    pub fn order(self, order: Order) -> MailboxOptions {
+    pub fn order(self, order: Order) -> MailboxOptions<'a> {
         MailboxOptions { order, ..self }
     }
 
     /// How many receivers may have a message in vain, because they die or give it back, before it is dropped and
     /// counted; 0, the default: any number.
-    pub fn max_deliveries(self, max_deliveries: u16) -> MailboxOptions {
+    pub fn max_deliveries(self, max_deliveries: u16) -> MailboxOptions<'a> {
         MailboxOptions { max_deliveries, ..self }
     }
 
     /// The type of the messages, as in PEP 3118: whoever opens the mailbox with another one is refused.
-    pub fn type_tag(self, type_tag: impl Into<String>) -> MailboxOptions {
-        MailboxOptions { type_tag: type_tag.into(), ..self }
+    pub fn type_tag(self, type_tag: &'a str) -> MailboxOptions<'a> {
+        MailboxOptions { type_tag, ..self }
     }
 
     fn mode(&self) -> Result<Mode> {
@@ -139,6 +139,10 @@ impl MailboxOptions {
             (Capacity::Unbounded { .. }, Order::Priority) => {
                 refuse("unbounded mailbox with priorities: only a bounded one has them; give it a capacity")
             }
+            (Capacity::Rendezvous, Order::Fifo) if self.max_deliveries != 0 => refuse(
+                "mailbox of capacity 0 with a limit of deliveries: its sender waits until somebody has the message; \
+                 send it with a deadline",
+            ),
             (Capacity::Rendezvous, Order::Fifo) => Ok(Mode::Rendezvous),
             (Capacity::Unbounded { .. }, Order::Fifo) => Ok(Mode::Unbounded),
         }
@@ -146,7 +150,7 @@ impl MailboxOptions {
 }
 
 /// Geometry words and bytes behind the header for a new mailbox.
-pub(super) fn geometry(options: &MailboxOptions) -> Result<([u64; 5], usize)> {
+pub(super) fn geometry(options: MailboxOptions<'_>) -> Result<([u64; 5], usize)> {
     let refuse = |why: String| Err(Error::new(ErrorKind::Invalid, why));
     let mode = options.mode()?;
     let (capacity, most, what) = match options.capacity {
@@ -180,7 +184,7 @@ impl Segment {
     /// # Errors
     /// As [`Segment::mailbox_with`].
     pub fn mailbox(&self, name: &str, capacity: usize, message_size: usize) -> Result<Mailbox> {
-        self.mailbox_with(name, &MailboxOptions::new(capacity, message_size))
+        self.mailbox_with(name, MailboxOptions::new(capacity, message_size))
     }
 
     /// Creates a mailbox.
@@ -188,7 +192,7 @@ impl Segment {
     /// # Errors
     /// As [`Segment::mailbox`]; `Exists`.
     pub fn create_mailbox(&self, name: &str, capacity: usize, message_size: usize) -> Result<Mailbox> {
-        self.create_mailbox_with(name, &MailboxOptions::new(capacity, message_size))
+        self.create_mailbox_with(name, MailboxOptions::new(capacity, message_size))
     }
 
     /// Finds or creates a mailbox as `options` say.
@@ -196,10 +200,10 @@ impl Segment {
     /// # Errors
     /// `Invalid` for a bad name, and for what no mailbox can be; `Incompatible` if there is one with other options, or
     /// another kind of object; `NoSpace` if the segment or its directory is full.
-    pub fn mailbox_with(&self, name: &str, options: &MailboxOptions) -> Result<Mailbox> {
+    pub fn mailbox_with(&self, name: &str, options: MailboxOptions<'_>) -> Result<Mailbox> {
         let mailbox = self.new_mailbox(name, options, Want::Either)?;
         let there = mailbox.options();
-        if there.clone().type_tag("") != options.clone().type_tag("") {
+        if there != options.type_tag("") {
             return Err(other_geometry(
                 "mailbox",
                 name,
@@ -214,13 +218,13 @@ impl Segment {
     ///
     /// # Errors
     /// As [`Segment::mailbox_with`]; `Exists`.
-    pub fn create_mailbox_with(&self, name: &str, options: &MailboxOptions) -> Result<Mailbox> {
+    pub fn create_mailbox_with(&self, name: &str, options: MailboxOptions<'_>) -> Result<Mailbox> {
         self.new_mailbox(name, options, Want::Create)
     }
 
-    fn new_mailbox(&self, name: &str, options: &MailboxOptions, want: Want) -> Result<Mailbox> {
+    fn new_mailbox(&self, name: &str, options: MailboxOptions<'_>, want: Want) -> Result<Mailbox> {
         let (geometry, size) = geometry(options)?;
-        let plan = Plan { geometry, size, initialise: &|_| {}, tag: &options.type_tag };
+        let plan = Plan { geometry, size, initialise: &|_| {}, tag: options.type_tag };
         attach(self.object(ObjectKind::Mailbox, name, want, Some(plan))?)
     }
 
@@ -243,7 +247,7 @@ impl Order {
     }
 }
 
-impl MailboxOptions {
+impl MailboxOptions<'_> {
     /// For sentences.
     fn in_words(&self) -> String {
         let capacity = match self.capacity {

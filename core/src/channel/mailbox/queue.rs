@@ -32,6 +32,8 @@ pub(super) const FREE: u64 = 0;
 pub(super) const WRITING: u64 = 1;
 pub(super) const FULL: u64 = 2;
 pub(super) const READING: u64 = 3;
+/// At a rendezvous: read in place, so that its sender need not wait any more.
+pub(super) const HOLDING: u64 = 4;
 
 /// A value on a pair of cache lines of its own.
 #[repr(C, align(128))]
@@ -213,6 +215,8 @@ pub(super) enum Garbage {
     Word(u32, u64),
     /// A position beyond the last place.
     Position(u64),
+    /// Page and word, of an unbounded mailbox.
+    Page(u32, u64),
 }
 
 /// A claim, our own or somebody else's: a place and the exact word that made it theirs.
@@ -249,7 +253,7 @@ impl Claim {
             (FREE, 0, 0) => Ok(State::Free),
             (WRITING, who @ 1.., 0) => Ok(State::Writing(who)),
             (FULL, 0, 0) => Ok(State::Full),
-            (READING, who @ 1.., 0) => Ok(State::Reading(who)),
+            (READING | HOLDING, who @ 1.., 0) => Ok(State::Reading(who)),
             _ => Err(Garbage::Word(self.index, self.word)),
         }
     }
@@ -292,8 +296,10 @@ pub(super) enum Look {
 #[derive(Debug, Default)]
 pub(super) struct Ask {
     pub select: Select,
-    /// At a rendezvous: the offer that this call has made, kept from one attempt to the next.
-    pub offer: Cell<Option<Claim>>,
+    /// Does the call wait, or only try?
+    pub waits: Cell<bool>,
+    /// At a rendezvous: its seat among those who wait.
+    pub seat: Cell<Option<usize>>,
 }
 
 /// What became of a message that was published at a rendezvous.
@@ -301,10 +307,8 @@ pub(super) struct Ask {
 pub(super) enum Handed {
     /// The receiver has it.
     Over,
-    /// The receiver has not taken it yet. If it is in the way, it is named.
+    /// Nobody has it yet. Who copies it just now is named; else 0.
     NotYet(u32),
-    /// The receiver died or went away; the claim has ended, and nobody has the message.
-    Back,
 }
 
 /// Heads of places by index.
@@ -325,6 +329,11 @@ pub(super) trait Queue {
     fn would_send(&self) -> Result<Look, Garbage>;
     /// Makes the message of a claim receivable and wakes receivers. False: the claim is not ours any more.
     fn publish(&self, claim: Claim, envelope: Envelope) -> bool;
+    /// As `publish`, of a place that was claimed in the same call, without a barrier and without a wake: a `publish`
+    /// follows.
+    fn publish_quietly(&self, claim: Claim, envelope: Envelope) -> bool {
+        self.publish(claim, envelope)
+    }
     /// Gives a sender's place back without a message. False: not ours any more.
     fn cancel(&self, claim: Claim) -> bool;
 
@@ -340,19 +349,25 @@ pub(super) trait Queue {
     }
     /// Gives the place of a message that was read back and wakes a sender. False: not ours any more.
     fn release(&self, claim: Claim) -> bool;
+    /// As `release`, of a message that was claimed in the same call, without a barrier and without a wake: a `release`
+    /// follows.
+    fn release_quietly(&self, claim: Claim) -> bool {
+        self.release(claim)
+    }
     /// Makes a claimed message receivable again, counts that, and wakes receivers. False: not ours any more.
     fn give_back(&self, claim: Claim) -> bool;
 
-    /// A receive call of participant `me` ends without a claim: takes its offer back. `Some`: somebody has just
-    /// accepted it, so it did get one.
-    fn withdraw(&self, _me: u32, _ask: &Ask) -> Option<Claim> {
-        None
+    /// A receive call of participant `me` ends without a claim.
+    fn withdraw(&self, _me: u32, _ask: &Ask) {}
+    /// The receiver of `claim` reads it in place from now on: its claim. `None`: its sender has taken it back.
+    fn hold(&self, claim: Claim) -> Option<Claim> {
+        Some(claim)
     }
     /// What became of the message that `claim` published.
     fn handed_over(&self, _claim: Claim) -> Result<Handed, Garbage> {
         Ok(Handed::Over)
     }
-    /// Takes a published message back that nobody has claimed. False: somebody has.
+    /// Takes a published message back that nobody has received. False: somebody has, or holds it.
     fn take_back(&self, _claim: Claim) -> bool {
         false
     }

@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub(super) fn corrupt(name: &str, garbage: Garbage) -> Error {
     let what = match garbage {
         Garbage::Word(index, word) => format!("the word of place {index} is {word:#018x}, which no mailbox writes"),
+        Garbage::Page(page, word) => format!("the word of page {page} is {word:#018x}, which no mailbox writes"),
         Garbage::Position(position) => format!("tail or head is {position:#018x}, beyond its places"),
     };
     Error::new(ErrorKind::Corrupt, format!("{name}: {what}; remove it and create it anew"))

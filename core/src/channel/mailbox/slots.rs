@@ -180,6 +180,11 @@ impl<H: Heads> Slots<'_, H> {
         matches!(self.at_head(), Ok(Oldest::Message { .. }))
     }
 
+    /// The place at which the next receiver looks first, unchecked.
+    pub fn head_index(&self) -> u32 {
+        (self.control.head.0.load(Relaxed) & INDEX) as u32 // Relaxed: a hint.
+    }
+
     /// Frees the place of a dead sender.
     fn void_quietly(&self, slot: &Head, writing: u64) {
         step!();
@@ -379,6 +384,23 @@ impl<H: Heads> Queue for Slots<'_, H> {
         ours
     }
 
+    #[inline]
+    fn publish_quietly(&self, claim: Claim, _envelope: Envelope) -> bool {
+        step!();
+        // ORDER message: Release; pairs with the Acquire in `claim_receive` and `at_head`. A plain store: a live owner's
+        // word is changed by nobody else.
+        self.heads.head(claim.index).word.store(word(FULL, 0, turn(claim.word)), Release);
+        true
+    }
+
+    #[inline]
+    fn release_quietly(&self, claim: Claim) -> bool {
+        step!();
+        // ORDER room: Release; pairs with the Acquire in `claim_send`. A plain store: as above.
+        self.heads.head(claim.index).word.store(freed(claim.word), Release);
+        true
+    }
+
     /// Gives a sender's place back without a message; receivers step over it. False: not ours any more.
     fn cancel(&self, claim: Claim) -> bool {
         step!();
@@ -429,7 +451,7 @@ impl<H: Heads> Queue for Slots<'_, H> {
         // between its claim and its first byte. The variables: the payload and this word.
         fence(Acquire);
         let now = self.heads.head(at.index).word.load(Relaxed);
-        turn(now) == turn(at.word) && matches!(state(now), FULL | READING)
+        turn(now) == turn(at.word) && matches!(state(now), FULL | READING | HOLDING)
     }
 
     /// Gives the place of a message that was read back and wakes a sender. False: not ours any more.
