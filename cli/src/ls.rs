@@ -287,6 +287,37 @@ fn state(object: &ObjectInfo, who: Who<'_>) -> String {
             let (used, size) = (bytes(*used), bytes(*size));
             format!("{used} of {size} ({percent}%){packed}{shut}; {} writes, {} reads", role(producer), role(consumer))
         }
+        ObjectState::Topic {
+            capacity,
+            message_size,
+            policy,
+            published,
+            dropped,
+            evicted,
+            shut_down,
+            publisher,
+            subscribers,
+            max_subscribers,
+        } => {
+            let shut = if *shut_down { ", shut down" } else { "" };
+            let writer = publisher.map_or("nobody".to_string(), |slot| who.process(slot));
+            let mut line = format!(
+                "{published} published, the last {capacity} kept, up to {} each, {}{shut}; {writer} publishes; {} of {max_subscribers} subscribers",
+                bytes(*message_size),
+                policy.name(),
+                subscribers.len(),
+            );
+            if let Some((slot, behind)) = subscribers.iter().max_by_key(|(_, behind)| behind).filter(|(_, behind)| *behind > 0) {
+                line += &format!(", {} is {behind} behind", who.process(*slot));
+            }
+            if *dropped > 0 {
+                line += &format!("; {dropped} dropped");
+            }
+            if *evicted > 0 {
+                line += &format!("; {evicted} put out");
+            }
+            line
+        }
         ObjectState::Unreadable(reason) => format!("not readable: {reason}"),
         _ => "of a kind this version does not show".to_string(),
     }

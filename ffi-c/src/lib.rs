@@ -7,8 +7,10 @@
 #![allow(non_camel_case_types)] // C's names
 
 mod argument;
+mod array;
 mod barrier;
 mod boundary;
+mod cell;
 mod deadline;
 mod error;
 mod event;
@@ -24,6 +26,7 @@ mod segment;
 mod semaphore;
 mod service;
 mod topic;
+mod type_tag;
 mod version;
 mod wait_set;
 mod waits;

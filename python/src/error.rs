@@ -66,6 +66,9 @@ fn new_class<'py>(
     if row.is_some_and(|row| row.kind == ErrorKind::OwnerDied) {
         dict.set_item("guard", py.None())?;
     }
+    if row.is_some_and(|row| row.kind == ErrorKind::Lost) {
+        dict.set_item("count", 0)?;
+    }
     Ok(py.get_type::<PyType>().call1((name, bases, dict))?.cast_into::<PyType>()?)
 }
 

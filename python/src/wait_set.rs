@@ -5,6 +5,7 @@
 
 use crate::channel::mailbox::Mailbox;
 use crate::channel::ring::{Consumer, Producer};
+use crate::channel::topic::{Publisher, Subscriber};
 use crate::error::{call, count, detached, invalid, type_name, whole};
 use crate::sync::{event::Event, monitor::Monitor, mutex::Mutex, semaphore::Semaphore};
 use crate::wait::{self, deadline, trying, waiting};
@@ -85,6 +86,11 @@ fn told(ready: Vec<triveni::Ready>) -> Vec<Ready> {
     ready.into_iter().map(|member| Ready { token: member.token, count: member.count }).collect()
 }
 
+/// Is it an end that is waited for only to write with it?
+fn sends_only(object: &Bound<'_, PyAny>) -> bool {
+    object.cast::<Producer>().is_ok() || object.cast::<Publisher>().is_ok()
+}
+
 fn direction(send: bool) -> Interest {
     if send { Interest::Send } else { Interest::Receive }
 }
@@ -100,8 +106,9 @@ impl WaitSet {
 
     /// Adds an object and gives its token, a number from 0 on that is never used again.
     ///
-    /// A semaphore is ready when there is a permit, a mutex or monitor when it is free, a mailbox or the consumer of a ring
-    /// when there is something to receive; with ``send=True`` a mailbox when there is room. The producer of a ring
+    /// A semaphore is ready when there is a permit, a mutex or monitor when it is free, a mailbox, the consumer of a ring or a
+    /// subscriber when there is something to receive; with ``send=True`` a mailbox when there is room. A publisher is
+    /// ready when it can publish. The producer of a ring
     /// is ready when there is room for a record of ``room`` bytes, of any size unless given. Event flags are ready when
     /// one of ``any`` is set, or all of ``all``; nothing is cleared.
     #[pyo3(signature = (object, *, send=false, room=None, any=None, all=None))]
@@ -115,7 +122,7 @@ impl WaitSet {
     ) -> PyResult<Token> {
         let py = object.py();
         let interest = match (room, any, all, send) {
-            (None, None, None, send) => direction(send || object.cast::<Producer>().is_ok()),
+            (None, None, None, send) => direction(send || sends_only(object)),
             (Some(room), None, None, false) => Interest::Room(whole("room", room)?),
             (None, Some(any), None, false) => Interest::AnyFlag(count("any", any)?),
             (None, None, Some(all), false) => Interest::AllFlags(count("all", all)?),
@@ -135,9 +142,13 @@ impl WaitSet {
             call(py, || producer.get().lend(|producer| self.with(|set| set.add(producer, interest))))
         } else if let Ok(consumer) = object.cast::<Consumer>() {
             call(py, || consumer.get().lend(|consumer| self.with(|set| set.add(consumer, interest))))
+        } else if let Ok(publisher) = object.cast::<Publisher>() {
+            call(py, || publisher.get().lend(|publisher| self.with(|set| set.add(publisher, interest))))
+        } else if let Ok(subscriber) = object.cast::<Subscriber>() {
+            call(py, || subscriber.get().lend(|subscriber| self.with(|set| set.add(subscriber, interest))))
         } else {
             Err(PyTypeError::new_err(format!(
-                "add: a semaphore, mutex, monitor, event, mailbox, producer or consumer is needed, not {}; \
+                "add: a semaphore, mutex, monitor, event, mailbox, or an end of a ring or topic is needed, not {}; \
                  a descriptor goes to add_fd, and who waits for anything else waits for it alone",
                 type_name(object)
             )))

@@ -88,3 +88,29 @@ class Mailbox:
 
     async def peek_async(self, timeout=None):
         return await waits(self, self.try_peek, lambda: self.peek(0), timeout)
+
+
+@adds_to(_triveni.Publisher)
+class Publisher:
+    # In a tuple, as ``False`` and ``None`` are answers where the policy is to drop.
+    async def publish_async(self, message, timeout=None):
+        def attempt():
+            return (True,) if self.try_publish(message) else None if self.policy == "block" else (False,)
+
+        return (await waits(self, attempt, lambda: (self.publish(message, 0),), timeout))[0]
+
+    async def reserve_async(self, size, timeout=None):
+        def attempt():
+            grant = self.try_reserve(size)
+            return None if grant is None and self.policy == "block" else (grant,)
+
+        return (await waits(self, attempt, lambda: (self.reserve(size, 0),), timeout))[0]
+
+
+@adds_to(_triveni.Subscriber)
+class Subscriber:
+    async def receive_async(self, timeout=None):
+        return await waits(self, self.try_receive, lambda: self.receive(0), timeout)
+
+    async def peek_async(self, timeout=None):
+        return await waits(self, self.try_peek, lambda: self.peek(0), timeout)

@@ -3,3 +3,5 @@
 mod grant;
 pub(crate) mod mailbox;
 pub(crate) mod ring;
+mod role;
+pub(crate) mod topic;

@@ -53,6 +53,13 @@ fn facts(state: &ObjectState) -> (String, Vec<u32>) {
             let shut = if *shut_down { ", shut down" } else { "" };
             (format!("{used} of {size} bytes{packed}{shut}"), producer.iter().chain(consumer).copied().collect())
         }
+        ObjectState::Topic { policy, published, dropped, shut_down, publisher, subscribers, .. } => {
+            let dropped = if *dropped > 0 { format!(", {dropped} dropped") } else { String::new() };
+            let shut = if *shut_down { ", shut down" } else { "" };
+            let readers = subscribers.len();
+            let state = format!("{published} published{dropped} to {readers} subscribers, policy {}{shut}", policy.name());
+            (state, publisher.iter().copied().collect())
+        }
         ObjectState::Unreadable(reason) => (reason.clone(), Vec::new()),
         _ => Default::default(),
     }

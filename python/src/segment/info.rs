@@ -89,6 +89,29 @@ impl ObjectInfo {
                 state.set_item("producer", producer)?;
                 state.set_item("consumer", consumer)?;
             }
+            ObjectState::Topic {
+                capacity,
+                message_size,
+                policy,
+                published,
+                dropped,
+                evicted,
+                shut_down,
+                publisher,
+                subscribers,
+                max_subscribers,
+            } => {
+                state.set_item("capacity", capacity)?;
+                state.set_item("message_size", message_size)?;
+                state.set_item("policy", policy.name())?;
+                state.set_item("published", published)?;
+                state.set_item("dropped", dropped)?;
+                state.set_item("evicted", evicted)?;
+                state.set_item("shut_down", shut_down)?;
+                state.set_item("publisher", publisher)?;
+                state.set_item("subscribers", subscribers)?; // (slot, how many messages it is behind)
+                state.set_item("max_subscribers", max_subscribers)?;
+            }
             ObjectState::Unreadable(reason) => state.set_item("unreadable", reason)?,
             _ => {} // a kind that this version shows by name and size only
         }

@@ -4,6 +4,7 @@ mod html;
 pub(crate) mod info;
 pub(crate) mod watch;
 
+use crate::channel::topic::{Topic, Wished};
 use crate::channel::{mailbox::Mailbox, ring::Ring};
 use crate::error::{call, count, detached, invalid, to_py, whole};
 use crate::sync::monitor::{Condition, Monitor};
@@ -121,6 +122,7 @@ pub(crate) fn reopen(py: Python<'_>, kind: &str, segment: &str, name: &str) -> P
         "event" => object(py, segment.open_event(py, name)),
         "mailbox" => object(py, segment.open_mailbox(py, name)),
         "ring" => object(py, segment.open_ring(py, name)),
+        "topic" => object(py, segment.open_topic(py, name)),
         other => Err(invalid(py, format!("no kind of object is called {other:?}; this pickle is of another version"))),
     }
 }
@@ -483,6 +485,57 @@ impl Segment {
     /// Opens a ring of whatever size. ``FileNotFoundError`` if there is none.
     fn open_ring(&self, py: Python<'_>, name: &str) -> PyResult<Ring> {
         self.object(py, |segment| segment.open_ring(name), Ring::new)
+    }
+
+    /// Finds or creates a topic that keeps ``capacity`` messages of up to ``message_size`` bytes, for up to ``subscribers``
+    /// subscribers at the same time.
+    ///
+    /// ``policy`` is ``"block"``, ``"drop oldest"`` or ``"drop newest"``; a live subscriber that is in the publisher's way for
+    /// ``evict_after`` seconds is put out. What is given must agree with a topic that exists already, else
+    /// ``Incompatible``; what is not given is taken as it is there, and has these defaults where the topic is made.
+    #[pyo3(signature = (name, capacity=None, message_size=None, *, policy=None, subscribers=None, evict_after=None, type_tag=None),
+           text_signature = "($self, name, capacity=16, message_size=256, *, policy='block', subscribers=16, evict_after=None, type_tag=None)")]
+    #[allow(clippy::too_many_arguments)] // they are Python's, by name
+    fn topic(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        capacity: Option<&Bound<'_, PyAny>>,
+        message_size: Option<&Bound<'_, PyAny>>,
+        policy: Option<&str>,
+        subscribers: Option<&Bound<'_, PyAny>>,
+        evict_after: Option<&Bound<'_, PyAny>>,
+        type_tag: Option<&str>,
+    ) -> PyResult<Topic> {
+        let wished = Wished::of(py, [capacity, message_size, subscribers], policy, evict_after, type_tag)?;
+        let found = |segment: &triveni::Segment| {
+            find_or_create(|| wished.open(segment, name), || wished.create(segment, name))
+        };
+        self.object(py, found, Topic::new)
+    }
+
+    /// Creates a topic. ``FileExistsError`` if there is one.
+    #[pyo3(signature = (name, capacity=None, message_size=None, *, policy=None, subscribers=None, evict_after=None, type_tag=None),
+           text_signature = "($self, name, capacity=16, message_size=256, *, policy='block', subscribers=16, evict_after=None, type_tag=None)")]
+    #[allow(clippy::too_many_arguments)] // they are Python's, by name
+    fn create_topic(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        capacity: Option<&Bound<'_, PyAny>>,
+        message_size: Option<&Bound<'_, PyAny>>,
+        policy: Option<&str>,
+        subscribers: Option<&Bound<'_, PyAny>>,
+        evict_after: Option<&Bound<'_, PyAny>>,
+        type_tag: Option<&str>,
+    ) -> PyResult<Topic> {
+        let wished = Wished::of(py, [capacity, message_size, subscribers], policy, evict_after, type_tag)?;
+        self.object(py, |segment| wished.create(segment, name), Topic::new)
+    }
+
+    /// Opens a topic, whatever it is like. ``FileNotFoundError`` if there is none.
+    fn open_topic(&self, py: Python<'_>, name: &str) -> PyResult<Topic> {
+        self.object(py, |segment| segment.open_topic(name), Topic::new)
     }
 
     /// All objects in it, with what is to be seen of each at this moment.

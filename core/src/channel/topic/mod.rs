@@ -246,7 +246,7 @@ impl Topic {
     }
 
     /// What it was created with, but for the type tag.
-    fn options(&self) -> TopicOptions<'static> {
+    pub fn options(&self) -> TopicOptions<'static> {
         TopicOptions {
             capacity: self.capacity(),
             message_size: self.message_size(),

@@ -141,7 +141,23 @@ impl Subscriber {
         self.lend(size)
     }
 
-    /// Waits until there is a message, and leaves it; returns its size.
+    /// The size of the next message if there is one, which is left.
+    ///
+    /// # Errors
+    /// As `receive`.
+    pub fn try_wait(&mut self) -> Result<Option<usize>> {
+        self.try_message()
+    }
+
+    /// Waits for the next message, and leaves it; returns its size.
+    ///
+    /// # Errors
+    /// As `receive`.
+    pub fn wait(&mut self) -> Result<usize> {
+        self.message_until(Deadline::never())
+    }
+
+    /// Waits for the next message until the deadline, and leaves it; returns its size.
     ///
     /// # Errors
     /// As `receive`; `Timeout`.
