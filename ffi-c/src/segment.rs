@@ -55,6 +55,15 @@ const _: () = assert!(TVN_KIND_TOPIC == ObjectKind::Topic as u32);
 /// Kind of object: a service.
 pub const TVN_KIND_SERVICE: u32 = 10;
 const _: () = assert!(TVN_KIND_SERVICE == ObjectKind::Service as u32);
+/// Kind of a port.
+pub const TVN_KIND_PORT: u32 = 13;
+const _: () = assert!(TVN_KIND_PORT == ObjectKind::Port as u32);
+/// Kind of an array.
+pub const TVN_KIND_ARRAY: u32 = 11;
+const _: () = assert!(TVN_KIND_ARRAY == ObjectKind::Array as u32);
+/// Kind of a cell.
+pub const TVN_KIND_CELL: u32 = 12;
+const _: () = assert!(TVN_KIND_CELL == ObjectKind::Cell as u32);
 
 /// An object, seen from outside. What its kind has no use for is 0.
 #[repr(C)]
@@ -68,12 +77,14 @@ pub struct tvn_object_info_t {
     /// Bytes it occupies, with its header.
     pub size: u64,
     /// Service: the most calls at once. Mailbox, topic: the most messages. Ring: bytes of its cells. Semaphore: the most permits. Barrier: the parties.
-    /// Monitor: TVN_CONDITIONS_MAX.
+    /// Monitor: TVN_CONDITIONS_MAX. Array: its elements.
     pub capacity: u64,
     /// Service: requests that nobody has taken. Mailbox: messages in it. Topic: its subscribers. Ring: bytes occupied by records. Semaphore: permits left. Barrier: how many have
     /// arrived. Monitor: its conditions. Readers-writer lock: read locks.
+    /// Array, cell: how often it was written as a whole.
     pub length: u64,
     /// Service: the largest request in bytes. Mailbox, topic: the largest message in bytes. Ring: the size of its packed records, 0 if they have any size.
+    /// Cell: bytes of its value.
     pub message_size: u64,
     /// Mailbox: claims of dead senders that were given back, so far.
     pub voided: u64,
@@ -82,7 +93,7 @@ pub struct tvn_object_info_t {
     /// Mailbox: messages that were dropped because too many receivers had died with them, so far. Topic: messages that
     /// publishers dropped, so far.
     pub dropped: u64,
-    /// Mutex, monitor: the slot of the process that holds it, 0 if it is free. Readers-writer lock: of the writer.
+    /// Mutex, monitor: the slot of the process that holds it, 0 if it is free. Readers-writer lock, array: of the writer.
     pub holder: u32,
     /// Mutex, monitor, readers-writer lock: the number of the thread that `holder` is about, in its process.
     pub thread: u32,
@@ -103,7 +114,7 @@ pub struct tvn_object_info_t {
     pub order: u32,
     /// Ring, topic: the slot of its producer or publisher, 0 if it has none.
     pub producer: u32,
-    /// Ring: the slot of its consumer, 0 if it has none.
+    /// Ring: the slot of its consumer, 0 if it has none. Port: of its receiver.
     pub consumer: u32,
     /// Service: how many processes serve.
     pub servers: u32,
@@ -402,10 +413,19 @@ fn object(info: &ObjectInfo) -> tvn_object_info_t {
             (out.message_size, out.policy) = (message_size as u64, crate::topic::number(policy));
             (out.dropped, out.shut_down, out.producer) = (dropped, shut_down, publisher.unwrap_or(0));
         }
-        ObjectState::Service { calls, request_size, waiting, servers, .. } => {
+        ObjectState::Service { calls, request_size, waiting, servers, shut_down, .. } => {
             (out.capacity, out.length, out.message_size) = (calls as u64, waiting as u64, request_size as u64);
-            out.servers = servers as u32; // at most the participants, 512
+            (out.servers, out.shut_down) = (servers as u32, shut_down); // at most the participants, 512
         }
+        ObjectState::Port { capacity, message_size, len, receiver, .. } => {
+            (out.capacity, out.length, out.message_size) = (capacity as u64, len as u64, message_size as u64);
+            out.consumer = receiver.unwrap_or(0);
+        }
+        ObjectState::Array { ref shape, writer, owner_died, version, .. } => {
+            (out.capacity, out.length) = (shape.iter().product::<usize>() as u64, version);
+            ((out.holder, out.thread), out.owner_died) = (writer.unwrap_or((0, 0)), owner_died);
+        }
+        ObjectState::Cell { size, version, .. } => (out.message_size, out.length) = (size as u64, version),
         _ => {} // unreadable, or of a kind that this header has no fields for: name and size only
     }
     out

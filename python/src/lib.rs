@@ -17,6 +17,8 @@ mod _triveni {
     #[pymodule_export]
     use crate::channel::ring::{Consumer, Producer, ReadGrant, Ring, WriteGrant};
     #[pymodule_export]
+    use crate::channel::service::{Call, Request, Service};
+    #[pymodule_export]
     use crate::channel::topic::{PeekGrant, PublishGrant, Publisher, Subscriber, Topic};
     #[pymodule_export]
     use crate::command::run_command;

@@ -5,6 +5,7 @@
 
 use crate::channel::mailbox::Mailbox;
 use crate::channel::ring::{Consumer, Producer};
+use crate::channel::service::Service;
 use crate::channel::topic::{Publisher, Subscriber};
 use crate::error::{call, count, detached, invalid, type_name, whole};
 use crate::sync::{event::Event, monitor::Monitor, mutex::Mutex, semaphore::Semaphore};
@@ -107,7 +108,8 @@ impl WaitSet {
     /// Adds an object and gives its token, a number from 0 on that is never used again.
     ///
     /// A semaphore is ready when there is a permit, a mutex or monitor when it is free, a mailbox, the consumer of a ring or a
-    /// subscriber when there is something to receive; with ``send=True`` a mailbox when there is room. A publisher is
+    /// subscriber when there is something to receive; with ``send=True`` a mailbox when there is room. A
+    /// service when there is a request to take. A publisher is
     /// ready when it can publish. The producer of a ring
     /// is ready when there is room for a record of ``room`` bytes, of any size unless given. Event flags are ready when
     /// one of ``any`` is set, or all of ``all``; nothing is cleared.
@@ -130,6 +132,8 @@ impl WaitSet {
         };
         if let Ok(mailbox) = object.cast::<Mailbox>() {
             self.member(py, mailbox.get().core(), interest)
+        } else if let Ok(service) = object.cast::<Service>() {
+            self.member(py, service.get().core(), interest)
         } else if let Ok(event) = object.cast::<Event>() {
             self.member(py, event.get().core(), interest)
         } else if let Ok(semaphore) = object.cast::<Semaphore>() {
@@ -148,7 +152,7 @@ impl WaitSet {
             call(py, || subscriber.get().lend(|subscriber| self.with(|set| set.add(subscriber, interest))))
         } else {
             Err(PyTypeError::new_err(format!(
-                "add: a semaphore, mutex, monitor, event, mailbox, or an end of a ring or topic is needed, not {}; \
+                "add: a semaphore, mutex, monitor, event, mailbox, service, or an end of a ring or topic is needed, not {}; \
                  a descriptor goes to add_fd, and who waits for anything else waits for it alone",
                 type_name(object)
             )))

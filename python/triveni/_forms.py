@@ -90,6 +90,12 @@ class Mailbox:
         return await waits(self, self.try_peek, lambda: self.peek(0), timeout)
 
 
+@adds_to(_triveni.Service)
+class Service:
+    async def receive_async(self, timeout=None):
+        return await waits(self, self.try_receive, lambda: self.receive(0), timeout)
+
+
 @adds_to(_triveni.Publisher)
 class Publisher:
     # In a tuple, as ``False`` and ``None`` are answers where the policy is to drop.

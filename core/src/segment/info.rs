@@ -249,6 +249,8 @@ pub enum ObjectState {
         died: u64,
         /// Those of them that were queued again.
         requeued: u64,
+        /// Nothing is to be asked any more.
+        shut_down: bool,
     },
     /// A port.
     Port {

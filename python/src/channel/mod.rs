@@ -4,4 +4,5 @@ mod grant;
 pub(crate) mod mailbox;
 pub(crate) mod ring;
 mod role;
+pub(crate) mod service;
 pub(crate) mod topic;

@@ -60,6 +60,10 @@ fn facts(state: &ObjectState) -> (String, Vec<u32>) {
             let state = format!("{published} published{dropped} to {readers} subscribers, policy {}{shut}", policy.name());
             (state, publisher.iter().copied().collect())
         }
+        ObjectState::Service { waiting, serving, servers, shut_down, .. } => {
+            let shut = if *shut_down { ", shut down" } else { "" };
+            (format!("{waiting} waiting, {serving} being served, {servers} processes serve{shut}"), Vec::new())
+        }
         ObjectState::Unreadable(reason) => (reason.clone(), Vec::new()),
         _ => Default::default(),
     }

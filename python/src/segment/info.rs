@@ -112,6 +112,29 @@ impl ObjectInfo {
                 state.set_item("subscribers", subscribers)?; // (slot, how many messages it is behind)
                 state.set_item("max_subscribers", max_subscribers)?;
             }
+            ObjectState::Service {
+                calls,
+                request_size,
+                response_size,
+                idempotent,
+                waiting,
+                serving,
+                servers,
+                died,
+                requeued,
+                shut_down,
+            } => {
+                state.set_item("calls", calls)?;
+                state.set_item("request_size", request_size)?;
+                state.set_item("response_size", response_size)?;
+                state.set_item("idempotent", idempotent)?;
+                state.set_item("waiting", waiting)?;
+                state.set_item("serving", serving)?;
+                state.set_item("servers", servers)?;
+                state.set_item("died", died)?;
+                state.set_item("requeued", requeued)?;
+                state.set_item("shut_down", shut_down)?;
+            }
             ObjectState::Unreadable(reason) => state.set_item("unreadable", reason)?,
             _ => {} // a kind that this version shows by name and size only
         }

@@ -4,6 +4,7 @@ mod html;
 pub(crate) mod info;
 pub(crate) mod watch;
 
+use crate::channel::service::{self, Service};
 use crate::channel::topic::{Topic, Wished};
 use crate::channel::{mailbox::Mailbox, ring::Ring};
 use crate::error::{call, count, detached, invalid, to_py, whole};
@@ -123,6 +124,7 @@ pub(crate) fn reopen(py: Python<'_>, kind: &str, segment: &str, name: &str) -> P
         "mailbox" => object(py, segment.open_mailbox(py, name)),
         "ring" => object(py, segment.open_ring(py, name)),
         "topic" => object(py, segment.open_topic(py, name)),
+        "service" => object(py, segment.open_service(py, name)),
         other => Err(invalid(py, format!("no kind of object is called {other:?}; this pickle is of another version"))),
     }
 }
@@ -417,44 +419,51 @@ impl Segment {
         self.object(py, |segment| segment.open_event(name), Event::new)
     }
 
-    /// Finds or creates a mailbox for up to ``capacity`` messages of up to ``message_size`` bytes.
+    /// Finds or creates a mailbox for up to ``capacity`` messages of up to ``message_size`` bytes. With capacity 0 a send
+    /// returns when a receiver has the message. ``order`` is ``"fifo"`` or ``"priority"``; ``unbounded=True`` makes the
+    /// capacity a ceiling, where senders get an error instead of waiting; after ``max_deliveries`` receivers had a
+    /// message in vain it is dropped (0: never).
     ///
     /// What is given must agree with a mailbox that exists already, else ``Incompatible``; what is not given
     /// is taken as it is there, and has these defaults where the mailbox is made.
-    #[pyo3(signature = (name, capacity=None, message_size=None),
-           text_signature = "($self, name, capacity=10, message_size=256)")]
+    #[pyo3(signature = (name, capacity=None, message_size=None, *, order=None, unbounded=None, max_deliveries=None, type_tag=None),
+           text_signature = "($self, name, capacity=10, message_size=256, *, order='fifo', unbounded=False, max_deliveries=0, type_tag=None)")]
+    #[expect(clippy::too_many_arguments, reason = "Python's keywords")]
     fn mailbox(
         &self,
         py: Python<'_>,
         name: &str,
         capacity: Option<&Bound<'_, PyAny>>,
         message_size: Option<&Bound<'_, PyAny>>,
+        order: Option<&str>,
+        unbounded: Option<bool>,
+        max_deliveries: Option<&Bound<'_, PyAny>>,
+        type_tag: Option<&str>,
     ) -> PyResult<Mailbox> {
-        let capacity = capacity.map(|capacity| whole("capacity", capacity)).transpose()?;
-        let message_size = message_size.map(|size| whole("message_size", size)).transpose()?;
-        let found = |segment: &triveni::Segment| match (capacity, message_size) {
-            (Some(capacity), Some(size)) => segment.mailbox(name, capacity, size),
-            _ => find_or_create(
-                || agreeing(segment, segment.open_mailbox(name)?, capacity, message_size),
-                || segment.create_mailbox(name, capacity.unwrap_or(10), message_size.unwrap_or(256)),
-            ),
+        let wished = mailbox::Wished::of(py, [capacity, message_size, max_deliveries], order, unbounded, type_tag)?;
+        let found = |segment: &triveni::Segment| {
+            find_or_create(|| wished.open(segment, name), || wished.create(segment, name))
         };
         self.object(py, found, Mailbox::new)
     }
 
     /// Creates a mailbox. ``FileExistsError`` if there is one.
-    #[pyo3(signature = (name, capacity=None, message_size=None),
-           text_signature = "($self, name, capacity=10, message_size=256)")]
+    #[pyo3(signature = (name, capacity=None, message_size=None, *, order=None, unbounded=None, max_deliveries=None, type_tag=None),
+           text_signature = "($self, name, capacity=10, message_size=256, *, order='fifo', unbounded=False, max_deliveries=0, type_tag=None)")]
+    #[expect(clippy::too_many_arguments, reason = "Python's keywords")]
     fn create_mailbox(
         &self,
         py: Python<'_>,
         name: &str,
         capacity: Option<&Bound<'_, PyAny>>,
         message_size: Option<&Bound<'_, PyAny>>,
+        order: Option<&str>,
+        unbounded: Option<bool>,
+        max_deliveries: Option<&Bound<'_, PyAny>>,
+        type_tag: Option<&str>,
     ) -> PyResult<Mailbox> {
-        let capacity = capacity.map_or(Ok(10), |capacity| whole("capacity", capacity))?;
-        let message_size = message_size.map_or(Ok(256), |size| whole("message_size", size))?;
-        self.object(py, |segment| segment.create_mailbox(name, capacity, message_size), Mailbox::new)
+        let wished = mailbox::Wished::of(py, [capacity, message_size, max_deliveries], order, unbounded, type_tag)?;
+        self.object(py, |segment| wished.create(segment, name), Mailbox::new)
     }
 
     /// Opens a mailbox of whatever geometry. ``FileNotFoundError`` if there is none.
@@ -536,6 +545,56 @@ impl Segment {
     /// Opens a topic, whatever it is like. ``FileNotFoundError`` if there is none.
     fn open_topic(&self, py: Python<'_>, name: &str) -> PyResult<Topic> {
         self.object(py, |segment| segment.open_topic(name), Topic::new)
+    }
+
+    /// Finds or creates a service for requests of up to ``request_size`` and answers of up to ``response_size`` bytes.
+    ///
+    /// ``calls`` are the most calls at once. With ``idempotent=True`` a request is served again whose server died over it.
+    /// ``type_tag`` says what requests and answers are, in one text: ``"request -> response"``.
+    ///
+    /// What is given must agree with a service that exists already, else ``Incompatible``; what is not given is taken as
+    /// it is there, and has these defaults where the service is made.
+    #[pyo3(signature = (name, request_size=None, response_size=None, *, calls=None, idempotent=None, type_tag=None),
+           text_signature = "($self, name, request_size=256, response_size=256, *, calls=16, idempotent=False, type_tag=None)")]
+    #[allow(clippy::too_many_arguments)] // they are Python's, by name
+    fn service(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        request_size: Option<&Bound<'_, PyAny>>,
+        response_size: Option<&Bound<'_, PyAny>>,
+        calls: Option<&Bound<'_, PyAny>>,
+        idempotent: Option<bool>,
+        type_tag: Option<&str>,
+    ) -> PyResult<Service> {
+        let wished = service::Wished::of(request_size, response_size, calls, idempotent, type_tag)?;
+        let found = |segment: &triveni::Segment| {
+            find_or_create(|| wished.open(segment, name), || wished.create(segment, name))
+        };
+        self.object(py, found, Service::new)
+    }
+
+    /// Creates a service. ``FileExistsError`` if there is one.
+    #[pyo3(signature = (name, request_size=None, response_size=None, *, calls=None, idempotent=None, type_tag=None),
+           text_signature = "($self, name, request_size=256, response_size=256, *, calls=16, idempotent=False, type_tag=None)")]
+    #[allow(clippy::too_many_arguments)] // they are Python's, by name
+    fn create_service(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        request_size: Option<&Bound<'_, PyAny>>,
+        response_size: Option<&Bound<'_, PyAny>>,
+        calls: Option<&Bound<'_, PyAny>>,
+        idempotent: Option<bool>,
+        type_tag: Option<&str>,
+    ) -> PyResult<Service> {
+        let wished = service::Wished::of(request_size, response_size, calls, idempotent, type_tag)?;
+        self.object(py, |segment| wished.create(segment, name), Service::new)
+    }
+
+    /// Opens a service, however it was made. ``FileNotFoundError`` if there is none.
+    fn open_service(&self, py: Python<'_>, name: &str) -> PyResult<Service> {
+        self.object(py, |segment| segment.open_service(name), Service::new)
     }
 
     /// All objects in it, with what is to be seen of each at this moment.
@@ -783,27 +842,3 @@ impl Permits {
     }
 }
 
-/// The mailbox, if it has the geometry that was asked for, as far as one was.
-fn agreeing(
-    segment: &triveni::Segment,
-    mailbox: triveni::Mailbox,
-    capacity: Option<usize>,
-    message_size: Option<usize>,
-) -> triveni::Result<triveni::Mailbox> {
-    let there = (mailbox.capacity(), mailbox.message_size());
-    let asked = (capacity.unwrap_or(there.0), message_size.unwrap_or(there.1));
-    if asked == there {
-        return Ok(mailbox);
-    }
-    Err(Error::new(
-        ErrorKind::Incompatible,
-        format!(
-            "mailbox {}: it has capacity {} and message_size {}, asked for were {} and {}; ask for what is there, or remove it first",
-            address(segment, mailbox.name()),
-            there.0,
-            there.1,
-            asked.0,
-            asked.1
-        ),
-    ))
-}

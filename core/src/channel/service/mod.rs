@@ -151,6 +151,7 @@ pub static KIND: Kind = Kind {
             servers: servers(&memory, |slot| view.is_attached(slot)),
             died: tally.died.load(Relaxed),
             requeued: tally.requeued.load(Relaxed),
+            shut_down: view.is_shut_down(),
         })
     },
 };
