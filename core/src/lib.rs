@@ -29,7 +29,7 @@ mod wait_set;
 pub use channel::mailbox::{
     Borrowed, Capacity, Envelope, Loan, Mailbox, MailboxOptions, Order, RawLoan, Received, Select,
 };
-pub use channel::port::{Delivery, Notification, Port, PortEvent, PortOptions, PortSet, Process, Right};
+pub use channel::port::{Delivery, Notification, Port, PortCall, PortEvent, PortOptions, PortSet, Process, Right};
 pub use channel::ring::{Consumer, Producer, ReadGrant, Ring, RingOptions, WriteGrant};
 pub use channel::service::{Call, CallRoom, RawCall, RawRequest, Request, Service, ServiceOptions};
 pub use channel::topic::{
@@ -56,6 +56,10 @@ pub use triveni_derive::Typed;
 #[doc(hidden)]
 pub use wait::{board::as_one_wait, late_wakes};
 pub use wait_set::{Interest, Ready, Token, WaitSet, Waitable};
+
+#[cfg(loom)]
+#[doc(hidden)]
+pub use prim::most_preemptions;
 
 #[cfg(loom)]
 #[doc(hidden)]

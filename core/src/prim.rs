@@ -87,6 +87,12 @@ macro_rules! full {
 full!(AtomicU32, u32);
 full!(AtomicU64, u64);
 
+/// How many preemptions the large models explore: two, and three in the soak (`TRIVENI_LOOM=3`), which takes minutes.
+#[cfg(loom)]
+pub fn most_preemptions() -> usize {
+    std::env::var("TRIVENI_LOOM").ok().and_then(|n| n.parse().ok()).unwrap_or(2)
+}
+
 /// How a futex wait ended. None of them says that the condition holds: look again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Woken {

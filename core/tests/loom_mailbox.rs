@@ -10,7 +10,7 @@ const STEPS: std::ops::RangeInclusive<u32> = 1..=8;
 
 fn explore(scenario: impl Fn() + Sync + Send + 'static) {
     let mut loom = loom::model::Builder::new();
-    loom.preemption_bound = Some(3);
+    loom.preemption_bound = Some(triveni::most_preemptions());
     loom.max_branches = 20_000;
     loom.check(scenario);
 }

@@ -303,7 +303,7 @@ mod model {
 
     fn check(bound: usize, model: impl Fn() + Send + Sync + 'static) {
         let mut builder = loom::model::Builder::new();
-        builder.preemption_bound = Some(bound);
+        builder.preemption_bound = Some(bound.min(crate::prim::most_preemptions()));
         builder.check(model);
     }
 

@@ -295,7 +295,7 @@ mod model {
 
     fn check(model: impl Fn() + Send + Sync + 'static) {
         let mut builder = loom::model::Builder::new();
-        builder.preemption_bound = Some(3);
+        builder.preemption_bound = Some(crate::prim::most_preemptions());
         builder.check(model);
     }
 
