@@ -41,11 +41,137 @@
 #include <stddef.h>
 #include <stdbool.h>
 #include <errno.h>
+#include <sys/uio.h>
 
 /**
  * All defaults: `tvn_segment_options_t options = TVN_SEGMENT_OPTIONS;`
  */
 #define TVN_SEGMENT_OPTIONS {sizeof(tvn_segment_options_t), 0, 0, 0, 0, 0}
+
+/**
+ * All defaults: `tvn_ring_options_t options = TVN_RING_OPTIONS;`
+ */
+#define TVN_RING_OPTIONS {sizeof(tvn_ring_options_t), 0, 0, 0, 0, NULL}
+
+/**
+ * All defaults: `tvn_mailbox_options_t options = TVN_MAILBOX_OPTIONS;`
+ */
+#define TVN_MAILBOX_OPTIONS {sizeof(tvn_mailbox_options_t), 0, 0, 0, 0, 0, NULL}
+
+/**
+ * All defaults: `tvn_topic_options_t options = TVN_TOPIC_OPTIONS;`
+ */
+#define TVN_TOPIC_OPTIONS {sizeof(tvn_topic_options_t), 0, 0, 0, 0, 0, NULL}
+
+/**
+ * All defaults: `tvn_service_options_t options = TVN_SERVICE_OPTIONS;`
+ */
+#define TVN_SERVICE_OPTIONS {sizeof(tvn_service_options_t), 0, 0, 0, 0, NULL}
+
+/**
+ * The type tag of a struct, made from the layout that it really has:
+ * `struct reading { int32_t sensor_id; float temperature; double time; };`
+ * `tvn_cell(segment, "latest", sizeof(struct reading), TVN_TYPE(struct reading, sensor_id, temperature, time), 0, &cell);`
+ * Up to 32 members: numbers, bool, char, and arrays of them. Those of a struct inside by their paths: `position.x`.
+ * A member that is not named is padding to the others. The text stays good as long as the process.
+ */
+#define TVN_TYPE(S, ...) TVN_TYPE_OF_(S, TVN_FIELDS_(S, __VA_ARGS__))
+
+/**
+ * One member, for who lists them: `tvn_field_t fields[] = {TVN_FIELD(S, a), TVN_FIELD(S, b), {NULL, NULL, 0, 0}};`
+ */
+#define TVN_FIELD(S, member) {#member, TVN_LETTER_(S, member), offsetof(S, member), sizeof(((S *)0)->member)}
+
+#ifdef __cplusplus
+template <class T> struct tvn_letter_;
+template <class T> struct tvn_letter_<T &> : tvn_letter_<T> {};
+template <class T> struct tvn_letter_<T *> { static constexpr const char *is = "P"; };
+template <class T, size_t N> struct tvn_letter_<T[N]> : tvn_letter_<T> {};
+template <> struct tvn_letter_<bool> { static constexpr const char *is = "?"; };
+template <> struct tvn_letter_<char> { static constexpr const char *is = "c"; };
+template <> struct tvn_letter_<signed char> { static constexpr const char *is = "b"; };
+template <> struct tvn_letter_<unsigned char> { static constexpr const char *is = "B"; };
+template <> struct tvn_letter_<short> { static constexpr const char *is = "h"; };
+template <> struct tvn_letter_<unsigned short> { static constexpr const char *is = "H"; };
+template <> struct tvn_letter_<int> { static constexpr const char *is = "i"; };
+template <> struct tvn_letter_<unsigned> { static constexpr const char *is = "I"; };
+template <> struct tvn_letter_<long> { static constexpr const char *is = "q"; };
+template <> struct tvn_letter_<unsigned long> { static constexpr const char *is = "Q"; };
+template <> struct tvn_letter_<long long> { static constexpr const char *is = "q"; };
+template <> struct tvn_letter_<unsigned long long> { static constexpr const char *is = "Q"; };
+template <> struct tvn_letter_<float> { static constexpr const char *is = "f"; };
+template <> struct tvn_letter_<double> { static constexpr const char *is = "d"; };
+template <> struct tvn_letter_<long double> { static constexpr const char *is = "g"; };
+#define TVN_LETTER_(S, member) tvn_letter_<decltype(((S *)0)->member)>::is
+#define TVN_TYPE_OF_(S, ...) \
+    ([] { static const tvn_field_t fields[] = {__VA_ARGS__, {NULL, NULL, 0, 0}}; \
+          return tvn_type_tag(sizeof(S), fields); }())
+#else
+/* An array becomes a pointer where its value is asked for; a pointer is one also where its address is asked for. */
+#define TVN_ITEM_(S, member, T, letter) T *: _Generic(&((S *)0)->member, T **: "P", default: letter)
+#define TVN_LETTER_(S, member) \
+    _Generic(((S *)0)->member, \
+             bool: "?", char: "c", signed char: "b", unsigned char: "B", short: "h", unsigned short: "H", \
+             int: "i", unsigned: "I", long: "q", unsigned long: "Q", long long: "q", unsigned long long: "Q", \
+             float: "f", double: "d", long double: "g", float _Complex: "Zf", double _Complex: "Zd", \
+             TVN_ITEM_(S, member, bool, "?"), TVN_ITEM_(S, member, char, "c"), \
+             TVN_ITEM_(S, member, signed char, "b"), TVN_ITEM_(S, member, unsigned char, "B"), \
+             TVN_ITEM_(S, member, short, "h"), TVN_ITEM_(S, member, unsigned short, "H"), \
+             TVN_ITEM_(S, member, int, "i"), TVN_ITEM_(S, member, unsigned, "I"), \
+             TVN_ITEM_(S, member, long, "q"), TVN_ITEM_(S, member, unsigned long, "Q"), \
+             TVN_ITEM_(S, member, long long, "q"), TVN_ITEM_(S, member, unsigned long long, "Q"), \
+             TVN_ITEM_(S, member, float, "f"), TVN_ITEM_(S, member, double, "d"), \
+             TVN_ITEM_(S, member, long double, "g"), TVN_ITEM_(S, member, float _Complex, "Zf"), \
+             TVN_ITEM_(S, member, double _Complex, "Zd"), void *: "P")
+#define TVN_TYPE_OF_(S, ...) tvn_type_tag(sizeof(S), (const tvn_field_t[]){__VA_ARGS__, {NULL, NULL, 0, 0}})
+#endif
+
+#define TVN_FIELDS_1_(S, a) TVN_FIELD(S, a)
+#define TVN_FIELDS_2_(S, a, ...) TVN_FIELD(S, a), TVN_FIELDS_1_(S, __VA_ARGS__)
+#define TVN_FIELDS_3_(S, a, ...) TVN_FIELD(S, a), TVN_FIELDS_2_(S, __VA_ARGS__)
+#define TVN_FIELDS_4_(S, a, ...) TVN_FIELD(S, a), TVN_FIELDS_3_(S, __VA_ARGS__)
+#define TVN_FIELDS_5_(S, a, ...) TVN_FIELD(S, a), TVN_FIELDS_4_(S, __VA_ARGS__)
+#define TVN_FIELDS_6_(S, a, ...) TVN_FIELD(S, a), TVN_FIELDS_5_(S, __VA_ARGS__)
+#define TVN_FIELDS_7_(S, a, ...) TVN_FIELD(S, a), TVN_FIELDS_6_(S, __VA_ARGS__)
+#define TVN_FIELDS_8_(S, a, ...) TVN_FIELD(S, a), TVN_FIELDS_7_(S, __VA_ARGS__)
+#define TVN_FIELDS_9_(S, a, ...) TVN_FIELD(S, a), TVN_FIELDS_8_(S, __VA_ARGS__)
+#define TVN_FIELDS_10_(S, a, ...) TVN_FIELD(S, a), TVN_FIELDS_9_(S, __VA_ARGS__)
+#define TVN_FIELDS_11_(S, a, ...) TVN_FIELD(S, a), TVN_FIELDS_10_(S, __VA_ARGS__)
+#define TVN_FIELDS_12_(S, a, ...) TVN_FIELD(S, a), TVN_FIELDS_11_(S, __VA_ARGS__)
+#define TVN_FIELDS_13_(S, a, ...) TVN_FIELD(S, a), TVN_FIELDS_12_(S, __VA_ARGS__)
+#define TVN_FIELDS_14_(S, a, ...) TVN_FIELD(S, a), TVN_FIELDS_13_(S, __VA_ARGS__)
+#define TVN_FIELDS_15_(S, a, ...) TVN_FIELD(S, a), TVN_FIELDS_14_(S, __VA_ARGS__)
+#define TVN_FIELDS_16_(S, a, ...) TVN_FIELD(S, a), TVN_FIELDS_15_(S, __VA_ARGS__)
+#define TVN_FIELDS_17_(S, a, ...) TVN_FIELD(S, a), TVN_FIELDS_16_(S, __VA_ARGS__)
+#define TVN_FIELDS_18_(S, a, ...) TVN_FIELD(S, a), TVN_FIELDS_17_(S, __VA_ARGS__)
+#define TVN_FIELDS_19_(S, a, ...) TVN_FIELD(S, a), TVN_FIELDS_18_(S, __VA_ARGS__)
+#define TVN_FIELDS_20_(S, a, ...) TVN_FIELD(S, a), TVN_FIELDS_19_(S, __VA_ARGS__)
+#define TVN_FIELDS_21_(S, a, ...) TVN_FIELD(S, a), TVN_FIELDS_20_(S, __VA_ARGS__)
+#define TVN_FIELDS_22_(S, a, ...) TVN_FIELD(S, a), TVN_FIELDS_21_(S, __VA_ARGS__)
+#define TVN_FIELDS_23_(S, a, ...) TVN_FIELD(S, a), TVN_FIELDS_22_(S, __VA_ARGS__)
+#define TVN_FIELDS_24_(S, a, ...) TVN_FIELD(S, a), TVN_FIELDS_23_(S, __VA_ARGS__)
+#define TVN_FIELDS_25_(S, a, ...) TVN_FIELD(S, a), TVN_FIELDS_24_(S, __VA_ARGS__)
+#define TVN_FIELDS_26_(S, a, ...) TVN_FIELD(S, a), TVN_FIELDS_25_(S, __VA_ARGS__)
+#define TVN_FIELDS_27_(S, a, ...) TVN_FIELD(S, a), TVN_FIELDS_26_(S, __VA_ARGS__)
+#define TVN_FIELDS_28_(S, a, ...) TVN_FIELD(S, a), TVN_FIELDS_27_(S, __VA_ARGS__)
+#define TVN_FIELDS_29_(S, a, ...) TVN_FIELD(S, a), TVN_FIELDS_28_(S, __VA_ARGS__)
+#define TVN_FIELDS_30_(S, a, ...) TVN_FIELD(S, a), TVN_FIELDS_29_(S, __VA_ARGS__)
+#define TVN_FIELDS_31_(S, a, ...) TVN_FIELD(S, a), TVN_FIELDS_30_(S, __VA_ARGS__)
+#define TVN_FIELDS_32_(S, a, ...) TVN_FIELD(S, a), TVN_FIELDS_31_(S, __VA_ARGS__)
+#define TVN_FIELDS_PICK_(a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, \
+    a18, a19, a20, a21, a22, a23, a24, a25, a26, a27, a28, a29, a30, a31, a32, pick, ...) pick
+#define TVN_FIELDS_(S, ...) TVN_FIELDS_PICK_(__VA_ARGS__, TVN_FIELDS_32_, TVN_FIELDS_31_, \
+    TVN_FIELDS_30_, TVN_FIELDS_29_, TVN_FIELDS_28_, TVN_FIELDS_27_, TVN_FIELDS_26_, TVN_FIELDS_25_, \
+    TVN_FIELDS_24_, TVN_FIELDS_23_, TVN_FIELDS_22_, TVN_FIELDS_21_, TVN_FIELDS_20_, TVN_FIELDS_19_, \
+    TVN_FIELDS_18_, TVN_FIELDS_17_, TVN_FIELDS_16_, TVN_FIELDS_15_, TVN_FIELDS_14_, TVN_FIELDS_13_, \
+    TVN_FIELDS_12_, TVN_FIELDS_11_, TVN_FIELDS_10_, TVN_FIELDS_9_, TVN_FIELDS_8_, TVN_FIELDS_7_, \
+    TVN_FIELDS_6_, TVN_FIELDS_5_, TVN_FIELDS_4_, TVN_FIELDS_3_, TVN_FIELDS_2_, TVN_FIELDS_1_, 0)(S, \
+    __VA_ARGS__)
+
+/**
+ * The most dimensions of an array.
+ */
+#define TVN_DIMENSIONS_MAX 8
 
 /**
  * The most parties a barrier waits for.
@@ -98,6 +224,46 @@
 #define TVN_EEVICTED 1006
 
 /**
+ * The server of a call said that it could not answer, or let go of the request without an answer.
+ */
+#define TVN_EFAILED 1007
+
+/**
+ * Messages are received first in, first out.
+ */
+#define TVN_FIFO 0
+
+/**
+ * Messages are received by priority, the highest first and among equals the oldest; receivers may select by type.
+ */
+#define TVN_PRIORITY 1
+
+/**
+ * The highest priority of a message.
+ */
+#define TVN_MAX_PRIORITY 32767
+
+/**
+ * Select the first message in order. As `msgtyp` 0 of msgrcv(2).
+ */
+#define TVN_SELECT_ANY 0
+
+/**
+ * Select the first message of type `mtype`. As `msgtyp` > 0 of msgrcv(2).
+ */
+#define TVN_SELECT_TYPE 1
+
+/**
+ * Select the first message of the lowest type from 1 to `mtype`. As `msgtyp` < 0 of msgrcv(2).
+ */
+#define TVN_SELECT_UP_TO 2
+
+/**
+ * Select the first message of any type but `mtype`. As MSG_EXCEPT of msgrcv(2).
+ */
+#define TVN_SELECT_EXCEPT 3
+
+/**
  * The most conditions a monitor has.
  */
 #define TVN_CONDITIONS_MAX 7
@@ -122,6 +288,41 @@
  * If everybody who took part in a segment is dead: refuse with -ECONNRESET.
  */
 #define TVN_STALE_FAIL 2
+
+/**
+ * What a handle is a right to: see tvn_port_right().
+ */
+#define TVN_RIGHT_RECEIVE 1
+
+/**
+ * A right to send.
+ */
+#define TVN_RIGHT_SEND 2
+
+/**
+ * A right to send once.
+ */
+#define TVN_RIGHT_SEND_ONCE 3
+
+/**
+ * A port tells that nobody has a right to send to another one any more.
+ */
+#define TVN_PORT_NO_SENDERS 1
+
+/**
+ * A port tells that nobody has the right to receive from another one any more.
+ */
+#define TVN_PORT_DEAD_NAME 2
+
+/**
+ * A port tells that a pending message was taken from another one.
+ */
+#define TVN_PORT_ACCEPTED 3
+
+/**
+ * The most rights a message carries.
+ */
+#define TVN_PORT_RIGHTS 4
 
 /**
  * Policy of a readers-writer lock: a reader enters whenever no writer is inside. Writers may starve.
@@ -200,6 +401,31 @@
 #define TVN_KIND_MAILBOX 8
 
 /**
+ * Kind of a topic.
+ */
+#define TVN_KIND_TOPIC 9
+
+/**
+ * Kind of object: a service.
+ */
+#define TVN_KIND_SERVICE 10
+
+/**
+ * Kind of a port.
+ */
+#define TVN_KIND_PORT 13
+
+/**
+ * Kind of an array.
+ */
+#define TVN_KIND_ARRAY 11
+
+/**
+ * Kind of a cell.
+ */
+#define TVN_KIND_CELL 12
+
+/**
  * The most permits a semaphore holds.
  */
 #define TVN_SEMAPHORE_MAX 2147483647
@@ -208,6 +434,31 @@
  * The most permits a leased semaphore has.
  */
 #define TVN_SEMAPHORE_LEASED_MAX 4096
+
+/**
+ * Policy of a topic: the publisher waits for the slowest subscriber.
+ */
+#define TVN_BLOCK 0
+
+/**
+ * Policy of a topic: the publisher overwrites the oldest message; who had not read it is told how many it missed.
+ */
+#define TVN_DROP_OLDEST 1
+
+/**
+ * Policy of a topic: the publisher drops its own message, and says so; subscribers are told how many were dropped.
+ */
+#define TVN_DROP_NEWEST 2
+
+/**
+ * A new subscriber begins with the first message that is published from now on.
+ */
+#define TVN_LATEST 0
+
+/**
+ * A new subscriber begins with the oldest message that is still there.
+ */
+#define TVN_OLDEST 1
 
 /**
  * The version of this header: major.
@@ -290,6 +541,11 @@
 #define TVN_WAIT_ANY 10
 
 /**
+ * What a thread sleeps for: the answer of a service.
+ */
+#define TVN_WAIT_CALL 11
+
+/**
  * How many of those who are in the way of one waiter a tvn_wait_t names.
  */
 #define TVN_BLOCKERS_ROOM 8
@@ -320,9 +576,19 @@
 #define TVN_HELD_ROOM 8
 
 /**
+ * An array, n-dimensional memory of one type: a handle on one that lies in a segment.
+ */
+typedef struct tvn_array_t tvn_array_t;
+
+/**
  * A cyclic barrier, where nobody goes on until all parties have arrived: a handle on one that lies in a segment.
  */
 typedef struct tvn_barrier_t tvn_barrier_t;
+
+/**
+ * A cell, the latest value of a struct for any number of writers and readers: a handle on one that lies in a segment.
+ */
+typedef struct tvn_cell_t tvn_cell_t;
 
 /**
  * A condition of a monitor, for those inside to wait for: a handle.
@@ -340,8 +606,7 @@ typedef struct tvn_consumer_t tvn_consumer_t;
 typedef struct tvn_event_t tvn_event_t;
 
 /**
- * A mailbox, a bounded queue of messages for any number of senders and receivers: a handle on one that lies
- * in a segment.
+ * A mailbox, a queue of messages for any number of senders and receivers: a handle on one that lies in a segment.
  */
 typedef struct tvn_mailbox_t tvn_mailbox_t;
 
@@ -357,9 +622,29 @@ typedef struct tvn_monitor_t tvn_monitor_t;
 typedef struct tvn_mutex_t tvn_mutex_t;
 
 /**
+ * A set of ports, to receive from any of them.
+ */
+typedef struct tvn_port_set_t tvn_port_set_t;
+
+/**
+ * A right to a port: to receive from it, to send to it, or to send to it once. The port lies in a segment.
+ */
+typedef struct tvn_port_t tvn_port_t;
+
+/**
+ * This process under a name: for messages to and from processes by name.
+ */
+typedef struct tvn_process_t tvn_process_t;
+
+/**
  * The writing end of a ring. One thread at a time; stays with the process that took it.
  */
 typedef struct tvn_producer_t tvn_producer_t;
+
+/**
+ * The writing end of a topic. One thread at a time; stays with the process that took it.
+ */
+typedef struct tvn_publisher_t tvn_publisher_t;
 
 /**
  * A ring, records of any size from one producer to one consumer: a handle on one that lies in a segment.
@@ -382,6 +667,22 @@ typedef struct tvn_segment_t tvn_segment_t;
 typedef struct tvn_semaphore_t tvn_semaphore_t;
 
 /**
+ * A service, requests from any number of clients that any number of servers answer: a handle on one that lies in a
+ * segment.
+ */
+typedef struct tvn_service_t tvn_service_t;
+
+/**
+ * A reading end of a topic, with a cursor of its own. One thread at a time; stays with the process that made it.
+ */
+typedef struct tvn_subscriber_t tvn_subscriber_t;
+
+/**
+ * A topic, one publisher's word to any number of subscribers: a handle on one that lies in a segment.
+ */
+typedef struct tvn_topic_t tvn_topic_t;
+
+/**
  * A set of objects, descriptors, signals and timers, to wait for any of them, as poll(2) does: it says who is ready
  * and takes nothing. One thread at a time; stays with the process that made it.
  *
@@ -395,6 +696,82 @@ typedef struct tvn_wait_set_t tvn_wait_set_t;
  * A thread that watches a segment, notices deaths at once and puts right what the dead left: a handle.
  */
 typedef struct tvn_watcher_t tvn_watcher_t;
+
+/**
+ * Who holds a lock or a leased permit.
+ */
+typedef struct {
+  /**
+   * The process, by its number in the segment.
+   */
+  uint32_t slot;
+  /**
+   * Its pid; 0 if it is not known.
+   */
+  uint32_t pid;
+  /**
+   * The thread, by its number in its process. Not a tid.
+   */
+  uint32_t thread;
+} tvn_holder_t;
+
+/**
+ * What a mailbox is like. Begin with `tvn_mailbox_options_t options = TVN_MAILBOX_OPTIONS;` and set `message_size`:
+ * 0 is the default everywhere else.
+ */
+typedef struct {
+  /**
+   * The size of this structure, for later versions. TVN_MAILBOX_OPTIONS sets it.
+   */
+  size_t size;
+  /**
+   * How many messages it holds; 0: none, a send returns when a receiver has the message (rendezvous).
+   */
+  size_t capacity;
+  /**
+   * The largest message in bytes.
+   */
+  size_t message_size;
+  /**
+   * 1: a sender never waits; `capacity` is the ceiling, where it gets -ENOSPC. Memory is taken as it is needed.
+   */
+  uint32_t unbounded;
+  /**
+   * TVN_FIFO or TVN_PRIORITY.
+   */
+  uint32_t order;
+  /**
+   * How many receivers may have a message in vain, because they die or give it back, before it is dropped; 0: any
+   * number.
+   */
+  uint32_t max_deliveries;
+  /**
+   * The layout of messages, a type tag; NULL: any bytes.
+   */
+  const char *type_tag;
+} tvn_mailbox_options_t;
+
+/**
+ * What there is to say about a message that was received.
+ */
+typedef struct {
+  /**
+   * Its size in bytes.
+   */
+  size_t size;
+  /**
+   * How many receivers died with it before, or gave it back: 0 for one that is delivered the first time.
+   */
+  uint32_t redelivered;
+  /**
+   * Its priority; 0 unless the mailbox is TVN_PRIORITY.
+   */
+  uint32_t priority;
+  /**
+   * Its type; 0 unless it was sent with one.
+   */
+  uint32_t mtype;
+} tvn_received_t;
 
 /**
  * Room for one message, claimed in a mailbox. Plain data: it lies where the caller wants, and needs no close.
@@ -419,22 +796,38 @@ typedef struct {
 } tvn_loan_t;
 
 /**
- * Who holds a lock or a leased permit.
+ * A message that is read in place. Plain data: it lies where the caller wants, and needs no close.
  */
 typedef struct {
   /**
-   * The process, by its number in the segment.
+   * First byte of the message, aligned to 16; lent until tvn_mailbox_release() or tvn_mailbox_give_back().
    */
-  uint32_t slot;
+  const void *message;
   /**
-   * Its pid; 0 if it is not known.
+   * The claim; for triveni only.
    */
-  uint32_t pid;
+  uint64_t word;
   /**
-   * The thread, by its number in its process. Not a tid.
+   * Its size in bytes.
    */
-  uint32_t thread;
-} tvn_holder_t;
+  uint32_t size;
+  /**
+   * The claim; for triveni only.
+   */
+  uint32_t index;
+  /**
+   * How many receivers died with it before, or gave it back.
+   */
+  uint32_t redelivered;
+  /**
+   * Its priority.
+   */
+  uint32_t priority;
+  /**
+   * Its type.
+   */
+  uint32_t mtype;
+} tvn_borrowed_t;
 
 /**
  * How to create or open a segment. Begin with `tvn_segment_options_t options = TVN_SEGMENT_OPTIONS;` and change
@@ -471,6 +864,91 @@ typedef struct {
 } tvn_segment_options_t;
 
 /**
+ * How a port is made; 0 is the default everywhere.
+ */
+typedef struct {
+  /**
+   * How many messages the queue holds, up to 1016; 0: 8.
+   */
+  size_t capacity;
+  /**
+   * The largest message in bytes; 0: 1024.
+   */
+  size_t message_size;
+  /**
+   * How many rights to send there can be at a time, up to 4096; 0: 63.
+   */
+  size_t rights;
+} tvn_port_options_t;
+
+/**
+ * What came with a message.
+ */
+typedef struct {
+  /**
+   * The rights in it, the caller's now: close them. NULL from `count` on.
+   */
+  tvn_port_t *rights[TVN_PORT_RIGHTS];
+  /**
+   * How many.
+   */
+  size_t count;
+  /**
+   * The right to answer, if the sender waits in tvn_port_call(); the caller's: close it. NULL otherwise.
+   */
+  tvn_port_t *reply;
+  /**
+   * How many rights were lost on the way.
+   */
+  uint32_t lost;
+  /**
+   * How many receivers died with the message before.
+   */
+  uint32_t redelivered;
+  /**
+   * Not 0: not a message but what the port was asked to tell, TVN_PORT_...
+   */
+  uint32_t event;
+  /**
+   * Which port that is about, cut to fit.
+   */
+  char port[64];
+} tvn_delivery_t;
+
+/**
+ * What a ring is like. Begin with `tvn_ring_options_t options = TVN_RING_OPTIONS;` and change what you need: 0 is the
+ * default everywhere but in `size`.
+ */
+typedef struct {
+  /**
+   * The size of this structure, for later versions. TVN_RING_OPTIONS sets it.
+   */
+  size_t size;
+  /**
+   * Bytes of its cells, for records of any size; 0: 8 MiB, or an eighth of the segment if that is less. Memory that
+   * comes round sooner is still in the other CPU's cache, and payload written and read in place up to four times
+   * slower.
+   */
+  size_t ring_size;
+  /**
+   * The one size of its packed records; 0: records of any size.
+   */
+  size_t record_size;
+  /**
+   * Packed: how many records, rounded up to a power of two; 0: as many as fit into the default size.
+   */
+  size_t capacity;
+  /**
+   * 1: publish with a full barrier, so that who is about to sleep is never overlooked for a slice of up to 16 ms.
+   */
+  int exact_wake;
+  /**
+   * The type of its records, as a PEP 3118 format; NULL: none. Stored with a new ring, compared with one that is there.
+   */
+  const char *type_tag;
+} tvn_ring_options_t;
+
+/**
  * An object, seen from outside. What its kind has no use for is 0.
  */
 typedef struct {
@@ -491,17 +969,19 @@ typedef struct {
    */
   uint64_t size;
   /**
-   * Mailbox: the most messages. Ring: bytes of its cells. Semaphore: the most permits. Barrier: the parties.
-   * Monitor: TVN_CONDITIONS_MAX.
+   * Service: the most calls at once. Mailbox, topic: the most messages. Ring: bytes of its cells. Semaphore: the most permits. Barrier: the parties.
+   * Monitor: TVN_CONDITIONS_MAX. Array: its elements.
    */
   uint64_t capacity;
   /**
-   * Mailbox: messages in it. Ring: bytes occupied by records. Semaphore: permits left. Barrier: how many have
+   * Service: requests that nobody has taken. Mailbox: messages in it. Topic: its subscribers. Ring: bytes occupied by records. Semaphore: permits left. Barrier: how many have
    * arrived. Monitor: its conditions. Readers-writer lock: read locks.
+   * Array, cell: how often it was written as a whole.
    */
   uint64_t length;
   /**
-   * Mailbox: the largest message in bytes.
+   * Service: the largest request in bytes. Mailbox, topic: the largest message in bytes. Ring: the size of its packed records, 0 if they have any size.
+   * Cell: bytes of its value.
    */
   uint64_t message_size;
   /**
@@ -513,7 +993,12 @@ typedef struct {
    */
   uint64_t redelivered;
   /**
-   * Mutex, monitor: the slot of the process that holds it, 0 if it is free. Readers-writer lock: of the writer.
+   * Mailbox: messages that were dropped because too many receivers had died with them, so far. Topic: messages that
+   * publishers dropped, so far.
+   */
+  uint64_t dropped;
+  /**
+   * Mutex, monitor: the slot of the process that holds it, 0 if it is free. Readers-writer lock, array: of the writer.
    */
   uint32_t holder;
   /**
@@ -529,11 +1014,16 @@ typedef struct {
    */
   bool broken;
   /**
+   * Ring, mailbox, topic: it was shut down.
+   */
+  bool shut_down;
+  /**
    * Leased semaphore: the permits that are out.
    */
   uint32_t leases;
   /**
-   * Readers-writer lock: TVN_READERS_FIRST, TVN_WRITERS_FIRST or TVN_FAIR.
+   * Readers-writer lock: TVN_READERS_FIRST, TVN_WRITERS_FIRST or TVN_FAIR. Topic: TVN_BLOCK, TVN_DROP_OLDEST or
+   * TVN_DROP_NEWEST.
    */
   uint32_t policy;
   /**
@@ -541,13 +1031,21 @@ typedef struct {
    */
   uint32_t flags;
   /**
-   * Ring: the slot of its producer, 0 if it has none.
+   * Mailbox: TVN_FIFO or TVN_PRIORITY.
+   */
+  uint32_t order;
+  /**
+   * Ring, topic: the slot of its producer or publisher, 0 if it has none.
    */
   uint32_t producer;
   /**
-   * Ring: the slot of its consumer, 0 if it has none.
+   * Ring: the slot of its consumer, 0 if it has none. Port: of its receiver.
    */
   uint32_t consumer;
+  /**
+   * Service: how many processes serve.
+   */
+  uint32_t servers;
 } tvn_object_info_t;
 
 /**
@@ -579,6 +1077,149 @@ typedef struct {
    */
   double since;
 } tvn_participant_info_t;
+
+/**
+ * What a service is like. Begin with `tvn_service_options_t options = TVN_SERVICE_OPTIONS;` and set `request_size` and
+ * `response_size`: 0 is the default everywhere else.
+ */
+typedef struct {
+  /**
+   * The size of this structure, for later versions. TVN_SERVICE_OPTIONS sets it.
+   */
+  size_t size;
+  /**
+   * The largest request in bytes.
+   */
+  size_t request_size;
+  /**
+   * The largest answer in bytes.
+   */
+  size_t response_size;
+  /**
+   * The most calls at once, at most 1024; 0: 16.
+   */
+  size_t calls;
+  /**
+   * 1 if a request may be served again whose server died over it.
+   */
+  int idempotent;
+  /**
+   * What requests and answers are, in one text: `request -> response`. NULL: any bytes.
+   */
+  const char *type_tag;
+} tvn_service_options_t;
+
+/**
+ * A call, or room for one. Plain data: it lies where the caller wants, and is over with tvn_call_end().
+ */
+typedef struct {
+  /**
+   * After tvn_service_reserve() the room, a multiple of 64, to be written until tvn_call_send(); after tvn_call_wait()
+   * the answer, to be read until tvn_call_end(); otherwise NULL.
+   */
+  void *bytes;
+  /**
+   * The call; for triveni only.
+   */
+  uint64_t word;
+  /**
+   * The size of the room, or of the answer.
+   */
+  uint32_t size;
+  /**
+   * The call; for triveni only.
+   */
+  uint32_t index;
+} tvn_call_t;
+
+/**
+ * A request that was received. Plain data: it lies where the caller wants, and is over with tvn_request_reply(),
+ * tvn_request_commit() or tvn_request_fail().
+ */
+typedef struct {
+  /**
+   * The request; to be read until it is answered.
+   */
+  const void *bytes;
+  /**
+   * Room for an answer that is written in place, a multiple of 64, of tvn_service_response_size() bytes.
+   */
+  void *room;
+  /**
+   * The request; for triveni only.
+   */
+  uint64_t word;
+  /**
+   * Its size in bytes.
+   */
+  uint32_t size;
+  /**
+   * The request; for triveni only.
+   */
+  uint32_t index;
+  /**
+   * The pid of the client, in the pid namespace it lives in; 0 if it is gone.
+   */
+  uint32_t client;
+} tvn_request_t;
+
+/**
+ * What a topic is like. Begin with `tvn_topic_options_t options = TVN_TOPIC_OPTIONS;` and set `capacity` and
+ * `message_size`: 0 is the default everywhere else.
+ */
+typedef struct {
+  /**
+   * The size of this structure, for later versions. TVN_TOPIC_OPTIONS sets it.
+   */
+  size_t size;
+  /**
+   * How many messages it keeps, from 1 on.
+   */
+  size_t capacity;
+  /**
+   * The largest message in bytes.
+   */
+  size_t message_size;
+  /**
+   * How many can subscribe at the same time, at most 256; 0: 16.
+   */
+  size_t subscribers;
+  /**
+   * What the publisher does when it would overtake the slowest subscriber: TVN_BLOCK, TVN_DROP_OLDEST or
+   * TVN_DROP_NEWEST.
+   */
+  uint32_t policy;
+  /**
+   * How many milliseconds a subscriber that lives may be in the publisher's way before it is put out; 0: for ever.
+   */
+  uint32_t evict_after_ms;
+  /**
+   * The layout of messages, a type tag; NULL: any bytes.
+   */
+  const char *type_tag;
+} tvn_topic_options_t;
+
+/**
+ * A member of a struct, as TVN_FIELD() describes it.
+ */
+typedef struct {
+  /**
+   * Its name; NULL behind the last member.
+   */
+  const char *name;
+  /**
+   * The type of its elements, a letter of PEP 3118.
+   */
+  const char *letter;
+  /**
+   * Bytes before it.
+   */
+  size_t offset;
+  /**
+   * Its bytes.
+   */
+  size_t size;
+} tvn_field_t;
 
 /**
  * A member of a wait set that is ready.
@@ -688,6 +1329,148 @@ extern "C" {
 #endif // __cplusplus
 
 /**
+ * Finds the array `name`, or creates it, of zeros: `size_t shape[] = {rows, columns}; tvn_array(segment, "a", "d",
+ * shape, 2, &array);`. `type_tag` says what an element is, as PEP 3118: "d" for double, "i" for int, or what
+ * TVN_TYPE() makes of a struct. An existing one must have the same type and shape. Lends `segment`, `name`, `type_tag`
+ * and `shape`, gives `*out`. Does not wait for other users. Any thread; a forked child too.
+ * @return 0; -EINVAL for a bad name, type or shape; -TVN_EINCOMPATIBLE if the name belongs to an object of another
+ * kind, or an array of another shape or type: tvn_last_error() shows both layouts; -ENOSPC if the segment has no room.
+ */
+int tvn_array(const tvn_segment_t *segment,
+              const char *name,
+              const char *type_tag,
+              const size_t *shape,
+              size_t ndim,
+              tvn_array_t **out);
+
+/**
+ * Creates the array `name`, as tvn_array() does. Lends `segment`, `name`, `type_tag` and `shape`, gives `*out`. Does
+ * not wait for other users. Any thread; a forked child too.
+ * @return 0; -EEXIST if the name is taken; otherwise as tvn_array().
+ */
+int tvn_array_create(const tvn_segment_t *segment,
+                     const char *name,
+                     const char *type_tag,
+                     const size_t *shape,
+                     size_t ndim,
+                     tvn_array_t **out);
+
+/**
+ * Opens the array `name`, which must exist, of whatever shape. Its type must be `type_tag`; NULL asks for none. Lends
+ * `segment`, `name` and `type_tag`, gives `*out`. Does not wait for other users. Any thread; a forked child too.
+ * @return 0; -ENOENT if there is none; -EINVAL for a bad name or type; -TVN_EINCOMPATIBLE as for tvn_array().
+ */
+int tvn_array_open(const tvn_segment_t *segment,
+                   const char *name,
+                   const char *type_tag,
+                   tvn_array_t **out);
+
+/**
+ * Lets go of the array. Takes `array`; NULL is fine. Pointers from tvn_array_data() are no longer good. Its elements
+ * stay in the segment. Never blocks. No other thread may be using this handle.
+ */
+void tvn_array_close(tvn_array_t *array);
+
+/**
+ * The first element, at a page; all of them follow each other, the last dimension fastest:
+ * `double *a = tvn_array_data(array);`. Good until tvn_array_close(). Other processes may read and write there at any
+ * time: elements that several of them change need a lock, or _Atomic. Lends `array`. Never blocks. Any thread; a
+ * forked child too.
+ * @return the pointer; NULL if `array` is NULL.
+ */
+void *tvn_array_data(const tvn_array_t *array);
+
+/**
+ * Fills `shape` with the dimensions, at most `count`. Lends `array` and `shape` (NULL will do with 0). Never blocks.
+ * Any thread; a forked child too.
+ * @return how many dimensions it has, at most TVN_DIMENSIONS_MAX.
+ */
+int64_t tvn_array_shape(const tvn_array_t *array,
+                        size_t *shape,
+                        size_t count);
+
+/**
+ * Fills `strides` with the bytes from an element to the next one in each dimension, at most `count`. Lends `array` and
+ * `strides` (NULL will do with 0). Never blocks. Any thread; a forked child too.
+ * @return how many dimensions it has.
+ */
+int64_t tvn_array_strides(const tvn_array_t *array,
+                          size_t *strides,
+                          size_t count);
+
+/**
+ * How many elements it has. Lends `array`. Never blocks. Any thread; a forked child too.
+ * @return the number.
+ */
+int64_t tvn_array_length(const tvn_array_t *array);
+
+/**
+ * Bytes of all elements. Lends `array`. Never blocks. Any thread; a forked child too.
+ * @return the size.
+ */
+int64_t tvn_array_size(const tvn_array_t *array);
+
+/**
+ * Writes the type tag of the elements to `buffer` of `size` bytes, cut if it is too long. Lends `array` and `buffer`
+ * (NULL will do with 0). Never blocks. Any thread; a forked child too.
+ * @return how many bytes it has, without the NUL.
+ */
+int64_t tvn_array_type(const tvn_array_t *array,
+                       char *buffer,
+                       size_t size);
+
+/**
+ * Begins to write the elements as a whole; blocks while another thread does so, or until `timeout_ms` has passed.
+ * Until tvn_array_end_write() no snapshot is taken, and no other such writer goes on. Lends `array`. A writer that
+ * dies in the middle is told of with -EOWNERDEAD: the array IS yours to write then. Put the elements right, call
+ * tvn_array_recover() and tvn_array_end_write(); without recover, the next one gets -EOWNERDEAD too. Any thread; a
+ * forked child does not write for its parent.
+ * @return 0; -EOWNERDEAD, to be written; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible;
+ * -EDEADLK if the calling thread writes already; -EIDRM if the array was removed.
+ */
+int tvn_array_write(const tvn_array_t *array,
+                    int timeout_ms);
+
+/**
+ * Says that the elements are whole, and lets others write. Lends `array`. Never blocks. The thread that writes.
+ * @return 0; -EPERM if the calling thread does not write.
+ */
+int tvn_array_end_write(const tvn_array_t *array);
+
+/**
+ * Says, after -EOWNERDEAD, that the elements will be whole at tvn_array_end_write(). Lends `array`. Never blocks. The
+ * thread that writes.
+ * @return 0; -EPERM if the calling thread does not write.
+ */
+int tvn_array_recover(const tvn_array_t *array);
+
+/**
+ * Copies all elements, as they were at one moment between two writers, to the `size` bytes at `elements`, which must be
+ * tvn_array_size(); blocks for one that writes, or until `timeout_ms` has passed. Lends `array` and `elements`. Any
+ * thread; a forked child too.
+ * @return 0; -EOWNERDEAD if a writer died in the middle and nobody has recovered since; -EINVAL for another size;
+ * -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -EIDRM if the array was removed.
+ */
+int tvn_array_snapshot(const tvn_array_t *array,
+                       void *elements,
+                       size_t size,
+                       int timeout_ms);
+
+/**
+ * How often it was written as a whole. Lends `array`. Never blocks. Any thread; a forked child too.
+ * @return the number.
+ */
+int64_t tvn_array_version(const tvn_array_t *array);
+
+/**
+ * Who writes as a whole at this moment; the next one may be another. Lends `array`, writes `*out` if somebody does.
+ * Never blocks. Any thread; a forked child too.
+ * @return 1 if somebody writes, else 0.
+ */
+int tvn_array_writer(const tvn_array_t *array,
+                     tvn_holder_t *out);
+
+/**
  * Finds the barrier `name`, or creates it for `parties` threads; an existing one must be for as many. Lends
  * `segment` and `name`, gives `*out`. Does not wait for other users. Any thread; a forked child too.
  * @return 0; -EINVAL for a bad name, for 0 parties and for more than TVN_BARRIER_MAX; -TVN_EINCOMPATIBLE if the
@@ -761,6 +1544,108 @@ int64_t tvn_barrier_parties(const tvn_barrier_t *barrier);
  * @return 1 if a participant died and nobody has called tvn_barrier_reset() since, else 0.
  */
 int tvn_barrier_is_broken(const tvn_barrier_t *barrier);
+
+/**
+ * Finds the cell `name`, or creates it for values of `size` bytes; an existing one must have that size, and the same
+ * type if both have one. `type_tag` is what TVN_TYPE() makes, or NULL for bytes without a type. `writers` is how many
+ * stores may be in progress at a time so that a further one need not wait, at most 128; 0: 4. Lends `segment`, `name`
+ * and `type_tag`, gives `*out`. Does not wait for other users. Any thread; a forked child too.
+ * @return 0; -EINVAL for a bad name, size or type; -TVN_EINCOMPATIBLE if the name belongs to an object of another
+ * kind, size or type: tvn_last_error() shows both layouts; -ENOSPC if the segment has no room.
+ */
+int tvn_cell(const tvn_segment_t *segment,
+             const char *name,
+             size_t size,
+             const char *type_tag,
+             uint32_t writers,
+             tvn_cell_t **out);
+
+/**
+ * Creates the cell `name`, as tvn_cell() does. Lends `segment`, `name` and `type_tag`, gives `*out`. Does not wait
+ * for other users. Any thread; a forked child too.
+ * @return 0; -EEXIST if the name is taken; otherwise as tvn_cell().
+ */
+int tvn_cell_create(const tvn_segment_t *segment,
+                    const char *name,
+                    size_t size,
+                    const char *type_tag,
+                    uint32_t writers,
+                    tvn_cell_t **out);
+
+/**
+ * Opens the cell `name`, which must exist, whatever its size: see tvn_cell_size(). If both have a type it must be the
+ * same; NULL asks for none. Lends `segment`, `name` and `type_tag`, gives `*out`. Does not wait for other users. Any
+ * thread; a forked child too.
+ * @return 0; -ENOENT if there is none; -EINVAL for a bad name or type; -TVN_EINCOMPATIBLE as for tvn_cell().
+ */
+int tvn_cell_open(const tvn_segment_t *segment,
+                  const char *name,
+                  const char *type_tag,
+                  tvn_cell_t **out);
+
+/**
+ * Lets go of the cell. Takes `cell`; NULL is fine. Its value stays in the segment. Never blocks. No other thread may
+ * be using this handle.
+ */
+void tvn_cell_close(tvn_cell_t *cell);
+
+/**
+ * Makes a copy of the `size` bytes at `value`, which must be the cell's, the latest value. Blocks only while as many
+ * others as the cell has writers are in the middle of a store, until `timeout_ms` has passed; readers are never in the
+ * way. Lends `cell` and `value`. A writer that dies here has replaced the value or not touched it. Any thread; a
+ * forked child too.
+ * @return the value's number, from 1 on; -EMSGSIZE for another size; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this
+ * thread is interruptible; -EIDRM if the cell was removed.
+ */
+int64_t tvn_cell_store(const tvn_cell_t *cell,
+                       const void *value,
+                       size_t size,
+                       int timeout_ms);
+
+/**
+ * Copies the latest value to the `size` bytes at `value`, which must be the cell's. It is whole, whatever writers do.
+ * Lends `cell` and `value`. Never blocks. Any thread; a forked child too.
+ * @return the value's number, from 1 on; -EAGAIN if nothing was stored yet; -EMSGSIZE for another size; -EIDRM if the
+ * cell was removed.
+ */
+int64_t tvn_cell_load(const tvn_cell_t *cell,
+                      void *value,
+                      size_t size);
+
+/**
+ * Copies the latest value once its number is greater than `seen`; blocks until then, or until `timeout_ms` has passed.
+ * With 0 it waits for the first one. Values in between are skipped: their numbers are missing. Lends `cell` and
+ * `value`, which must have the cell's size. Any thread; a forked child too.
+ * @return the value's number; -EMSGSIZE for another size; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is
+ * interruptible; -EIDRM if the cell was removed.
+ */
+int64_t tvn_cell_load_newer(const tvn_cell_t *cell,
+                            uint64_t seen,
+                            void *value,
+                            size_t size,
+                            int timeout_ms);
+
+/**
+ * How many values were stored so far, which is the number of the latest. Lends `cell`. Never blocks. Any thread; a
+ * forked child too.
+ * @return the number; 0: none yet.
+ */
+int64_t tvn_cell_version(const tvn_cell_t *cell);
+
+/**
+ * Bytes of a value. Lends `cell`. Never blocks. Any thread; a forked child too.
+ * @return the size.
+ */
+int64_t tvn_cell_size(const tvn_cell_t *cell);
+
+/**
+ * Writes the cell's type tag to `buffer` of `size` bytes, cut if it is too long. Lends `cell` and `buffer` (NULL will
+ * do with 0). Never blocks. Any thread; a forked child too.
+ * @return how many bytes it has, without the NUL; 0: the cell has no type.
+ */
+int64_t tvn_cell_type(const tvn_cell_t *cell,
+                      char *buffer,
+                      size_t size);
 
 /**
  * Chooses what a signal handler that has run during a wait of the calling thread does to the wait: with
@@ -870,7 +1755,7 @@ int tvn_event_wait_all(const tvn_event_t *event,
                        int timeout_ms);
 
 /**
- * Finds the mailbox `name`, or creates it for up to `capacity` messages of up to `message_size` bytes each;
+ * Finds the mailbox `name`, or creates it for up to `capacity` messages (0: a rendezvous) of up to `message_size` bytes each;
  * an existing one must have the same two. Lends `segment` and `name`, gives `*out`. Does not wait for other
  * users. Any thread; a forked child too.
  * @return 0; -EINVAL for a bad name, capacity or size; -TVN_EINCOMPATIBLE if the name belongs to an object of
@@ -895,6 +1780,28 @@ int tvn_mailbox_create(const tvn_segment_t *segment,
                        tvn_mailbox_t **out);
 
 /**
+ * Finds the mailbox `name`, or creates it with `options`; an existing one must have been made with the same. Lends
+ * `segment`, `name` and `options`, gives `*out`. Does not wait for other users. Any thread; a forked child too.
+ * @return 0; -EINVAL for a bad name, or options that no mailbox can have; -TVN_EINCOMPATIBLE if the name belongs to an
+ * object of another kind, or a mailbox of other options or another type tag; -ENOSPC if the segment has no room.
+ */
+int tvn_mailbox_with(const tvn_segment_t *segment,
+                     const char *name,
+                     const tvn_mailbox_options_t *options,
+                     tvn_mailbox_t **out);
+
+/**
+ * Creates the mailbox `name` with `options`. Lends `segment`, `name` and `options`, gives `*out`. Does not wait for
+ * other users. Any thread; a forked child too.
+ * @return 0; -EEXIST if the name is taken; -EINVAL for a bad name, or options that no mailbox can have; -ENOSPC if the
+ * segment has no room.
+ */
+int tvn_mailbox_create_with(const tvn_segment_t *segment,
+                            const char *name,
+                            const tvn_mailbox_options_t *options,
+                            tvn_mailbox_t **out);
+
+/**
  * Opens the mailbox `name`, which must exist, whatever its geometry: see tvn_mailbox_capacity() and
  * tvn_mailbox_message_size(). Lends `segment` and `name`, gives `*out`. Does not wait for other users. Any
  * thread; a forked child too.
@@ -914,9 +1821,38 @@ void tvn_mailbox_close(tvn_mailbox_t *mailbox);
  * `timeout_ms` has passed. Lends `mailbox` and `message`. A sender that dies here sent the whole message or
  * none. Any thread; a forked child too.
  * @return 0; -EMSGSIZE if the message is larger than the mailbox takes; -EAGAIN with TVN_TRY; -ETIMEDOUT;
- * -EINTR if this thread is interruptible; -EIDRM if the mailbox was removed.
+ * -EINTR if this thread is interruptible; -EPIPE if the mailbox was shut down; -ENOSPC at the ceiling of an unbounded
+ * one; -EIDRM if it was removed.
  */
-int tvn_mailbox_send(const tvn_mailbox_t *mailbox, const void *message, size_t size, int timeout_ms);
+int tvn_mailbox_send(const tvn_mailbox_t *mailbox,
+                     const void *message,
+                     size_t size,
+                     int timeout_ms);
+
+/**
+ * As tvn_mailbox_send(), with a priority from 0 to TVN_MAX_PRIORITY and a type (0: none), for mailboxes of
+ * TVN_PRIORITY. Lends `mailbox` and `message`. Any thread; a forked child too.
+ * @return as tvn_mailbox_send(); -EINVAL for a priority that is too high, or where order is first in, first out.
+ */
+int tvn_mailbox_send_with(const tvn_mailbox_t *mailbox,
+                          const void *message,
+                          size_t size,
+                          uint32_t priority,
+                          uint32_t mtype,
+                          int timeout_ms);
+
+/**
+ * Sends copies of `count` messages of `size` bytes each that lie behind each other at `messages`, in their order;
+ * blocks while the mailbox is full, or until `timeout_ms` has passed. One call costs less than `count` of them. Lends
+ * `mailbox` and `messages`. Any thread; a forked child too.
+ * @return how many were sent: fewer than `count` with TVN_TRY, or when the wait for room ended after the first; as
+ * tvn_mailbox_send() if none was sent.
+ */
+int64_t tvn_mailbox_send_many(const tvn_mailbox_t *mailbox,
+                              const void *messages,
+                              size_t size,
+                              size_t count,
+                              int timeout_ms);
 
 /**
  * Receives the oldest message into `message`, which must have room for the largest the mailbox takes
@@ -924,7 +1860,8 @@ int tvn_mailbox_send(const tvn_mailbox_t *mailbox, const void *message, size_t s
  * Lends `mailbox` and `message`. What a dead receiver had claimed is delivered again, possibly after younger
  * messages; what a dead sender had claimed is skipped. Any thread; a forked child too.
  * @return the size of the message, from 0 on; -EMSGSIZE if `size` is too small; -EAGAIN with TVN_TRY;
- * -ETIMEDOUT; -EINTR if this thread is interruptible; -EIDRM if the mailbox was removed.
+ * -ETIMEDOUT; -EINTR if this thread is interruptible; -EPIPE if the mailbox was shut down and all has been received;
+ * -EIDRM if it was removed.
  */
 int64_t tvn_mailbox_receive(const tvn_mailbox_t *mailbox,
                             void *message,
@@ -941,6 +1878,35 @@ int64_t tvn_mailbox_receive_counted(const tvn_mailbox_t *mailbox,
                                     size_t size,
                                     int timeout_ms,
                                     uint32_t *redelivered);
+
+/**
+ * As tvn_mailbox_receive(), of the first message that `how` and `mtype` select (TVN_SELECT_...); stores in `*received`
+ * what there is to say about it, unless that is NULL. Lends `mailbox` and `message`. Any thread; a forked child too.
+ * @return as tvn_mailbox_receive(); -EINVAL for a selection other than TVN_SELECT_ANY where order is first in, first
+ * out.
+ */
+int64_t tvn_mailbox_receive_selected(const tvn_mailbox_t *mailbox,
+                                     void *message,
+                                     size_t size,
+                                     uint32_t how,
+                                     uint32_t mtype,
+                                     int timeout_ms,
+                                     tvn_received_t *received);
+
+/**
+ * Receives the messages that are there, at most `count`; blocks while there is none, or until `timeout_ms` has passed.
+ * Message i begins at byte i · tvn_mailbox_message_size() of `messages`, which has room for `size` bytes in all, and
+ * `received[i]` is what there is to say about it. Lends `mailbox`, `messages` and `received`. Any thread; a forked
+ * child too.
+ * @return how many there were, from 1 on; -EMSGSIZE if `size` is too small for `count` messages; otherwise as
+ * tvn_mailbox_receive().
+ */
+int64_t tvn_mailbox_receive_many(const tvn_mailbox_t *mailbox,
+                                 void *messages,
+                                 size_t size,
+                                 tvn_received_t *received,
+                                 size_t count,
+                                 int timeout_ms);
 
 /**
  * Copies the oldest message without taking it; blocks while the mailbox is empty, or until `timeout_ms` has
@@ -967,6 +1933,69 @@ int tvn_mailbox_reserve(const tvn_mailbox_t *mailbox, size_t size, int timeout_m
  * this loan (any more).
  */
 int tvn_mailbox_commit(const tvn_mailbox_t *mailbox, const tvn_loan_t *loan, size_t size);
+
+/**
+ * As tvn_mailbox_commit(), with a priority from 0 to TVN_MAX_PRIORITY and a type (0: none), for mailboxes of
+ * TVN_PRIORITY. Lends `mailbox` and `loan`; the loan is over. Any thread of the process that claimed it.
+ * @return as tvn_mailbox_commit(); -EINVAL for a priority that is too high, or where order is first in, first out: then
+ * the room is given back.
+ */
+int tvn_mailbox_commit_with(const tvn_mailbox_t *mailbox,
+                            const tvn_loan_t *loan,
+                            size_t size,
+                            uint32_t priority,
+                            uint32_t mtype);
+
+/**
+ * Takes the oldest message, to be read in place at `lent->message`; blocks while the mailbox is empty, or until
+ * `timeout_ms` has passed. Lends `mailbox`, writes `*lent`: the message is lent until tvn_mailbox_release() or
+ * tvn_mailbox_give_back(). While it is, a bounded mailbox has one place less. If this process dies first, the message is
+ * delivered again. Any thread; it stays with the process that took it.
+ * @return its size, from 0 on; otherwise as tvn_mailbox_receive().
+ */
+int64_t tvn_mailbox_borrow(const tvn_mailbox_t *mailbox,
+                           int timeout_ms,
+                           tvn_borrowed_t *lent);
+
+/**
+ * As tvn_mailbox_borrow(), of the first message that `how` and `mtype` select (TVN_SELECT_...). Lends `mailbox`, writes
+ * `*lent`. Any thread; it stays with the process that took it.
+ * @return as tvn_mailbox_borrow(); -EINVAL for a selection other than TVN_SELECT_ANY where order is first in, first out.
+ */
+int64_t tvn_mailbox_borrow_selected(const tvn_mailbox_t *mailbox,
+                                    uint32_t how,
+                                    uint32_t mtype,
+                                    int timeout_ms,
+                                    tvn_borrowed_t *lent);
+
+/**
+ * The borrowed message is done with: senders have its place. Lends `mailbox` and `lent`, which is over. Never blocks.
+ * Any thread of the process that took it.
+ * @return 0; -EPERM if this process does not hold it (any more).
+ */
+int tvn_mailbox_release(const tvn_mailbox_t *mailbox,
+                        const tvn_borrowed_t *lent);
+
+/**
+ * The borrowed message is not done with: the next receiver gets it, counted as delivered once more. Lends `mailbox` and
+ * `lent`, which is over. Never blocks. Any thread of the process that took it.
+ * @return 0; -EPERM if this process does not hold it (any more).
+ */
+int tvn_mailbox_give_back(const tvn_mailbox_t *mailbox,
+                          const tvn_borrowed_t *lent);
+
+/**
+ * Nobody sends any more: senders get -EPIPE from now on, receivers get what has been sent, then -EPIPE. There is no way
+ * back; doing it twice is fine. Lends `mailbox`. Never blocks. Any thread; a forked child too.
+ * @return 0.
+ */
+int tvn_mailbox_shutdown(const tvn_mailbox_t *mailbox);
+
+/**
+ * Was the mailbox shut down? Lends `mailbox`. Never blocks. Any thread; a forked child too.
+ * @return 1 or 0.
+ */
+int tvn_mailbox_is_shut_down(const tvn_mailbox_t *mailbox);
 
 /**
  * Gives the room back: receivers skip the place. Lends `mailbox` and `loan`; the loan is over. Never blocks.
@@ -1000,6 +2029,13 @@ int64_t tvn_mailbox_length(const tvn_mailbox_t *mailbox);
  * @return the number, from 0 on.
  */
 int64_t tvn_mailbox_voided(const tvn_mailbox_t *mailbox);
+
+/**
+ * How many messages were dropped so far, because too many receivers had died with them or given them back: see
+ * `max_deliveries`. Lends `mailbox`. Never blocks. Any thread; a forked child too.
+ * @return the number, from 0 on.
+ */
+int64_t tvn_mailbox_dropped(const tvn_mailbox_t *mailbox);
 
 /**
  * Finds the monitor `name`, or creates it, with nobody inside. Lends `segment` and `name`, gives `*out`. Does
@@ -1208,6 +2244,258 @@ int tvn_segment_anonymous_with(size_t size,
                                tvn_segment_t **out);
 
 /**
+ * Finds or makes the port `name` and takes the right to receive from it; `options` is NULL for the default, and must
+ * fit what is there. A port whose receiver died or gave up is taken over, with the messages that nobody has received.
+ * Lends `segment`, `name` and `options`, gives `*out`. Does not wait for other users. Any thread; a forked child too.
+ * @return 0; -EBUSY if a live process has the right, or it is in a message; -EINVAL for a bad name or option;
+ * -TVN_EINCOMPATIBLE if the name belongs to another kind of object, or a port of another geometry; -ENOSPC.
+ */
+int tvn_port(const tvn_segment_t *segment,
+             const char *name,
+             const tvn_port_options_t *options,
+             tvn_port_t **out);
+
+/**
+ * Makes the port `name` and takes the right to receive from it; `options` is NULL for the default. Lends `segment`,
+ * `name` and `options`, gives `*out`. Does not wait for other users. Any thread; a forked child too.
+ * @return 0; -EEXIST if the name is taken; otherwise as tvn_port().
+ */
+int tvn_port_create(const tvn_segment_t *segment,
+                    const char *name,
+                    const tvn_port_options_t *options,
+                    tvn_port_t **out);
+
+/**
+ * Opens the port `name`, which must exist, with a new right to send to it. Lends `segment` and `name`, gives `*out`.
+ * Does not wait for other users. Any thread; a forked child too.
+ * @return 0; -ENOENT if there is none; -ENOSPC if all rights to it are in use; -TVN_EINCOMPATIBLE if the name belongs
+ * to an object of another kind.
+ */
+int tvn_port_open(const tvn_segment_t *segment,
+                  const char *name,
+                  tvn_port_t **out);
+
+/**
+ * Ends the handle, and gives its right up unless it was given away or the port is in a set. With the right to receive
+ * the port dies. Takes `port`; NULL is fine. Never waits. No other thread may be using this handle.
+ */
+void tvn_port_close(tvn_port_t *port);
+
+/**
+ * What is `port` a right to? Lends `port`. Never waits. Any thread; a forked child too.
+ * @return TVN_RIGHT_RECEIVE, TVN_RIGHT_SEND or TVN_RIGHT_SEND_ONCE; -EINVAL for NULL.
+ */
+int tvn_port_right(const tvn_port_t *port);
+
+/**
+ * The most messages the port holds. Lends `port`. Never waits. Any thread; a forked child too.
+ * @return a count; -EINVAL for NULL.
+ */
+int64_t tvn_port_capacity(const tvn_port_t *port);
+
+/**
+ * The largest message in bytes. Lends `port`. Never waits. Any thread; a forked child too.
+ * @return a size; -EINVAL for NULL.
+ */
+int64_t tvn_port_message_size(const tvn_port_t *port);
+
+/**
+ * Messages in the port at this moment. Lends `port`. Never waits. Any thread; a forked child too.
+ * @return a count; -EINVAL for NULL.
+ */
+int64_t tvn_port_len(const tvn_port_t *port);
+
+/**
+ * A new right to send to the same port, to use or to give away. Lends `port`, gives `*out`. Never waits. Any thread.
+ * @return 0; -EPERM if this right was given away or is one to send once; -ENOSPC if all rights are in use;
+ * -TVN_EFORKED in a forked child.
+ */
+int tvn_port_send_right(const tvn_port_t *port,
+                        tvn_port_t **out);
+
+/**
+ * A new right to send to the same port once; `port` is the right to receive. Lends `port`, gives `*out`. Never waits.
+ * Any thread.
+ * @return as tvn_port_send_right().
+ */
+int tvn_port_send_once_right(const tvn_port_t *port,
+                             tvn_port_t **out);
+
+/**
+ * Gives the right up; with the right to receive the port dies, and senders get -ECONNRESET. Lends `port`, which is
+ * still to be closed. Never waits. Any thread.
+ * @return 0; -EPERM if it was given away or given up before; -TVN_EFORKED in a forked child.
+ */
+int tvn_port_deallocate(const tvn_port_t *port);
+
+/**
+ * Asks that the port `notify` tell when `event` (TVN_PORT_NO_SENDERS or TVN_PORT_DEAD_NAME) happens to `port`: its
+ * receiver gets a tvn_delivery_t with that event instead of a message, once. Lends both. Never waits. Any thread.
+ * @return 0; -EPERM if one of the rights was given away, or, for TVN_PORT_NO_SENDERS, `port` is not the right to
+ * receive; -ENOSPC if `notify` waits for 16 notifications; -EINVAL; -TVN_EFORKED in a forked child.
+ */
+int tvn_port_request_notification(const tvn_port_t *port,
+                                  uint32_t event,
+                                  const tvn_port_t *notify);
+
+/**
+ * Sends a copy of `size` bytes at `message` (NULL will do for 0); blocks while the port is full, or until `timeout_ms`
+ * has passed. A right to send once is used up. Lends `port` and `message`. A sender that dies here sent the whole
+ * message or none. Any thread.
+ * @return 0; -ECONNRESET if nobody can receive any more; -EPERM if the right was given away or used up, or is one to
+ * receive; -EMSGSIZE; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -EIDRM;
+ * -TVN_EFORKED in a forked child.
+ */
+int tvn_port_send(const tvn_port_t *port,
+                  const void *message,
+                  size_t size,
+                  int timeout_ms);
+
+/**
+ * As tvn_port_send(); the message carries `count` rights, up to TVN_PORT_RIGHTS: whoever receives it has them, and
+ * they can no longer be used here (-EPERM). Their handles are still to be closed. If sending fails, all of them stay.
+ * Lends everything.
+ * @return as tvn_port_send(); -EPERM also if one of `rights` is not this process's any more or is named twice; -EINVAL
+ * for more than 4, for the right to receive from the port itself, for `port` itself, and for a port of another segment.
+ */
+int tvn_port_send_rights(const tvn_port_t *port,
+                         const void *message,
+                         size_t size,
+                         const tvn_port_t *const *rights,
+                         size_t count,
+                         int timeout_ms);
+
+/**
+ * Sends, or, if the port is full, leaves the message there all the same: it is pending. When it was received, `notify`
+ * tells (TVN_PORT_ACCEPTED), and another one may be left through this right. Lends everything. Never waits. Any thread.
+ * @return 1: sent; 0: pending; -EBUSY if a message that was sent through this right is pending already; -ENOSPC if 8
+ * others have one pending, or `notify` waits for 16 notifications; otherwise as tvn_port_send().
+ */
+int tvn_port_send_pending(const tvn_port_t *port,
+                          const void *message,
+                          size_t size,
+                          const tvn_port_t *notify);
+
+/**
+ * Receives the oldest message into `message`, which must have room for the largest the port takes (`size` ≥
+ * tvn_port_message_size()); blocks while the port is empty, or until `timeout_ms` has passed. Stores in `*delivery`
+ * what came with it; NULL: rights in it are given up. Lends `port` and `message`, gives `*delivery`. Any thread.
+ * @return the size of the message, 0 for a notification; -EPERM unless `port` is the right to receive and this
+ * process's; -EBUSY if it is in a set; -EMSGSIZE if `size` is too small; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if
+ * this thread is interruptible; -EIDRM; -TVN_EFORKED in a forked child.
+ */
+int64_t tvn_port_receive(const tvn_port_t *port,
+                         void *message,
+                         size_t size,
+                         tvn_delivery_t *delivery,
+                         int timeout_ms);
+
+/**
+ * Sends `size` bytes at `message` with a right to answer once, and waits for the answer until `timeout_ms` has passed:
+ * `answer` must have room for tvn_port_message_size(). The server receives a `reply` and sends its answer there. Stores
+ * in `*delivery` what came with the answer; NULL: rights in it are given up. Lends the rest. Any thread.
+ * @return the size of the answer; -ECONNRESET if nobody can receive or answer any more; otherwise as tvn_port_send()
+ * and tvn_port_receive().
+ */
+int64_t tvn_port_call(const tvn_port_t *port,
+                      const void *message,
+                      size_t size,
+                      void *answer,
+                      size_t answer_size,
+                      tvn_delivery_t *delivery,
+                      int timeout_ms);
+
+/**
+ * Makes an empty set of ports. Gives `*out`. Never waits. It serves one thread at a time.
+ * @return 0; -EMFILE and the like.
+ */
+int tvn_port_set_create(tvn_port_set_t **out);
+
+/**
+ * Ends the set; its ports can be received from directly again. Takes `set`; NULL is fine.
+ */
+void tvn_port_set_close(tvn_port_set_t *set);
+
+/**
+ * Adds a port, of which this process has the right to receive; as long as it is in the set it is received from there
+ * only. Take it out before you close its handle. Lends both. Never waits.
+ * @return 0; -EPERM unless it is a right to receive; -EBUSY if it is in a set already; -ENOSPC for too many;
+ * -TVN_EFORKED in a forked child.
+ */
+int tvn_port_set_add(tvn_port_set_t *set,
+                     tvn_port_t *port);
+
+/**
+ * Takes a port out. Lends both. Never waits.
+ * @return 0; -ENOENT if it is not in the set; -TVN_EFORKED in a forked child.
+ */
+int tvn_port_set_remove(tvn_port_set_t *set, tvn_port_t *port);
+
+/**
+ * Receives from any of the ports, which take turns, as tvn_port_receive() does; stores in `*from` the handle that was
+ * added. `size` is at least the largest message size of all members. Lends `set` and `message`, gives `*delivery`.
+ * @return as tvn_port_receive(); -EINVAL for an empty set.
+ */
+int64_t tvn_port_set_receive(tvn_port_set_t *set,
+                             void *message,
+                             size_t size,
+                             tvn_port_t **from,
+                             tvn_delivery_t *delivery,
+                             int timeout_ms);
+
+/**
+ * Takes a name for this process, for direct communication; `options` (NULL for the default) are those of its port and
+ * of partners' ports which it is the first to name. Lends `segment`, `name` and `options`, gives `*out`. Does not wait
+ * for other users. Any thread; a forked child too.
+ * @return 0; -EBUSY if a live process has the name; -EINVAL for a bad name, or one of more than 55 bytes; -ENOSPC.
+ */
+int tvn_process(const tvn_segment_t *segment,
+                const char *name,
+                const tvn_port_options_t *options,
+                tvn_process_t **out);
+
+/**
+ * Gives the name up. Takes `process`; NULL is fine. No other thread may be using this handle.
+ */
+void tvn_process_close(tvn_process_t *process);
+
+/**
+ * Sends `size` bytes at `message` to the process `to`, which may start later; blocks while 8 (or as its port says) wait
+ * for it, or until `timeout_ms` has passed. Lends everything. Any thread.
+ * @return 0; -ECONNRESET if that process died or gave its name up; otherwise as tvn_port_send().
+ */
+int tvn_process_send(const tvn_process_t *process,
+                     const char *to,
+                     const void *message,
+                     size_t size,
+                     int timeout_ms);
+
+/**
+ * Receives the oldest message from any process, and writes who sent it to `sender`, `sender_size` bytes (64 are
+ * enough), with a NUL at its end: "" if that was no process under a name. Otherwise as tvn_port_receive().
+ * @return as tvn_port_receive().
+ */
+int64_t tvn_process_receive(const tvn_process_t *process,
+                            char *sender,
+                            size_t sender_size,
+                            void *message,
+                            size_t size,
+                            tvn_delivery_t *delivery,
+                            int timeout_ms);
+
+/**
+ * Receives the oldest message from the process `from`, and leaves the others where they are. Otherwise as
+ * tvn_port_receive().
+ * @return as tvn_port_receive(); -ECONNRESET if there is no message from that process, and it died or gave its name up.
+ */
+int64_t tvn_process_receive_from(const tvn_process_t *process,
+                                 const char *from,
+                                 void *message,
+                                 size_t size,
+                                 tvn_delivery_t *delivery,
+                                 int timeout_ms);
+
+/**
  * Finds the ring `name`, or creates it with `size` bytes (rounded up to a power of two); an existing one must
  * have this size. Lends `segment` and `name`, gives `*out`. Does not wait for other users. Any thread; a
  * forked child too.
@@ -1235,6 +2523,52 @@ int tvn_ring_create(const tvn_segment_t *segment,
 int tvn_ring_open(const tvn_segment_t *segment, const char *name, tvn_ring_t **out);
 
 /**
+ * Finds the ring `name`, or creates it as `options` say (NULL: all defaults); an existing one must be so, as far as they
+ * say anything. Lends `segment`, `name` and `options`, gives `*out`. Does not wait for other users. Any thread; a forked
+ * child too.
+ * @return as tvn_ring(); -EINVAL for bad options; -TVN_EINCOMPATIBLE also for another type tag.
+ */
+int tvn_ring_with(const tvn_segment_t *segment,
+                  const char *name,
+                  const tvn_ring_options_t *options,
+                  tvn_ring_t **out);
+
+/**
+ * Creates the ring `name` as `options` say (NULL: all defaults). Lends `segment`, `name` and `options`, gives `*out`. Does
+ * not wait for other users. Any thread; a forked child too.
+ * @return as tvn_ring_with(); -EEXIST if the name is taken.
+ */
+int tvn_ring_create_with(const tvn_segment_t *segment,
+                         const char *name,
+                         const tvn_ring_options_t *options,
+                         tvn_ring_t **out);
+
+/**
+ * Finds the ring `name`, or creates it with room for `capacity` records (rounded up to a power of two) of `record_size`
+ * bytes each, packed back to back; an existing one must be so. Lends `segment` and `name`, gives `*out`. Does not wait for
+ * other users. Any thread; a forked child too.
+ * @return as tvn_ring().
+ */
+int tvn_ring_of(const tvn_segment_t *segment,
+                const char *name,
+                size_t record_size,
+                size_t capacity,
+                tvn_ring_t **out);
+
+/**
+ * Ends the stream: nothing is written any more, and the consumer gets -EPIPE once it has read what is there. Wakes
+ * whoever waits. Lends `ring`. Never blocks; again is nothing new. Any thread; a forked child too.
+ * @return 0.
+ */
+int tvn_ring_shutdown(const tvn_ring_t *ring);
+
+/**
+ * Was the ring shut down, by anybody? Lends `ring`. Never blocks. Any thread; a forked child too.
+ * @return 1 if it was, 0 if not.
+ */
+int tvn_ring_is_shut_down(const tvn_ring_t *ring);
+
+/**
  * Lets go of the ring. Takes `ring`; NULL is fine. The ring and its records stay in the segment; producers
  * and consumers made from this handle go on. Never blocks. No other thread may be using this handle.
  */
@@ -1254,11 +2588,24 @@ int64_t tvn_ring_size(const tvn_ring_t *ring);
 int64_t tvn_ring_max_record(const tvn_ring_t *ring);
 
 /**
+ * The one size of its packed records. Lends `ring`. Never blocks. Any thread; a forked child too.
+ * @return the size in bytes; 0 if records have any size.
+ */
+int64_t tvn_ring_record_size(const tvn_ring_t *ring);
+
+/**
+ * How many packed records fit. Lends `ring`. Never blocks. Any thread; a forked child too.
+ * @return the number; 0 if that depends on their sizes.
+ */
+int64_t tvn_ring_capacity(const tvn_ring_t *ring);
+
+/**
  * Becomes the ring's producer. A dead one is succeeded: what it had published stays, what it had not is
  * gone. Lends `ring`, gives `*out`. Does not wait. Any thread; a forked child too.
- * @return 0; -EBUSY if a live process is the producer; -EIDRM if the ring was removed.
+ * @return 0; -EBUSY if a live process is the producer; -EPIPE after a shutdown; -EIDRM if the ring was removed.
  */
-int tvn_ring_producer(const tvn_ring_t *ring, tvn_producer_t **out);
+int tvn_ring_producer(const tvn_ring_t *ring,
+                      tvn_producer_t **out);
 
 /**
  * Becomes the ring's consumer. A dead one is succeeded: what it had not released is read again. Lends `ring`,
@@ -1271,11 +2618,15 @@ int tvn_ring_consumer(const tvn_ring_t *ring, tvn_consumer_t **out);
  * Writes a copy of `size` bytes at `record` (NULL will do for 0); blocks while the ring is full, or until
  * `timeout_ms` has passed. Lends `producer` and `record`. A producer that dies here wrote the whole record or
  * none. One thread at a time, in the process that took the role.
- * @return 0; -EMSGSIZE if the record is larger than the ring takes; -EBUSY while a reservation is pending;
- * -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -ECONNRESET if it is full and the
- * consumer is dead; -EIDRM if the ring was removed; -TVN_EFORKED in a forked child.
+ * @return 0; -EMSGSIZE if the record is larger than the ring takes; -EINVAL if it is smaller than packed records are;
+ * -EBUSY while a reservation is pending; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible;
+ * -ECONNRESET if it is full and the consumer is dead; -EPIPE after a shutdown; -EIDRM if the ring was removed;
+ * -TVN_EFORKED in a forked child.
  */
-int tvn_producer_write(tvn_producer_t *producer, const void *record, size_t size, int timeout_ms);
+int tvn_producer_write(tvn_producer_t *producer,
+                       const void *record,
+                       size_t size,
+                       int timeout_ms);
 
 /**
  * Borrows room for a record of up to `size` bytes, to be written in place at `*room`, aligned to 8; blocks
@@ -1290,17 +2641,75 @@ int tvn_producer_reserve(tvn_producer_t *producer,
                          void **room);
 
 /**
- * Publishes the first `size` bytes of the room last reserved. Lends `producer`; the room is over. Never
+ * Writes copies of `count` records, of which each entry says where it is and how long, and shows them all at once;
+ * blocks until there is room for all of them, or until `timeout_ms` has passed. Lends `producer` and `records`. A
+ * producer that dies here wrote all of them or none. One thread at a time, in the process that took the role.
+ * @return 0, or an error and nothing is written: as tvn_producer_write(); -EMSGSIZE also if the ring is too small for
+ * all of them together.
+ */
+int tvn_producer_write_many(tvn_producer_t *producer,
+                            const struct iovec *records,
+                            size_t count,
+                            int timeout_ms);
+
+/**
+ * Writes copies of `count` packed records that lie back to back at `records`, and shows them all at once; blocks until
+ * there is room for all of them, or until `timeout_ms` has passed. Lends `producer` and `records`. A producer that dies
+ * here wrote all of them or none. One thread at a time, in the process that took the role.
+ * @return as tvn_producer_write_many(); -EINVAL if the ring's records have any size.
+ */
+int tvn_producer_write_packed(tvn_producer_t *producer,
+                              const void *records,
+                              size_t count,
+                              int timeout_ms);
+
+/**
+ * Borrows room for packed records in one piece, to be written in place at `*room`: for one at least, and for as many up
+ * to `count` as there is room for before the ring's end; blocks while the ring is full, or until `timeout_ms` has passed.
+ * Lends `producer`, writes `*room`: it is lent until tvn_producer_commit(), _stage() or _cancel(), which want bytes. One
+ * thread at a time, in the process that took the role.
+ * @return for how many records there is room; otherwise as tvn_producer_write_packed().
+ */
+int64_t tvn_producer_reserve_packed(tvn_producer_t *producer,
+                                    size_t count,
+                                    int timeout_ms,
+                                    void **room);
+
+/**
+ * Completes the first `size` bytes of the room last reserved, to be seen together with what comes next: at the next
+ * commit or write, or at tvn_producer_publish(). Until then it is as if it were not there; tvn_producer_discard() gives
+ * it up. Lends `producer`; the room is over. Never blocks. One thread at a time, in the process that took the role.
+ * @return as tvn_producer_commit().
+ */
+int tvn_producer_stage(tvn_producer_t *producer,
+                       size_t size);
+
+/**
+ * Shows all that is staged, at once. Lends `producer`. Never blocks. A producer that dies here published all of it or
+ * nothing. One thread at a time, in the process that took the role.
+ * @return 0; -EBUSY while a reservation is pending; -EPIPE after a shutdown; -TVN_EFORKED in a forked child.
+ */
+int tvn_producer_publish(tvn_producer_t *producer);
+
+/**
+ * Gives up all that is staged, and the room last reserved. Lends `producer`. Never blocks. One thread at a time, in the
+ * process that took the role.
+ * @return 0.
+ */
+int tvn_producer_discard(tvn_producer_t *producer);
+
+/**
+ * Publishes the first `size` bytes of the room last reserved, and all that is staged. Lends `producer`; the room is over. Never
  * blocks. A producer that dies here published the whole record or none. One thread at a time, in the process
  * that took the role.
- * @return 0; -EMSGSIZE if the room is smaller: it stays reserved; -EINVAL if none is reserved; -TVN_EFORKED in
- * a forked child.
+ * @return 0; -EMSGSIZE if the room is smaller: it stays reserved; -EINVAL if none is reserved, or for half a packed
+ * record; -EPIPE after a shutdown; -TVN_EFORKED in a forked child.
  */
 int tvn_producer_commit(tvn_producer_t *producer,
                         size_t size);
 
 /**
- * Gives the room last reserved back, if there is one. Lends `producer`. Never blocks. One thread at a time,
+ * Gives the room last reserved back, if there is one; what is staged stays so. Lends `producer`. Never blocks. One thread at a time,
  * in the process that took the role.
  * @return 0.
  */
@@ -1318,12 +2727,70 @@ void tvn_producer_close(tvn_producer_t *producer);
  * its successor reads it. One thread at a time, in the process that took the role.
  * @return the size of the record, from 0 on; -EMSGSIZE if `size` is too small: the record stays; -EAGAIN with
  * TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -ECONNRESET if it is empty and the producer is
- * dead; -EIDRM if the ring was removed; -TVN_EFORKED in a forked child.
+ * dead; -EPIPE if it is empty and was shut down; -EIDRM if the ring was removed; -TVN_EFORKED in a forked child.
  */
-int64_t tvn_consumer_read(tvn_consumer_t *consumer, void *record, size_t size, int timeout_ms);
+int64_t tvn_consumer_read(tvn_consumer_t *consumer,
+                          void *record,
+                          size_t size,
+                          int timeout_ms);
 
 /**
- * Borrows the oldest record, to be read in place at `*record`, aligned to 8; blocks while the ring is empty,
+ * Waits for a record; copies as many as there are and as fit, one behind the other, to `records`, puts the size of each
+ * into `sizes`, which has room for `count`, and releases them all at once. Blocks while the ring is empty, or until
+ * `timeout_ms` has passed. Lends `consumer`, `records` and `sizes`. A consumer that dies here has read all of them, or
+ * its successor reads them. One thread at a time, in the process that took the role.
+ * @return how many records, 0 only if `count` is 0; -EMSGSIZE if `size` is too small for the first one: it stays;
+ * otherwise as tvn_consumer_read().
+ */
+int64_t tvn_consumer_read_many(tvn_consumer_t *consumer,
+                               void *records,
+                               size_t size,
+                               size_t *sizes,
+                               size_t count,
+                               int timeout_ms);
+
+/**
+ * Waits for a packed record; copies as many as there are, up to `count`, to `records`, and releases them all at once.
+ * Blocks while the ring is empty, or until `timeout_ms` has passed. Lends `consumer` and `records`, which has room for
+ * `count` of the ring's record size. A consumer that dies here has read all of them, or its successor reads them. One
+ * thread at a time, in the process that took the role.
+ * @return how many records; -EMSGSIZE if `count` is 0; -EINVAL if the ring's records have any size; otherwise as
+ * tvn_consumer_read().
+ */
+int64_t tvn_consumer_read_packed(tvn_consumer_t *consumer,
+                                 void *records,
+                                 size_t count,
+                                 int timeout_ms);
+
+/**
+ * Borrows packed records in one piece, to be read in place at `*records`: one at least, and as many up to `count` as there
+ * are before the ring's end; blocks while the ring is empty, or until `timeout_ms` has passed. Lends `consumer`, writes
+ * `*records`: lent until tvn_consumer_release() or tvn_consumer_keep(). One thread at a time, in the process that took the
+ * role.
+ * @return how many records; otherwise as tvn_consumer_read_packed().
+ */
+int64_t tvn_consumer_peek_packed(tvn_consumer_t *consumer,
+                                 size_t count,
+                                 int timeout_ms,
+                                 const void **records);
+
+/**
+ * Goes on to the next record without releasing the one last peeked at: it stays lent, and the next release frees both at
+ * once. Lends `consumer`. Never blocks. Who dies first leaves both to its successor. One thread at a time, in the process
+ * that took the role.
+ * @return 0; -EINVAL if none was peeked at; -TVN_EFORKED in a forked child.
+ */
+int tvn_consumer_hold(tvn_consumer_t *consumer);
+
+/**
+ * Keeps the record last peeked at in the ring, and all that is held: the next peek sees the oldest of them again. Lends
+ * `consumer`; the loans are over. Never blocks. One thread at a time, in the process that took the role.
+ * @return 0.
+ */
+int tvn_consumer_rewind(tvn_consumer_t *consumer);
+
+/**
+ * Borrows the oldest record that is not held, to be read in place at `*record`, aligned to 8; blocks while the ring is empty,
  * or until `timeout_ms` has passed. Lends `consumer`, writes `*record`: the record is lent until
  * tvn_consumer_release() or tvn_consumer_keep(); a second peek sees it again. A peer that breaks the rules can
  * write there, so copy what you check. One thread at a time, in the process that took the role.
@@ -1334,7 +2801,7 @@ int64_t tvn_consumer_peek(tvn_consumer_t *consumer,
                           const void **record);
 
 /**
- * Releases the record last peeked at; its room is free for the producer. Lends `consumer`; the record is
+ * Releases the record last peeked at, and all that is held; their room is free for the producer. Lends `consumer`; the record is
  * over. Never blocks. One thread at a time, in the process that took the role.
  * @return 0; -EINVAL if none was peeked at; -TVN_EFORKED in a forked child.
  */
@@ -1745,6 +3212,434 @@ int64_t tvn_semaphore_holders(const tvn_semaphore_t *semaphore,
                               size_t count);
 
 /**
+ * Finds the service `name`, or creates it with `options`; an existing one must have been made with the same. Lends
+ * `segment`, `name` and `options`, gives `*out`. Does not wait for other users. Any thread; a forked child too.
+ * @return 0; -EINVAL for a bad name or bad options; -TVN_EINCOMPATIBLE if the name belongs to an object of another
+ * kind, or to a service that was made otherwise; -ENOSPC if the segment has no room.
+ */
+int tvn_service(const tvn_segment_t *segment,
+                const char *name,
+                const tvn_service_options_t *options,
+                tvn_service_t **out);
+
+/**
+ * Creates the service `name` with `options`. Lends `segment`, `name` and `options`, gives `*out`. Does not wait for
+ * other users. Any thread; a forked child too.
+ * @return 0; -EEXIST if the name is taken; otherwise as tvn_service().
+ */
+int tvn_service_create(const tvn_segment_t *segment,
+                       const char *name,
+                       const tvn_service_options_t *options,
+                       tvn_service_t **out);
+
+/**
+ * Opens the service `name`, which must exist, however it was made. Lends `segment` and `name`, gives `*out`. Does not
+ * wait for other users. Any thread; a forked child too.
+ * @return 0; -ENOENT if there is none; -EINVAL for a bad name; -TVN_EINCOMPATIBLE if the name belongs to an object of
+ * another kind.
+ */
+int tvn_service_open(const tvn_segment_t *segment,
+                     const char *name,
+                     tvn_service_t **out);
+
+/**
+ * Lets go of the service. Takes `service`; NULL is fine. The service stays in the segment. End calls and answer
+ * requests first: closing does not. Never blocks. No other thread may be using this handle.
+ */
+void tvn_service_close(tvn_service_t *service);
+
+/**
+ * Asks for `request` (NULL will do for 0 bytes), waits for the answer and copies it into `response`, which must have
+ * room for the largest (`response_size` ≥ tvn_service_response_size()); blocks until there is a free cell and then
+ * until the answer is there, or until `timeout_ms` has passed. Where nobody serves it goes on waiting:
+ * see tvn_service_servers(). Lends `service`, `request` and `response`. Any thread; a forked child too.
+ * @return the size of the answer, from 0 on; -ECONNRESET if the server died over this request, which may have been
+ * served in part; -TVN_EFAILED if the server said so, see tvn_last_error(); -EPIPE if the service was shut down, and
+ * then it was not served; -EMSGSIZE if the request is larger than the service takes, or `response_size` too small;
+ * -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -EIDRM if the service was removed. After
+ * -EAGAIN, -ETIMEDOUT and -EINTR a server that had begun may go on; its answer is dropped.
+ */
+int64_t tvn_service_call(const tvn_service_t *service,
+                         const void *request,
+                         size_t size,
+                         void *response,
+                         size_t response_size,
+                         int timeout_ms);
+
+/**
+ * Makes a request and does not wait for the answer: that is tvn_call_wait()'s part. Blocks until there is a free cell,
+ * or until `timeout_ms` has passed. Lends `service` and `request` (NULL will do for 0 bytes), writes `*call`: end it
+ * with tvn_call_end(). Any thread; a call stays with the process that made it.
+ * @return 0; -EPIPE if the service was shut down; -EMSGSIZE; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread
+ * is interruptible; -EIDRM if the service was removed.
+ */
+int tvn_service_start(const tvn_service_t *service,
+                      const void *request,
+                      size_t size,
+                      int timeout_ms,
+                      tvn_call_t *call);
+
+/**
+ * Claims room for a request of up to `size` bytes, to be written in place at `call->bytes`; blocks until there is a
+ * free cell, or until `timeout_ms` has passed. Lends `service`, writes `*call`: send it with tvn_call_send(), or give
+ * it back with tvn_call_end(). Any thread; the room stays with the process that claimed it.
+ * @return as tvn_service_start().
+ */
+int tvn_service_reserve(const tvn_service_t *service,
+                        size_t size,
+                        int timeout_ms,
+                        tvn_call_t *call);
+
+/**
+ * Sends the first `size` bytes of the room as a request. Lends `service`, changes `*call`, which is a call from now on.
+ * Never blocks. Any thread of the process that claimed it.
+ * @return 0; -EMSGSIZE if the room is smaller than `size`: it stays; -EPERM if this process does not hold this room
+ * (any more).
+ */
+int tvn_call_send(const tvn_service_t *service,
+                  tvn_call_t *call,
+                  size_t size);
+
+/**
+ * Waits for the answer of a call; blocks until it is there, or until `timeout_ms` has passed, and then one may wait
+ * again. Lends `service`, changes `*call`: the answer lies at `call->bytes` until tvn_call_end(), which is due in any
+ * case. One thread at a time, of the process that made the call.
+ * @return the size of the answer, from 0 on; -ECONNRESET, -TVN_EFAILED and -EPIPE as tvn_service_call(); -EAGAIN with
+ * TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -EIDRM if the service was removed; -EPERM if this
+ * process has no such call (any more).
+ */
+int64_t tvn_call_wait(const tvn_service_t *service,
+                      tvn_call_t *call,
+                      int timeout_ms);
+
+/**
+ * Ends a call, wherever it stands, or gives room back: an answer that comes later is dropped. Lends `service` and
+ * `call`; the call is over. Never blocks. Any thread of the process that made it.
+ * @return 0; -EPERM if this process has no such call (any more), as after -EPIPE.
+ */
+int tvn_call_end(const tvn_service_t *service,
+                 const tvn_call_t *call);
+
+/**
+ * Takes the oldest request; blocks until there is one, or until `timeout_ms` has passed. Lends `service`, writes
+ * `*request`: the client waits until it is answered. If this process dies first, the client is told at once, or the
+ * next server takes the request if the service is idempotent. Any thread; a request stays with the process that took it.
+ * @return the size of the request, from 0 on; -EPIPE if the service was shut down and none is left; -EAGAIN with
+ * TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -EIDRM if the service was removed.
+ */
+int64_t tvn_service_receive(const tvn_service_t *service,
+                            int timeout_ms,
+                            tvn_request_t *request);
+
+/**
+ * Answers with a copy of `size` bytes at `response` (NULL will do for 0), which may lie in the request. Lends `service`,
+ * `request` and `response`; the request is over. Never blocks. Any thread of the process that took it.
+ * @return 1; 0 if the client had given up: then the answer was dropped; -EMSGSIZE if the service takes no answer that
+ * large: then the client gets -TVN_EFAILED; -EPERM if this process does not serve this request (any more).
+ */
+int tvn_request_reply(const tvn_service_t *service,
+                      const tvn_request_t *request,
+                      const void *response,
+                      size_t size);
+
+/**
+ * Answers with the first `size` bytes that were written at `request->room`. Lends `service` and `request`, which is
+ * over. Never blocks. Any thread of the process that took it.
+ * @return as tvn_request_reply().
+ */
+int tvn_request_commit(const tvn_service_t *service,
+                       const tvn_request_t *request,
+                       size_t size);
+
+/**
+ * Tells the client that there is no answer, and `why`: it gets -TVN_EFAILED, and this sentence, of which up to 256
+ * bytes arrive, in its tvn_last_error(). Lends `service`, `request` and `why`; the request is over. Never blocks. Any
+ * thread of the process that took it.
+ * @return 1; 0 if the client had given up; -EPERM if this process does not serve this request (any more).
+ */
+int tvn_request_fail(const tvn_service_t *service,
+                     const tvn_request_t *request,
+                     const char *why);
+
+/**
+ * Has the client given up, or died? Then nobody waits for the answer. Lends `service` and `request`. Never blocks. Any
+ * thread of the process that took it.
+ * @return 1 or 0; -EPERM if this process does not serve this request (any more).
+ */
+int tvn_request_is_cancelled(const tvn_service_t *service,
+                             const tvn_request_t *request);
+
+/**
+ * Nothing is to be asked any more: calls that nobody serves yet are taken back and end with -EPIPE, as do later ones;
+ * those being served end as ever; servers answer what is left and then get -EPIPE. Stays so until the service is
+ * removed. Lends `service`. Never blocks. Any thread; a forked child too.
+ * @return 0.
+ */
+int tvn_service_shutdown(const tvn_service_t *service);
+
+/**
+ * How many processes serve: those that have asked for a request through a handle that is still open. Lends `service`.
+ * Never blocks. Any thread; a forked child too.
+ * @return the number, from 0 on.
+ */
+int64_t tvn_service_servers(const tvn_service_t *service);
+
+/**
+ * How many requests nobody has taken at this moment. Lends `service`. Never blocks. Any thread; a forked child too.
+ * @return the number, from 0 on.
+ */
+int64_t tvn_service_length(const tvn_service_t *service);
+
+/**
+ * The most calls at once. Lends `service`. Never blocks. Any thread; a forked child too.
+ * @return the number.
+ */
+int64_t tvn_service_calls(const tvn_service_t *service);
+
+/**
+ * The largest request the service takes, in bytes. Lends `service`. Never blocks. Any thread; a forked child too.
+ * @return the size.
+ */
+int64_t tvn_service_request_size(const tvn_service_t *service);
+
+/**
+ * The largest answer the service takes, in bytes. Lends `service`. Never blocks. Any thread; a forked child too.
+ * @return the size.
+ */
+int64_t tvn_service_response_size(const tvn_service_t *service);
+
+/**
+ * Finds the topic `name`, or creates it with `options`; an existing one must have been made with the same. Lends
+ * `segment`, `name` and `options`, gives `*out`. Does not wait for other users. Any thread; a forked child too.
+ * @return 0; -EINVAL for a bad name or bad options; -TVN_EINCOMPATIBLE if the name belongs to an object of another
+ * kind, or a topic of other options or another type tag; -ENOSPC if the segment has no room.
+ */
+int tvn_topic(const tvn_segment_t *segment,
+              const char *name,
+              const tvn_topic_options_t *options,
+              tvn_topic_t **out);
+
+/**
+ * Creates the topic `name` with `options`. Lends `segment`, `name` and `options`, gives `*out`. Does not wait for
+ * other users. Any thread; a forked child too.
+ * @return 0; -EEXIST if the name is taken; otherwise as tvn_topic().
+ */
+int tvn_topic_create(const tvn_segment_t *segment,
+                     const char *name,
+                     const tvn_topic_options_t *options,
+                     tvn_topic_t **out);
+
+/**
+ * Opens the topic `name`, which must exist, whatever its options. Lends `segment` and `name`, gives `*out`. Does not
+ * wait for other users. Any thread; a forked child too.
+ * @return 0; -ENOENT if there is none; -EINVAL for a bad name; -TVN_EINCOMPATIBLE if the name belongs to an object of
+ * another kind.
+ */
+int tvn_topic_open(const tvn_segment_t *segment,
+                   const char *name,
+                   tvn_topic_t **out);
+
+/**
+ * Lets go of the topic. Takes `topic`; NULL is fine. The topic and its messages stay in the segment; publishers and
+ * subscribers made from this handle go on. Never blocks. No other thread may be using this handle.
+ */
+void tvn_topic_close(tvn_topic_t *topic);
+
+/**
+ * The largest message in bytes. Lends `topic`. Never blocks. Any thread; a forked child too.
+ * @return the size.
+ */
+int64_t tvn_topic_message_size(const tvn_topic_t *topic);
+
+/**
+ * The most messages it keeps. Lends `topic`. Never blocks. Any thread; a forked child too.
+ * @return the number.
+ */
+int64_t tvn_topic_capacity(const tvn_topic_t *topic);
+
+/**
+ * How many messages were published so far. Lends `topic`. Never blocks. Any thread; a forked child too.
+ * @return the number.
+ */
+int64_t tvn_topic_published(const tvn_topic_t *topic);
+
+/**
+ * How many messages publishers dropped so far, under TVN_DROP_NEWEST. Lends `topic`. Never blocks. Any thread; a
+ * forked child too.
+ * @return the number.
+ */
+int64_t tvn_topic_dropped(const tvn_topic_t *topic);
+
+/**
+ * Becomes the topic's publisher. A dead one is succeeded: what it had published stays, what it had not is gone. Lends
+ * `topic`, gives `*out`. Does not wait. Any thread; a forked child too.
+ * @return 0; -EBUSY if a live process is the publisher; -EPIPE if the topic was shut down; -EIDRM if it was removed.
+ */
+int tvn_topic_publisher(const tvn_topic_t *topic,
+                        tvn_publisher_t **out);
+
+/**
+ * Subscribes, from TVN_LATEST or TVN_OLDEST on. Of the messages that were published before, under any policy, those
+ * can be overwritten that are not read in time; the subscriber is told. Lends `topic`, gives `*out`. Does not wait.
+ * Any thread; a forked child too.
+ * @return 0; -ENOSPC if as many subscribers as the topic was made for are alive; -EINVAL for another `start`; -EIDRM
+ * if it was removed.
+ */
+int tvn_topic_subscriber(const tvn_topic_t *topic,
+                         uint32_t start,
+                         tvn_subscriber_t **out);
+
+/**
+ * Publishes a copy of `size` bytes at `message` (NULL will do for 0). With TVN_BLOCK it blocks while the slowest
+ * subscriber is a whole lap behind, or until `timeout_ms` has passed; the other policies never wait. Lends
+ * `publisher` and `message`. A publisher that dies here published the whole message or none. One thread at a time, in
+ * the process that took the role.
+ * @return 1; 0 if it was dropped (TVN_DROP_NEWEST); -EMSGSIZE if the message is larger than the topic takes; -EBUSY
+ * while a reservation is pending; -EPIPE after tvn_publisher_shutdown(); -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if
+ * this thread is interruptible; -EIDRM if the topic was removed; -TVN_EFORKED in a forked child.
+ */
+int tvn_publisher_publish(tvn_publisher_t *publisher,
+                          const void *message,
+                          size_t size,
+                          int timeout_ms);
+
+/**
+ * Publishes copies of `count` messages, one behind the other at `messages`, whose sizes are in `sizes`, with one wake
+ * for all of them; waits as tvn_publisher_publish(). Lends `publisher`, `messages` and `sizes`. A publisher that dies
+ * here published the first of them, each of them whole.
+ * @return how many were published, from the first on; the others were dropped (TVN_DROP_NEWEST), or the time was up
+ * (TVN_BLOCK); otherwise as tvn_publisher_publish().
+ */
+int64_t tvn_publisher_publish_many(tvn_publisher_t *publisher,
+                                   const void *messages,
+                                   const size_t *sizes,
+                                   size_t count,
+                                   int timeout_ms);
+
+/**
+ * Borrows room for a message of up to `size` bytes, to be written in place at `*room`, aligned to 64 where messages
+ * have more than 48 bytes, otherwise to 16; waits as tvn_publisher_publish(). Lends `publisher`, writes `*room`: the
+ * room is lent until tvn_publisher_commit() or tvn_publisher_cancel(). With TVN_DROP_OLDEST the oldest message is gone
+ * from here on. If this process dies first, nothing was published. One thread at a time, in the process that took
+ * the role.
+ * @return 1; 0 if there is no room and the message is dropped (TVN_DROP_NEWEST): then `*room` is as it was; otherwise
+ * as tvn_publisher_publish().
+ */
+int tvn_publisher_reserve(tvn_publisher_t *publisher,
+                          size_t size,
+                          int timeout_ms,
+                          void **room);
+
+/**
+ * Publishes the first `size` bytes of the room last reserved. Lends `publisher`; the room is over. Never blocks. A
+ * publisher that dies here published the whole message or none. One thread at a time, in the process that took the
+ * role.
+ * @return 0; -EMSGSIZE if the room is smaller: it stays reserved; -EINVAL if none is reserved; -TVN_EFORKED in a
+ * forked child.
+ */
+int tvn_publisher_commit(tvn_publisher_t *publisher,
+                         size_t size);
+
+/**
+ * Gives the room last reserved back, if there is one. Lends `publisher`. Never blocks. One thread at a time, in the
+ * process that took the role.
+ * @return 0.
+ */
+int tvn_publisher_cancel(tvn_publisher_t *publisher);
+
+/**
+ * Says that this was the last message: subscribers receive what is there, and then -EPIPE; so does whoever wants to
+ * publish. Lends `publisher`. Doing it twice is fine. Never blocks. One thread at a time, in the process that took
+ * the role.
+ * @return 0; -TVN_EFORKED in a forked child.
+ */
+int tvn_publisher_shutdown(tvn_publisher_t *publisher);
+
+/**
+ * Gives the role back; the next one may take it. Takes `publisher`; NULL is fine. What is published stays, what is
+ * only reserved is gone. Never blocks. In a forked child it ends the handle; the parent keeps the role.
+ */
+void tvn_publisher_close(tvn_publisher_t *publisher);
+
+/**
+ * Copies the next message into `message` and goes on behind it; blocks while there is none, or until `timeout_ms`
+ * has passed. Lends `subscriber` and `message`. One thread at a time, in the process that subscribed.
+ * @return the size of the message, from 0 on; -TVN_ELOST, once, if messages were overwritten or dropped before it
+ * (tvn_subscriber_missed() says how many in all): the next call goes on with what is there; -EMSGSIZE if `size` is
+ * too small: the message stays; -EPIPE if everything was received and the topic shut down; -ECONNRESET if everything
+ * was received and the publisher is dead; -TVN_EEVICTED if this subscriber was in the publisher's way for too long:
+ * subscribe anew; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -EIDRM if the topic was
+ * removed; -TVN_EFORKED in a forked child.
+ */
+int64_t tvn_subscriber_receive(tvn_subscriber_t *subscriber,
+                               void *message,
+                               size_t size,
+                               int timeout_ms);
+
+/**
+ * Copies as many messages as are there and fit, at most `count`, one behind the other into `messages`, and their sizes
+ * into `sizes`; blocks while there is none, or until `timeout_ms` has passed. Lends `subscriber`, `messages` and
+ * `sizes`. One thread at a time, in the process that subscribed.
+ * @return how many; otherwise as tvn_subscriber_receive().
+ */
+int64_t tvn_subscriber_receive_many(tvn_subscriber_t *subscriber,
+                                    void *messages,
+                                    size_t size,
+                                    size_t *sizes,
+                                    size_t count,
+                                    int timeout_ms);
+
+/**
+ * Borrows the next message at `*message`; blocks while there is none, or until `timeout_ms` has passed. With TVN_BLOCK
+ * and TVN_DROP_NEWEST it is read where the publisher wrote it; with TVN_DROP_OLDEST, and as long as the messages from
+ * before this subscription last, it is a copy. Lends `subscriber`, writes `*message`: the message is lent until
+ * tvn_subscriber_release(), tvn_subscriber_keep() or another receive; a second peek finds it again. A peer that breaks
+ * the rules can write there, so copy what you check. One thread at a time, in the process that subscribed.
+ * @return the size of the message, from 0 on; otherwise as tvn_subscriber_receive(), without -EMSGSIZE.
+ */
+int64_t tvn_subscriber_peek(tvn_subscriber_t *subscriber,
+                            int timeout_ms,
+                            const void **message);
+
+/**
+ * Goes on behind the message last peeked at. Lends `subscriber`; the message is over. Never blocks. One thread at a
+ * time, in the process that subscribed.
+ * @return 0; -EINVAL if none was peeked at; -TVN_EEVICTED if the publisher has put this subscriber out meanwhile: what
+ * was read may be torn; -TVN_EFORKED in a forked child.
+ */
+int tvn_subscriber_release(tvn_subscriber_t *subscriber);
+
+/**
+ * Keeps the message last peeked at: the next peek or receive finds it again. Lends `subscriber`; the loan is over.
+ * Never blocks. One thread at a time, in the process that subscribed.
+ * @return 0, also if none was peeked at.
+ */
+int tvn_subscriber_keep(tvn_subscriber_t *subscriber);
+
+/**
+ * How many messages were overwritten or dropped before this subscriber could receive them, in all. Lends `subscriber`.
+ * Never blocks. One thread at a time.
+ * @return the number.
+ */
+int64_t tvn_subscriber_missed(tvn_subscriber_t *subscriber);
+
+/**
+ * Ends the subscription. Takes `subscriber`; NULL is fine. Never blocks. In a forked child it ends the handle; the
+ * parent's subscription goes on.
+ */
+void tvn_subscriber_close(tvn_subscriber_t *subscriber);
+
+/**
+ * What TVN_TYPE() calls: the type tag of a struct of `size` bytes with the members in `fields`, which ends with one
+ * whose name is NULL. Lends `fields`. The text stays good as long as the process. Never blocks. Any thread; a forked
+ * child too.
+ * @return the text. For what cannot be described (a pointer, a union) it is one that every function refuses that takes
+ * a type, with the reason.
+ */
+const char *tvn_type_tag(size_t size,
+                         const tvn_field_t *fields);
+
+/**
  * The version of the library that is loaded, as text: `0.1.0`. Compare it with TVN_VERSION_MAJOR and its
  * sisters, the version this program was compiled against. Never blocks; any thread.
  * @return a string that stays for ever.
@@ -1807,6 +3702,25 @@ int64_t tvn_wait_set_add_mailbox(tvn_wait_set_t *set,
                                  uint32_t interest);
 
 /**
+ * Adds a service: ready when there is a request to be taken (TVN_RECEIVE), or it was shut down. Lends `set` and
+ * `service`, whose handle may be closed before the set. Never blocks.
+ * @return as tvn_wait_set_add_semaphore(); -EINVAL for another `interest`.
+ */
+int64_t tvn_wait_set_add_service(tvn_wait_set_t *set,
+                                 const tvn_service_t *service,
+                                 uint32_t interest);
+
+/**
+ * Adds a port: one to receive from is ready when there is a message or a notification (TVN_RECEIVE), one to send to
+ * when there is room, or nobody can receive any more (TVN_SEND). Lends `set` and `port`, whose handle may be closed
+ * before the set: the right stays until then. Never blocks.
+ * @return as tvn_wait_set_add_semaphore(); -EINVAL for another `interest`.
+ */
+int64_t tvn_wait_set_add_port(tvn_wait_set_t *set,
+                              const tvn_port_t *port,
+                              uint32_t interest);
+
+/**
  * Adds the writing end of a ring: ready when there is room for a record of `size` bytes (0: of any size the ring
  * takes), or the consumer is dead. Lends `set` and `producer`: use it in the thread that waits, and take the member
  * out before you close it. Never blocks.
@@ -1823,6 +3737,32 @@ int64_t tvn_wait_set_add_producer(tvn_wait_set_t *set,
  */
 int64_t tvn_wait_set_add_consumer(tvn_wait_set_t *set,
                                   const tvn_consumer_t *consumer);
+
+/**
+ * Adds the writing end of a topic: ready when it can publish. Lends `set` and `publisher`: use it in the thread that
+ * waits, and take the member out before you close it. Never blocks.
+ * @return as tvn_wait_set_add_semaphore().
+ */
+int64_t tvn_wait_set_add_publisher(tvn_wait_set_t *set,
+                                   const tvn_publisher_t *publisher);
+
+/**
+ * Adds a subscriber of a topic: ready when there is a message, or something to be told: that it missed some, that the
+ * topic was shut down, that its publisher is dead. Lends `set` and `subscriber`: use it in the thread that waits, and
+ * take the member out before you close it. Never blocks.
+ * @return as tvn_wait_set_add_semaphore().
+ */
+int64_t tvn_wait_set_add_subscriber(tvn_wait_set_t *set,
+                                    const tvn_subscriber_t *subscriber);
+
+/**
+ * Adds a cell: ready when it has a newer value than the last that was loaded through this handle (TVN_RECEIVE). Lends
+ * `set` and `cell`, whose handle may be closed before the set. Never blocks.
+ * @return as tvn_wait_set_add_semaphore(); -EINVAL for another `interest`.
+ */
+int64_t tvn_wait_set_add_cell(tvn_wait_set_t *set,
+                              const tvn_cell_t *cell,
+                              uint32_t interest);
 
 /**
  * Adds a descriptor: ready when it can be read (TVN_RECEIVE) or written (TVN_SEND), also when it is hung up or broken.

@@ -20,6 +20,7 @@ mod mailbox;
 mod monitor;
 mod mutex;
 mod options;
+mod port;
 mod ring;
 mod rwlock;
 mod segment;

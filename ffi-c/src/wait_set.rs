@@ -2,10 +2,12 @@
 
 use crate::argument::{array, descriptor};
 use crate::boundary::call;
+use crate::cell::tvn_cell_t;
 use crate::deadline::{TVN_TRY, deadline, tried};
 use crate::event::tvn_event_t;
 use crate::handle::{give, lend, lend_mut, take};
 use crate::mailbox::tvn_mailbox_t;
+use crate::port::tvn_port_t;
 use crate::monitor::tvn_monitor_t;
 use crate::mutex::tvn_mutex_t;
 use crate::ring::{tvn_consumer_t, tvn_producer_t};
@@ -166,6 +168,23 @@ pub unsafe extern "C" fn tvn_wait_set_add_service(
     })
 }
 
+/// Adds a port: one to receive from is ready when there is a message or a notification (TVN_RECEIVE), one to send to
+/// when there is room, or nobody can receive any more (TVN_SEND). Lends `set` and `port`, whose handle may be closed
+/// before the set: the right stays until then. Never blocks.
+/// @return as tvn_wait_set_add_semaphore(); -EINVAL for another `interest`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_wait_set_add_port(
+    set: *mut tvn_wait_set_t,
+    port: *const tvn_port_t,
+    interest: u32,
+) -> i64 {
+    call("tvn_wait_set_add_port", || {
+        let interest = self::interest(interest)?;
+        // SAFETY: the C contract: NULL or a wait set that no other thread uses; NULL or a port's handle.
+        unsafe { lend_mut(set)?.set.add(&lend(port)?.0, interest) }
+    })
+}
+
 /// Adds the writing end of a ring: ready when there is room for a record of `size` bytes (0: of any size the ring
 /// takes), or the consumer is dead. Lends `set` and `producer`: use it in the thread that waits, and take the member
 /// out before you close it. Never blocks.
@@ -220,6 +239,22 @@ pub unsafe extern "C" fn tvn_wait_set_add_subscriber(
     call("tvn_wait_set_add_subscriber", || {
         // SAFETY: the C contract: NULL or a wait set, NULL or a subscriber, neither in use by another thread.
         unsafe { lend_mut(set)?.set.add(&lend(subscriber)?.0, Interest::Receive) }
+    })
+}
+
+/// Adds a cell: ready when it has a newer value than the last that was loaded through this handle (TVN_RECEIVE). Lends
+/// `set` and `cell`, whose handle may be closed before the set. Never blocks.
+/// @return as tvn_wait_set_add_semaphore(); -EINVAL for another `interest`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_wait_set_add_cell(
+    set: *mut tvn_wait_set_t,
+    cell: *const tvn_cell_t,
+    interest: u32,
+) -> i64 {
+    call("tvn_wait_set_add_cell", || {
+        let interest = self::interest(interest)?;
+        // SAFETY: the C contract: NULL or a wait set that no other thread uses; NULL or an object's handle.
+        unsafe { lend_mut(set)?.set.add(&lend(cell)?.0, interest) }
     })
 }
 

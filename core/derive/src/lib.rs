@@ -55,6 +55,8 @@ fn derive(input: &DeriveInput) -> Result<TokenStream> {
                         <#types as ::triveni::Typed>::type_tag(),
                     ),)*
                 ])
+                // The offsets are the compiler's, so they are in order; what is no type tag would be refused.
+                .unwrap_or_else(|error| error.to_string())
             }
         }
         const _: () = assert!(::core::mem::size_of::<#name>() == 0 #(+ ::core::mem::size_of::<#types>())*, #padding);

@@ -105,12 +105,12 @@ pub unsafe trait Typed: Copy + Send + Sync + 'static {
     }
 }
 
-/// What the derive macro calls. The offsets are the compiler's, so they are in order.
+/// What the derive macro and the other languages call: name, offset, alignment, size and type tag of each member, in the
+/// order of their offsets.
 #[doc(hidden)]
-pub fn __of_struct(size: usize, members: &[(&str, usize, usize, usize, String)]) -> String {
+pub fn __of_struct(size: usize, members: &[(&str, usize, usize, usize, String)]) -> Result<String> {
     let visible = members.iter().filter(|(name, ..)| !name.starts_with('_'));
     of_struct(size, visible.map(|(name, offset, align, size, tag)| (*name, *offset, *align, *size, tag.as_str())))
-        .unwrap_or_default()
 }
 
 macro_rules! typed {
