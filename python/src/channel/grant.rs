@@ -42,17 +42,32 @@ impl<L: Lender> Grant<L> {
 
     /// Done with the first `size` bytes; with all of them unless given.
     pub(crate) fn done(&self, py: Python<'_>, size: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        let room = self.size();
-        let size = size.map_or(Ok(room), |size| whole("size", size))?;
-        if size > room {
-            let sentence = format!("commit of {size} bytes: this {} has {room}; commit at most those", L::NOUN);
-            return Err(to_py(py, Error::new(ErrorKind::TooLarge, sentence)));
-        }
+        let size = self.chosen(py, "commit", size)?;
         ending(py, L::NOUN, || self.lender.end(&self.room, Some(size)))
     }
 
     pub(crate) fn undone(&self, py: Python<'_>) -> PyResult<()> {
         ending(py, L::NOUN, || self.lender.end(&self.room, None))
+    }
+
+    /// Ends it as `end` does with its lender and its room.
+    pub(crate) fn ended_by(
+        &self,
+        py: Python<'_>,
+        end: impl FnOnce(&L, &Room) -> Result<Result<(), Refused>>,
+    ) -> PyResult<()> {
+        ending(py, L::NOUN, || end(&self.lender, &self.room))
+    }
+
+    /// How many bytes a caller means who gives `size` or nothing; `TooLarge` if there are fewer.
+    pub(crate) fn chosen(&self, py: Python<'_>, what: &str, size: Option<&Bound<'_, PyAny>>) -> PyResult<usize> {
+        let room = self.size();
+        let size = size.map_or(Ok(room), |size| whole("size", size))?;
+        if size > room {
+            let sentence = format!("{what} of {size} bytes: this {} has {room}; {what} at most those", L::NOUN);
+            return Err(to_py(py, Error::new(ErrorKind::TooLarge, sentence)));
+        }
+        Ok(size)
     }
 
     /// A block ends: done, or undone after an exception. It may have ended the grant already.

@@ -6,7 +6,8 @@ pub(crate) mod watch;
 
 use crate::channel::service::{self, Service};
 use crate::channel::topic::{Topic, Wished};
-use crate::channel::{mailbox::Mailbox, ring::Ring};
+use crate::channel::mailbox::{self, Mailbox};
+use crate::channel::ring::{Ring, packed_options, ring_options};
 use crate::error::{call, count, detached, invalid, to_py, whole};
 use crate::sync::monitor::{Condition, Monitor};
 use crate::sync::{barrier::Barrier, event::Event, mutex::Mutex, rwlock, rwlock::RwLock, semaphore::Semaphore};
@@ -471,27 +472,127 @@ impl Segment {
         self.object(py, |segment| segment.open_mailbox(name), Mailbox::new)
     }
 
-    /// Finds or creates a ring of ``size`` bytes, rounded up to a power of two.
+    /// Finds or makes a port, and takes the right to receive from it: ``Busy`` if a live process has it. A port whose
+    /// receiver died is taken over, with the messages that nobody has received.
     ///
-    /// A size that is given must agree with a ring that exists already, else ``Incompatible``.
-    #[pyo3(signature = (name, size=None), text_signature = "($self, name, size=65536)")]
-    fn ring(&self, py: Python<'_>, name: &str, size: Option<&Bound<'_, PyAny>>) -> PyResult<Ring> {
-        let size = size.map(|size| whole("size", size)).transpose()?;
-        let found = |segment: &triveni::Segment| match size {
-            Some(size) => segment.ring(name, size),
-            None => find_or_create(|| segment.open_ring(name), || segment.create_ring(name, 65536)),
+    /// What is given must agree with a port that exists already, else ``Incompatible``.
+    #[pyo3(signature = (name, capacity=None, message_size=None),
+           text_signature = "($self, name, capacity=8, message_size=1024)")]
+    fn port(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        capacity: Option<&Bound<'_, PyAny>>,
+        message_size: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Port> {
+        let options = port_options(capacity, message_size)?;
+        let given = capacity.is_some() || message_size.is_some();
+        let found = |segment: &triveni::Segment| match given {
+            true => segment.port_with(name, options),
+            false => segment.port(name),
         };
-        self.object(py, found, Ring::new)
+        self.object(py, found, Port::new)
     }
 
-    /// Creates a ring. ``FileExistsError`` if there is one.
-    #[pyo3(signature = (name, size=None), text_signature = "($self, name, size=65536)")]
-    fn create_ring(&self, py: Python<'_>, name: &str, size: Option<&Bound<'_, PyAny>>) -> PyResult<Ring> {
-        let size = size.map_or(Ok(65536), |size| whole("size", size))?;
-        self.object(py, |segment| segment.create_ring(name, size), Ring::new)
+    /// Makes a port, and takes the right to receive from it. ``FileExistsError`` if there is one.
+    #[pyo3(signature = (name, capacity=None, message_size=None),
+           text_signature = "($self, name, capacity=8, message_size=1024)")]
+    fn create_port(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        capacity: Option<&Bound<'_, PyAny>>,
+        message_size: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Port> {
+        let options = port_options(capacity, message_size)?;
+        self.object(py, |segment| segment.create_port_with(name, options), Port::new)
     }
 
-    /// Opens a ring of whatever size. ``FileNotFoundError`` if there is none.
+    /// Opens a port of whatever geometry, with a new right to send to it. ``FileNotFoundError`` if there is none.
+    fn open_port(&self, py: Python<'_>, name: &str) -> PyResult<Port> {
+        self.object(py, |segment| segment.open_port(name), Port::new)
+    }
+
+    /// Takes a name for this process, to send and receive messages by name: ``Busy`` if a live process has it.
+    #[pyo3(signature = (name, capacity=None, message_size=None),
+           text_signature = "($self, name, capacity=8, message_size=1024)")]
+    fn process(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        capacity: Option<&Bound<'_, PyAny>>,
+        message_size: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Process> {
+        let options = port_options(capacity, message_size)?;
+        self.object(py, |segment| segment.process_with(name, options), Process::new)
+    }
+
+    /// Finds or creates a ring of ``size`` bytes, rounded up to a power of two, for records of any size.
+    ///
+    /// ``size`` is 8 MiB, or an eighth of the segment if that is less, unless given. ``exact_wake=True``: who is about to
+    /// sleep is never overlooked for a slice of up to 16 ms; writing costs about twice as much. ``type_tag``: what its
+    /// records are, as a PEP 3118 format. What is given must agree with a ring that exists already, else ``Incompatible``.
+    #[pyo3(signature = (name, size=None, *, exact_wake=false, type_tag=None))]
+    fn ring(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        size: Option<&Bound<'_, PyAny>>,
+        exact_wake: bool,
+        type_tag: Option<&str>,
+    ) -> PyResult<Ring> {
+        let options = ring_options(size, exact_wake, type_tag)?;
+        self.object(py, |segment| segment.ring_with(name, options), Ring::new)
+    }
+
+    /// Creates a ring, as ``ring`` does. ``FileExistsError`` if there is one.
+    #[pyo3(signature = (name, size=None, *, exact_wake=false, type_tag=None))]
+    fn create_ring(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        size: Option<&Bound<'_, PyAny>>,
+        exact_wake: bool,
+        type_tag: Option<&str>,
+    ) -> PyResult<Ring> {
+        let options = ring_options(size, exact_wake, type_tag)?;
+        self.object(py, |segment| segment.create_ring_with(name, options), Ring::new)
+    }
+
+    /// Finds or creates a ring of packed records, all of ``record_size`` bytes: back to back, so that a batch is one buffer.
+    ///
+    /// ``capacity`` records, rounded up to a power of two; unless given, as many as a ring has bytes by default.
+    /// Otherwise as ``ring``.
+    #[pyo3(signature = (name, record_size, capacity=None, *, exact_wake=false, type_tag=None))]
+    fn ring_of(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        record_size: &Bound<'_, PyAny>,
+        capacity: Option<&Bound<'_, PyAny>>,
+        exact_wake: bool,
+        type_tag: Option<&str>,
+    ) -> PyResult<Ring> {
+        let options = packed_options(record_size, capacity, exact_wake, type_tag)?;
+        self.object(py, |segment| segment.ring_with(name, options), Ring::new)
+    }
+
+    /// Creates a ring of packed records, as ``ring_of`` does. ``FileExistsError`` if there is one.
+    #[pyo3(signature = (name, record_size, capacity=None, *, exact_wake=false, type_tag=None))]
+    fn create_ring_of(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        record_size: &Bound<'_, PyAny>,
+        capacity: Option<&Bound<'_, PyAny>>,
+        exact_wake: bool,
+        type_tag: Option<&str>,
+    ) -> PyResult<Ring> {
+        let options = packed_options(record_size, capacity, exact_wake, type_tag)?;
+        self.object(py, |segment| segment.create_ring_with(name, options), Ring::new)
+    }
+
+    /// Opens a ring of whatever size and records. ``FileNotFoundError`` if there is none.
     fn open_ring(&self, py: Python<'_>, name: &str) -> PyResult<Ring> {
         self.object(py, |segment| segment.open_ring(name), Ring::new)
     }
@@ -842,3 +943,16 @@ impl Permits {
     }
 }
 
+fn port_options(
+    capacity: Option<&Bound<'_, PyAny>>,
+    message_size: Option<&Bound<'_, PyAny>>,
+) -> PyResult<triveni::PortOptions> {
+    let mut options = triveni::PortOptions::default();
+    if let Some(capacity) = capacity {
+        options = options.capacity(whole("capacity", capacity)?);
+    }
+    if let Some(size) = message_size {
+        options = options.message_size(whole("message_size", size)?);
+    }
+    Ok(options)
+}

@@ -133,10 +133,10 @@ impl Reader {
         Ok(Reader { at: freed, freed, written: freed })
     }
 
-    /// How many records there are to read; 0 only if there is none.
+    /// How many records there are to read: all that is known of, or more if `wanted` is.
     #[inline]
-    pub fn there(&mut self, memory: &impl Memory) -> Result<u64, Fault> {
-        if self.at == self.written {
+    pub fn there(&mut self, memory: &impl Memory, wanted: u64) -> Result<u64, Fault> {
+        if self.written - self.at < wanted {
             // ORDER record: Acquire; pairs with the Release in `publish`.
             let written = memory.producer().position.load(Acquire);
             if !(self.written..=self.freed + memory.cells()).contains(&written) {

@@ -128,7 +128,7 @@ impl Reading {
         match self {
             Reading::Cells(reader) => reader.peek(place),
             Reading::Packed(reader) => {
-                let there = reader.there(place)?;
+                let there = reader.there(place, n)?;
                 let start = reader.mark();
                 let len = place.together(start, there.min(n)) * place.max_record();
                 Ok((there > 0).then_some(Record { start, len }))
