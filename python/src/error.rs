@@ -114,6 +114,12 @@ pub(crate) fn contained<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|_| Err(ErrorKind::Panic.into()))
 }
 
+/// Is it the end of a channel that was shut down?
+pub(crate) fn is_closed(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
+    let closed = CLASSES.get(py).and_then(|classes| classes.iter().find(|(kind, _)| *kind == ErrorKind::Closed));
+    Ok(closed.is_some_and(|(_, class)| error.matches(py, class.bind(py)).unwrap_or(false)))
+}
+
 /// A whole number from 0 on; `what` is the argument's name, for the sentence.
 pub(crate) fn whole(what: &str, number: &Bound<'_, PyAny>) -> PyResult<usize> {
     let index = number

@@ -13,7 +13,9 @@ mod wait_set;
 #[pyo3::pymodule(gil_used = false)]
 mod _triveni {
     #[pymodule_export]
-    use crate::channel::mailbox::{Loan, Mailbox};
+    use crate::channel::mailbox::{Borrowed, Loan, Mailbox};
+    #[pymodule_export]
+    use crate::channel::port::{Delivery, Port, PortSet, Process};
     #[pymodule_export]
     use crate::channel::ring::{Consumer, Producer, ReadGrant, Ring, WriteGrant};
     #[pymodule_export]

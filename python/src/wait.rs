@@ -84,8 +84,9 @@ fn is_slices_end(error: &Error, until: Deadline) -> bool {
     error.kind() == ErrorKind::Interrupted || (error.kind() == ErrorKind::Timeout && !until.passed())
 }
 
+/// Waits, without a first try.
 #[cold]
-fn sleeping<T: Send>(
+pub(crate) fn sleeping<T: Send>(
     py: Python<'_>,
     until: Deadline,
     mut attempt: impl FnMut(Option<Deadline>) -> Result<Option<T>> + Send,

@@ -77,8 +77,17 @@ class Consumer:
 
 @adds_to(_triveni.Mailbox)
 class Mailbox:
-    async def send_async(self, message, timeout=None):
-        await waits(self, lambda: self.try_send(message), lambda: self.send(message, 0), timeout, send=True)
+    async def send_async(self, message, timeout=None, *, priority=None, mtype=None):
+        envelope = {"priority": priority, "mtype": mtype}
+        attempt, last = lambda: self.try_send(message, **envelope), lambda: self.send(message, 0, **envelope)
+        await waits(self, attempt, last, timeout, send=True)
+
+    async def send_many_async(self, messages, timeout=None):
+        messages = [*messages]
+        if not messages:
+            return 0
+        attempt, last = lambda: self.try_send_many(messages) or None, lambda: self.send_many(messages, 0)
+        return await waits(self, attempt, last, timeout, send=True)
 
     async def reserve_async(self, size, timeout=None):
         return await waits(self, lambda: self.try_reserve(size), lambda: self.reserve(size, 0), timeout, send=True)
@@ -86,8 +95,30 @@ class Mailbox:
     async def receive_async(self, timeout=None):
         return await waits(self, self.try_receive, lambda: self.receive(0), timeout)
 
+    async def receive_many_async(self, n, timeout=None):
+        return await waits(self, lambda: self.try_receive_many(n) or None, lambda: self.receive_many(n, 0), timeout)
+
+    async def receive_many_into_async(self, buffer, timeout=None):
+        attempt, last = lambda: self.try_receive_many_into(buffer) or None, lambda: self.receive_many_into(buffer, 0)
+        return await waits(self, attempt, last, timeout)
+
+    async def borrow_async(self, timeout=None):
+        return await waits(self, self.try_borrow, lambda: self.borrow(0), timeout)
+
     async def peek_async(self, timeout=None):
         return await waits(self, self.try_peek, lambda: self.peek(0), timeout)
+
+
+async def next_message(mailbox):
+    """``async for message in mailbox``: until it was shut down and is empty."""
+    try:
+        return await mailbox.receive_async()
+    except _triveni.Closed:
+        raise StopAsyncIteration from None
+
+
+_triveni.Mailbox.__aiter__ = lambda mailbox: mailbox
+_triveni.Mailbox.__anext__ = next_message
 
 
 @adds_to(_triveni.Service)

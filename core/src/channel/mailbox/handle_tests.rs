@@ -1,7 +1,11 @@
 //! The handle on a real segment: copies, loans, waits, a child that dies, bytes that are garbage.
 
+use super::options::geometry;
+use super::queue::Attempt;
 use super::*;
 use crate::Segment;
+use crate::prim::AtomicU64;
+use crate::segment::object::View;
 use proptest::prelude::*;
 use std::time::{Duration, Instant};
 
@@ -231,7 +235,7 @@ fn what_a_dead_child_held_is_delivered_again() {
         mailbox.send(b"again").unwrap();
         dead_child(|| {
             let me = mailbox.object.me().unwrap();
-            assert!(matches!(mailbox.memory.slots().claim_receive(me), Ok(Attempt::Claimed(_))));
+            assert!(matches!(mailbox.memory.slots().claim_receive(me, &Ask::default()), Ok(Attempt::Claimed(_))));
         });
         assert_eq!(mailbox.receive(&mut [0; 8]).unwrap(), Received { size: 5, redelivered: 1, ..Received::default() });
     }
@@ -243,7 +247,7 @@ fn a_sender_gets_past_a_dead_receiver_that_holds_the_last_place() {
     mailbox.send(b"again").unwrap();
     dead_child(|| {
         let me = mailbox.object.me().unwrap();
-        assert!(matches!(mailbox.memory.slots().claim_receive(me), Ok(Attempt::Claimed(_))));
+        assert!(matches!(mailbox.memory.slots().claim_receive(me, &Ask::default()), Ok(Attempt::Claimed(_))));
     });
     std::thread::scope(|scope| {
         scope.spawn(|| mailbox.send(b"next").unwrap());
@@ -277,7 +281,7 @@ fn a_loan_is_no_loan_in_a_forked_child() {
 
 #[test]
 fn a_header_that_does_not_fit_its_memory_is_refused() {
-    let g = geometry(4, 8).unwrap().0;
+    let g = geometry(MailboxOptions::new(4, 8)).unwrap().0;
     let need = 512 + 4 * 64;
     #[repr(align(128))]
     struct Room([AtomicU64; 256]);
@@ -296,6 +300,11 @@ fn a_header_that_does_not_fit_its_memory_is_refused() {
         ([4, 8, 0, 0, 0], need),
         ([4, 8, 128, 0, 0], need),
         ([4, 8, 64, 1, 0], need),
+        ([4, 8, 64, 4, 0], need),
+        ([4, 8, 64, 1 << 32, 0], need),
+        ([0, 8, 64, 0, 0], need),
+        ([4, 8, 64, 2, 0], need),
+        ([(1 << 16) + 1, 8, 64, 1, 0], usize::MAX),
         ([4, 8, 64, 0, 1], need),
         ([u64::MAX; 5], usize::MAX),
     ] {
@@ -308,24 +317,33 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn any_bytes_end_in_an_answer(
-        bytes in prop::collection::vec(prop_oneof![Just(0u8), Just(2), any::<u8>()], 512 + 3 * 64),
+        bytes in prop::collection::vec(prop_oneof![Just(0u8), Just(2), any::<u8>()], 512 + 128 + 3 * 64),
         from in prop_oneof![Just(0usize), Just(512)],
+        sorted in any::<bool>(),
     ) {
-        let (segment, mailbox) = fresh(3, 40);
-        // SAFETY: the mailbox has 512 + 3 * 64 bytes from here on, see `geometry`.
-        unsafe { copy_in(mailbox.memory.first.as_ptr().wrapping_sub(SLOTS).wrapping_add(from), &bytes[from..]) };
+        let order = if sorted { Order::Priority } else { Order::Fifo };
+        let segment = Segment::anonymous(1 << 20).unwrap();
+        let mailbox = segment.mailbox_with("m", MailboxOptions::new(3, 40).order(order)).unwrap();
+        let bytes = &bytes[..geometry(mailbox.options()).unwrap().1];
+        // SAFETY: the mailbox has so many bytes from here on, see `geometry`.
+        unsafe { copy_in(mailbox.object.view().base().wrapping_add(from), &bytes[from..]) };
         let mut buffer = [0; 40];
         for _ in 0..4 {
             let _ = mailbox.try_send(b"message");
             let _ = mailbox.try_receive(&mut buffer);
             let _ = mailbox.try_peek(&mut buffer);
             let _ = mailbox.try_reserve(9).map(|loan| loan.map(|loan| loan.commit(3)));
+            let _ = mailbox.try_borrow().map(|lent| lent.map(|lent| lent.to_vec()));
+            let _ = mailbox.try_receive_selected(Select::UpTo(3), &mut buffer);
             let _ = mailbox.receive_until(&mut buffer, Duration::from_micros(100).into());
             let _ = mailbox.send_until(b"x", Duration::from_micros(100).into());
             prop_assert!(mailbox.len() <= 3);
             let _ = mailbox.is_empty();
         }
         let _ = segment.objects();
+        let _ = mailbox.shutdown();
+        let _ = mailbox.try_receive(&mut buffer);
+        let _ = mailbox.could_receive();
         for slot in 0..4 {
             (KIND.repair)(mailbox.object.view(), slot);
         }

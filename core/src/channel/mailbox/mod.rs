@@ -341,9 +341,13 @@ impl Mailbox {
 
     /// What it was created with, without the type tag.
     pub fn options(&self) -> MailboxOptions<'static> {
-        MailboxOptions::new(self.memory.kind(), self.memory.message_size)
-            .order(self.memory.order())
-            .max_deliveries(self.memory.max_deliveries)
+        MailboxOptions {
+            capacity: self.memory.kind(),
+            message_size: self.memory.message_size,
+            order: self.memory.order(),
+            max_deliveries: self.memory.max_deliveries,
+            type_tag: "",
+        }
     }
 
     /// The most messages it holds: 0 at a rendezvous, the ceiling of an unbounded one.

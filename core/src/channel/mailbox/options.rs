@@ -92,11 +92,16 @@ pub enum Select {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MailboxOptions<'a> {
-    pub(crate) capacity: Capacity,
-    pub(crate) message_size: usize,
-    pub(crate) order: Order,
-    pub(crate) max_deliveries: u16,
-    pub(crate) type_tag: &'a str,
+    /// How many messages it holds.
+    pub capacity: Capacity,
+    /// The largest message, in bytes.
+    pub message_size: usize,
+    /// In which order messages are received; only a bounded mailbox has a choice.
+    pub order: Order,
+    /// How many receivers may have a message in vain before it is dropped; 0: any number.
+    pub max_deliveries: u16,
+    /// The type of the messages; empty: any bytes.
+    pub type_tag: &'a str,
 }
 
 impl<'a> MailboxOptions<'a> {
