@@ -8,7 +8,7 @@ lib=${TRIVENI_LIB:-$PWD/target/release}
 rust=${TRIVENI_EXAMPLES:-target/debug/examples}
 python=${TRIVENI_PYTHON:-.venv/bin/python}
 triveni=${TRIVENI:-target/debug/triveni}
-stories='producer_consumer print_spooler readers_writers dining_philosophers signaling'
+stories='producer_consumer print_spooler readers_writers dining_philosophers signaling patterns capacity'
 exec 9>"/tmp/triveni-examples-$(id -u).lock" && flock 9 # the stories' names are fixed: one run at a time
 work=$(mktemp -d)
 trap 'fresh $stories; rm -rf "$work"' EXIT
@@ -75,6 +75,16 @@ holds() {
             [ "$(grep -c '5 philosophers have eaten 100 times' "$out")" = 4 ] ;;
     signaling) # who asks all the time works more than who sleeps
         awk '$1 == "busy:" { busy = $10 } $1 == "sleeping:" { sleeping = $10; n++ } END { exit !(n == 1 && busy > sleeping) }' "$out" ;;
+    patterns) # where one sends to many, each receives everything
+        grep -qx 'one_to_one: 100 messages sent, 100 received' "$out" &&
+            grep -qx 'many_to_one: 300 messages sent, 300 received' "$out" &&
+            grep -qx 'one_to_many: 100 messages sent, 300 received' "$out" &&
+            grep -qx 'many_to_many: 300 messages sent, 300 received' "$out" ;;
+    capacity)
+        grep -qx 'none: 0 of 10 messages sent before anybody receives' "$out" &&
+            grep -qx 'three: 3 of 10 messages sent before anybody receives' "$out" &&
+            grep -qx 'unbounded: 10 of 10 messages sent before anybody receives' "$out" &&
+            [ "$(grep -c ': 10 of 10 messages received in order$' "$out")" = 3 ] ;;
     esac
 }
 
@@ -171,3 +181,39 @@ for pair in 'rust c' 'c python' 'python rust'; do
     echo "signaling, $pair"
     echo 'ran 1'
 done
+
+# Mixed: senders and receivers in all three languages, in each pattern.
+for pattern in one_to_one many_to_one one_to_many many_to_many; do
+    fresh patterns
+    case $pattern in
+    one_to_one) set -- 'c patterns sender' 'python patterns receiver' ;;
+    many_to_one) set -- 'rust patterns sender' 'c patterns sender' 'python patterns sender' 'rust patterns receiver' ;;
+    one_to_many) set -- 'python patterns sender' 'rust patterns receiver' 'c patterns receiver' 'python patterns receiver' ;;
+    many_to_many) set -- 'rust patterns sender' 'c patterns sender' 'python patterns sender' \
+        'rust patterns receiver' 'c patterns receiver' 'python patterns receiver' ;;
+    esac
+    numbered=$(for role; do echo "$role"; done | awk -v pattern="$pattern" '{ print $0, pattern, n[$3]++ }')
+    old_ifs=$IFS IFS='
+'
+    set -- $numbered
+    IFS=$old_ifs
+    together "$@" || fail "patterns, mixed, $pattern"
+    case $pattern in one_to_one) wanted=100 ;; *) wanted=300 ;; esac
+    cat "$work"/role?.out | awk -v wanted=$wanted '/received/ { n += $5 } END { exit n != wanted }' ||
+        fail "patterns, mixed, $pattern: not $wanted messages received"
+    rm -f "$work"/role?.out
+    echo "patterns, mixed, $pattern"
+    echo 'ran 1'
+done
+
+# Mixed: each language sends to the next one, at each capacity.
+for pair in 'rust c' 'c python' 'python rust'; do
+    for capacity in none three unbounded; do
+        fresh capacity
+        together "${pair% *} capacity sender $capacity" "${pair#* } capacity receiver $capacity" ||
+            fail "capacity, $pair, $capacity"
+    done
+    echo "capacity, $pair"
+    echo 'ran 1'
+done
+fresh patterns capacity
