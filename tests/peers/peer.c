@@ -5,6 +5,9 @@
  * open. Exit 0 when the role is done, 1 with a reason on stderr.
  *
  *   send receive     N messages through a mailbox, copied       reserve peek   N records through a ring, in place
+ *   publish          N messages to a topic, every other one in place, then shuts it down
+ *   subscribe        checks order and bytes, every other message in place; prints `ok N MISSED` at the end, N being all
+ *                    that it received or was told it missed
  *   write read       N records through a ring, copied           post wait      N permits of a semaphore
  *   lock             N times: lock, add 1 to the 8-byte number in file EXTRA, unlock
  *   lock-once        locks within 10 s: prints `ok` or, after recovering, `owner_died`
@@ -355,6 +358,49 @@ static int run_on_lock(const char *role, tvn_segment_t *segment, const char *obj
     return 0;
 }
 
+static void publish_all(tvn_topic_t *topic) {
+    tvn_publisher_t *publisher;
+    good(tvn_topic_publisher(topic, &publisher));
+    say("ready");
+    uint8_t message[MESSAGE_MAX];
+    for (uint64_t k = 0; k < n; k++) {
+        void *room;
+        if (k % 2 == 0)
+            good(tvn_publisher_publish(publisher, message, make(k, message), TVN_FOREVER));
+        else if (good(tvn_publisher_reserve(publisher, MESSAGE_MAX, TVN_FOREVER, &room)))
+            good(tvn_publisher_commit(publisher, make(k, room)));
+    }
+    good(tvn_publisher_shutdown(publisher));
+    tvn_publisher_close(publisher);
+}
+
+static void subscribe(tvn_topic_t *topic) {
+    tvn_subscriber_t *subscriber;
+    good(tvn_topic_subscriber(topic, TVN_LATEST, &subscriber));
+    say("ready");
+    static uint8_t buffer[BUFFER];
+    uint64_t received = 0, next = 0;
+    for (;;) {
+        const void *message = buffer;
+        bool in_place = received % 2;
+        int64_t size = in_place ? tvn_subscriber_peek(subscriber, TVN_FOREVER, &message)
+                                : tvn_subscriber_receive(subscriber, buffer, sizeof buffer, TVN_FOREVER);
+        if (size == -EPIPE) break;
+        if (size == -TVN_ELOST) continue;
+        good(size);
+        uint64_t k;
+        memcpy(&k, message, sizeof k);
+        if (k < next) fail("message %llu after %llu", (unsigned long long)k, (unsigned long long)next);
+        check(k, message, (size_t)size);
+        if (in_place) good(tvn_subscriber_release(subscriber));
+        received++;
+        next = k + 1;
+    }
+    long long missed = good(tvn_subscriber_missed(subscriber));
+    printf("ok %lld %lld\n", (long long)received + missed, missed);
+    tvn_subscriber_close(subscriber);
+}
+
 /* A role works on one kind of object; the others are NULL. */
 static const struct role {
     const char *name;
@@ -366,6 +412,7 @@ static const struct role {
     void (*monitor)(tvn_monitor_t *);
     void (*barrier)(tvn_barrier_t *);
     void (*event)(tvn_event_t *);
+    void (*topic)(tvn_topic_t *);
 } roles[] = {
     {.name = "send", .mailbox = send_all},        {.name = "receive", .mailbox = receive_all},
     {.name = "claim", .mailbox = claim},          {.name = "write", .producer = write_all},
@@ -377,6 +424,7 @@ static const struct role {
     {.name = "meet", .barrier = meet},            {.name = "attend", .barrier = attend},
     {.name = "set", .event = set_all},            {.name = "await", .event = await_all},
     {.name = "wait-condition", .monitor = wait_condition},
+    {.name = "publish", .topic = publish_all},    {.name = "subscribe", .topic = subscribe},
 };
 
 static void run(const struct role *role, tvn_segment_t *segment, const char *object) {
@@ -415,6 +463,11 @@ static void run(const struct role *role, tvn_segment_t *segment, const char *obj
         say("ready");
         role->event(event);
         tvn_event_close(event);
+    } else if (role->topic) {
+        tvn_topic_t *topic;
+        good(tvn_topic_open(segment, object, &topic));
+        role->topic(topic);
+        tvn_topic_close(topic);
     } else {
         tvn_ring_t *ring;
         tvn_producer_t *producer = NULL;

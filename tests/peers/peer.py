@@ -4,6 +4,9 @@ The same roles as peer.rs and peer.c. Objects are opened and must exist; `ready`
 open. Exit 0 when the role is done, 1 with a reason on stderr.
 
   send receive     N messages through a mailbox, copied       reserve peek   N records through a ring, in place
+  publish          N messages to a topic, every other one in place, then shuts it down
+  subscribe        checks order and bytes, every other message in place; prints `ok N MISSED` at the end, N being all
+                   that it received or was told it missed
   write read       N records through a ring, copied           post wait      N permits of a semaphore
   lock             N times: lock, add 1 to the 8-byte number in file EXTRA, unlock
   lock-once        locks within 10 s: prints `ok` or, after recovering, `owner_died`
@@ -98,6 +101,42 @@ def peek(consumer: triveni.Consumer, n: int) -> None:
             if record != make(k):
                 raise SystemExit(f"peer: record {k} is {record.hex()}, not {make(k).hex()}")
     say(f"ok {n}")
+
+
+def publish(publisher: triveni.Publisher, n: int) -> None:
+    for k in range(n):
+        message = make(k)
+        if k % 2 == 0:
+            publisher.publish(message)
+        elif grant := publisher.reserve(LONGEST):
+            with grant:
+                with memoryview(grant) as room:
+                    room[: len(message)] = message
+                grant.commit(len(message))
+    publisher.shutdown()
+
+
+def subscribe(subscriber: triveni.Subscriber) -> None:
+    received, missed, following = 0, 0, 0
+    while True:
+        try:
+            if received % 2 == 0:
+                message = subscriber.receive()
+            else:
+                with subscriber.peek() as grant:
+                    message = bytes(grant)
+        except triveni.Lost as lost:
+            missed += lost.count
+            continue
+        except triveni.Closed:
+            break
+        k = int.from_bytes(message[:8], "little")
+        if k < following:
+            raise SystemExit(f"peer: message {k} after {following}")
+        check(k, message)
+        received, following = received + 1, k + 1
+    assert missed == subscriber.missed()
+    say(f"ok {received + missed} {missed}")
 
 
 def post(semaphore: triveni.Semaphore, n: int) -> None:
@@ -274,6 +313,14 @@ def main(role: str, segment_name: str, name: str, count: str, extra: str = "") -
             with segment.open_ring(name).consumer() as consumer:
                 say("ready")
                 (read if role == "read" else peek)(consumer, n)
+        case ["publish"]:
+            with segment.open_topic(name).publisher() as publisher:
+                say("ready")
+                publish(publisher, n)
+        case ["subscribe"]:
+            with segment.open_topic(name).subscriber() as subscriber:
+                say("ready")
+                subscribe(subscriber)
         case ["post" | "wait"]:
             semaphore = segment.open_semaphore(name)
             say("ready")

@@ -1,7 +1,7 @@
 //! Producer × consumer over {Rust, C, Python}² for every object: whatever one language makes, all three use.
 
 use std::os::fd::AsRawFd;
-use triveni::{RwPolicy, Segment, SemaphoreOptions};
+use triveni::{Capacity, MailboxOptions, RwPolicy, Segment, SemaphoreOptions, TopicOptions, TopicPolicy};
 use triveni_tests::{Language, Name, PATIENCE, Peer, watchdog};
 
 const N: u64 = 2000;
@@ -62,16 +62,43 @@ const TABLE: &[Row] = &[
     },
 ];
 
+const UNBOUNDED: Capacity = Capacity::Unbounded { ceiling: 4000 };
+
+/// The mailboxes beside the bounded one.
+const MAILBOXES: [Row; 2] = [
+    Row {
+        object: "mailbox of capacity 0",
+        make: |segment, name| segment.create_mailbox(name, 0, 64).map(drop),
+        producer: "send",
+        consumer: "receive",
+        afterwards: |segment, name| assert!(segment.open_mailbox(name).unwrap().is_empty()),
+    },
+    Row {
+        object: "mailbox, unbounded",
+        make: |segment, name| segment.create_mailbox_with(name, MailboxOptions::new(UNBOUNDED, 64)).map(drop),
+        producer: "send",
+        consumer: "receive",
+        afterwards: |segment, name| {
+            assert!(segment.open_mailbox(name).unwrap().is_empty());
+            segment.remove(name).unwrap();
+        },
+    },
+];
+
 /// A row, between all languages in a segment with a name, and once more round in a sealed one that is inherited.
 fn row(index: usize) {
+    around(&TABLE[index]);
+}
+
+fn around(row: &Row) {
     let name = Name::fresh("matrix");
-    pairs(&TABLE[index], &Segment::create(&name, 1 << 22).unwrap(), &name, &Language::pairs());
+    pairs(row, &Segment::create(&name, 1 << 22).unwrap(), &name, &Language::pairs());
     let segment = Segment::anonymous(1 << 22).unwrap();
     let inherited = segment.fd().unwrap();
     // SAFETY: our own descriptor; it loses the flag that would close it in the peers.
     assert_eq!(unsafe { libc::fcntl(inherited.as_raw_fd(), libc::F_SETFD, 0) }, 0);
     let round = Language::pairs().into_iter().filter(|(a, b)| a != b).step_by(2).collect::<Vec<_>>();
-    pairs(&TABLE[index], &segment, &format!("fd:{}", inherited.as_raw_fd()), &round);
+    pairs(row, &segment, &format!("fd:{}", inherited.as_raw_fd()), &round);
 }
 
 fn pairs(row: &Row, segment: &Segment, name: &str, pairs: &[(Language, Language)]) {
@@ -111,6 +138,16 @@ fn a_mailbox_carries_messages_between_all_languages() {
 }
 
 #[test]
+fn senders_and_receivers_meet_between_all_languages() {
+    around(&MAILBOXES[0]);
+}
+
+#[test]
+fn an_unbounded_mailbox_carries_messages_between_all_languages() {
+    around(&MAILBOXES[1]);
+}
+
+#[test]
 fn a_ring_carries_copied_records_between_all_languages() {
     row(3);
 }
@@ -123,6 +160,49 @@ fn a_ring_carries_records_in_place_between_all_languages() {
 #[test]
 fn a_ring_s_reader_does_not_see_how_a_record_was_written() {
     row(5);
+}
+
+/// One publisher in each language, to a subscriber in each of the other two, under `policy`. Each subscriber accounts for
+/// every message.
+fn topic(policy: TopicPolicy) {
+    let name = Name::fresh("matrix");
+    let segment = Segment::create(&name, 1 << 22).unwrap();
+    for (a, b, c) in [
+        (Language::Rust, Language::C, Language::Python),
+        (Language::C, Language::Python, Language::Rust),
+        (Language::Python, Language::Rust, Language::C),
+    ] {
+        let row = format!("topic, {}: {a:?} to {b:?} and {c:?}", policy.name());
+        let _watchdog = watchdog(&row, 2 * PATIENCE);
+        let object = format!("{a:?}");
+        let topic = segment.create_topic(&object, TopicOptions::new(8, 64).policy(policy)).unwrap();
+        let mut subscribers = [b, c].map(|language| Peer::start(language, "subscribe", &name, &object, N, ""));
+        subscribers.iter_mut().for_each(|subscriber| subscriber.says("ready"));
+        let publisher = Peer::start(a, "publish", &name, &object, N, "").end();
+        assert!(publisher.status.success(), "{row}: {}", publisher.stderr);
+        for subscriber in subscribers {
+            let said = subscriber.succeeds();
+            let last = said.last().map(String::as_str).unwrap_or_default();
+            let missed = last.strip_prefix(&format!("ok {N} ")).unwrap_or_else(|| panic!("{row}: {said:?}"));
+            match policy {
+                TopicPolicy::Block => assert_eq!(missed, "0", "{row}"),
+                TopicPolicy::DropNewest => assert_eq!(missed, topic.dropped().to_string(), "{row}"),
+                TopicPolicy::DropOldest => {}
+            }
+        }
+        println!("{row}: {N} ok, {} dropped", topic.dropped());
+    }
+}
+
+#[test]
+fn a_topic_carries_every_message_to_two_languages() {
+    topic(TopicPolicy::Block);
+}
+
+#[test]
+fn a_topic_that_drops_tells_two_languages_what_they_missed() {
+    topic(TopicPolicy::DropOldest);
+    topic(TopicPolicy::DropNewest);
 }
 
 /// Two peers lock the same object N times each and change what it guards, two numbers in a file; returns the first.

@@ -9,6 +9,9 @@
 //! | `send`, `receive`   | N messages through a mailbox; the receiver checks order and bytes and says `ok N`      |
 //! | `write`, `read`     | the same through a ring, copying                                                      |
 //! | `reserve`, `peek`   | the same through a ring, in place                                                     |
+//! | `publish`           | N messages to a topic, every other one in place, then shuts it down                   |
+//! | `subscribe`         | checks order and bytes, every other message in place; says `ok N MISSED` at the end,  |
+//! |                     | N being all that it received or was told it missed                                    |
 //! | `post`, `wait`      | N times on a semaphore                                                                |
 //! | `lock`              | N times: lock, add one to the 8-byte number in the file EXTRA, unlock                 |
 //! | `hold`              | locks the mutex, says `holding`, stays                                                |
@@ -39,8 +42,8 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 use triveni::{
-    After, Deadline, Error, ErrorKind, LockError, Monitor, Mutex, Result, RwLock, RwPolicy, Segment, Semaphore,
-    SemaphoreOptions,
+    After, Capacity, Deadline, Error, ErrorKind, LockError, MailboxOptions, Monitor, Mutex, Result, RwLock, RwPolicy,
+    Segment, Semaphore, SemaphoreOptions, Start, TopicOptions, TopicPolicy,
 };
 use triveni_tests::{Random, TORTURED};
 
@@ -79,6 +82,8 @@ fn run(args: &[&str]) -> Result<()> {
         "receive" => receive(&segment, object, n),
         "write" | "reserve" => produce(&segment, object, n, role == "reserve"),
         "read" | "peek" => consume(&segment, object, n, role == "peek"),
+        "publish" => publish(&segment, object, n),
+        "subscribe" => subscribe(&segment, object),
         "post" | "wait" => semaphore(&segment, object, n, role == "post"),
         "lock" => lock(&segment, object, n, extra),
         "hold" => hold(&segment, object),
@@ -165,6 +170,52 @@ fn receive(segment: &Segment, object: &str, n: u64) -> Result<()> {
         check(seq, &buffer[..received.size])?;
     }
     println!("ok {n}");
+    Ok(())
+}
+
+fn publish(segment: &Segment, object: &str, n: u64) -> Result<()> {
+    let mut publisher = segment.open_topic(object)?.publisher()?;
+    ready();
+    for seq in 0..n {
+        let message = message(seq);
+        if seq % 2 == 0 {
+            publisher.publish(&message)?;
+        } else if let Some(mut room) = publisher.reserve(message.len() + 1)? {
+            room.write(0, &message)?;
+            room.commit(message.len())?;
+        }
+    }
+    publisher.shutdown()
+}
+
+fn subscribe(segment: &Segment, object: &str) -> Result<()> {
+    let mut subscriber = segment.open_topic(object)?.subscriber(Start::Latest)?;
+    ready();
+    let (mut buffer, mut received, mut next) = ([0; MESSAGE], 0u64, 0u64);
+    loop {
+        let taken = if received % 2 == 0 {
+            subscriber.receive(&mut buffer)
+        } else {
+            subscriber.peek().and_then(|message| {
+                let size = message.read(0, &mut buffer);
+                message.release().map(|()| size)
+            })
+        };
+        match taken {
+            Ok(size) => {
+                let seq = u64::from_le_bytes(buffer[..8].try_into().unwrap_or_default());
+                if seq < next {
+                    return Err(wrong(&format!("message {seq} after {next}")));
+                }
+                check(seq, &buffer[..size])?;
+                (received, next) = (received + 1, seq + 1);
+            }
+            Err(error) if error.kind() == ErrorKind::Lost => {}
+            Err(error) if error.kind() == ErrorKind::Closed => break,
+            Err(error) => return Err(error),
+        }
+    }
+    println!("ok {} {}", received + subscriber.missed(), subscriber.missed());
     Ok(())
 }
 
@@ -532,10 +583,21 @@ fn log_send(segment: &Segment, object: &str, sender: u64, last: &str) -> Result<
         }
         let message = signed(sender, seq);
         println!("i {seq}");
-        if seq % 2 == 0 {
-            mailbox.send(&message)?;
+        if seq % 2 == 0 || mailbox.capacity() == 0 {
+            // At its ceiling an unbounded one does not wait.
+            loop {
+                match mailbox.send(&message) {
+                    Err(e) if e.kind() == ErrorKind::NoSpace => std::thread::yield_now(),
+                    sent => break sent?,
+                }
+            }
         } else {
-            let mut room = mailbox.reserve(message.len())?;
+            let mut room = loop {
+                match mailbox.reserve(message.len()) {
+                    Err(e) if e.kind() == ErrorKind::NoSpace => std::thread::yield_now(),
+                    room => break room?,
+                }
+            };
             room.write(0, &message)?;
             room.commit(message.len())?;
         }
@@ -768,6 +830,16 @@ fn everything(segment: &Segment) -> Result<()> {
     }
     mailbox.receive(&mut [0; 64])?;
     let _loan = mailbox.reserve(10)?;
+    let unbounded = segment.mailbox_with("unbounded", MailboxOptions::new(Capacity::Unbounded { ceiling: 8 }, 60))?;
+    for seq in 0..5 {
+        unbounded.send(&message(seq))?;
+    }
+    unbounded.receive(&mut [0; 60])?;
+    let _lent = unbounded.borrow()?;
+    let meeting = segment.mailbox("rendezvous", 0, 64)?;
+    let meets = meeting.clone();
+    std::thread::spawn(move || meets.send(&message(0)));
+    let _met = meeting.borrow()?;
     let ring = segment.ring("ring", 4096)?;
     let (mut producer, mut consumer) = (ring.producer()?, ring.consumer()?);
     for seq in 0..20 {
@@ -775,6 +847,14 @@ fn everything(segment: &Segment) -> Result<()> {
     }
     let _room = producer.reserve(30)?;
     let _record = consumer.peek()?;
+    let topic = segment.topic("topic", TopicOptions::new(4, 60).subscribers(3))?;
+    let (mut publisher, _lapped) = (topic.publisher()?, topic.subscriber(Start::Latest)?);
+    for seq in 0..3 {
+        publisher.publish(&message(seq))?;
+    }
+    let mut subscriber = topic.subscriber(Start::Oldest)?;
+    let _message = subscriber.peek()?;
+    let _slot = publisher.reserve(30)?;
     segment.mailbox("removed", 2, 8)?;
     segment.remove("removed")?;
     let leased = segment.semaphore_with("leased", SemaphoreOptions::leased(5))?;
@@ -957,6 +1037,36 @@ impl Tried {
                         });
                     }
                 }
+            }
+        }
+        for object in objects.iter().map(|object| object.name.as_str()).chain(["topic"]) {
+            let Some(topic) = self.call("open_topic", || segment.open_topic(object)) else { continue };
+            self.call("topic", || Ok((topic.published(), topic.dropped(), topic.subscribers(), topic.type_tag())));
+            let mut subscribers: Vec<_> = [Start::Latest, Start::Oldest]
+                .into_iter()
+                .filter_map(|start| self.call("subscriber", || topic.subscriber(start)))
+                .collect();
+            let mut publisher = self.call("publisher", || topic.publisher());
+            for _ in 0..12 {
+                if let Some(publisher) = &mut publisher {
+                    self.call("publish", || publisher.publish_until(&[7; 40], soon()));
+                    let many: [&[u8]; 2] = [&[7; 9], b""];
+                    self.call("publish_many", || publisher.publish_many_until(&many, soon()));
+                    self.call("reserve", || publisher.reserve_until(9, soon())?.map(|room| room.commit(3)).transpose());
+                }
+                for subscriber in &mut subscribers {
+                    let mut buffer = [0; 4096];
+                    self.call("receive", || subscriber.receive_until(&mut buffer, soon()));
+                    self.call("receive_many", || subscriber.receive_many_until(&mut buffer, &mut [0; 3], soon()));
+                    self.call("peek", || {
+                        let message = subscriber.peek_until(soon())?;
+                        message.read(0, &mut buffer);
+                        message.release()
+                    });
+                }
+            }
+            if let Some(publisher) = &mut publisher {
+                self.call("shutdown", || publisher.shutdown());
             }
         }
         self.call("create", || segment.semaphore("fresh", 1)?.wait_until(soon()));
