@@ -318,6 +318,11 @@ fn state(object: &ObjectInfo, who: Who<'_>) -> String {
             }
             line
         }
+        ObjectState::Port { capacity, message_size, len, receiver, senders } => {
+            let receiver = receiver.map_or("nobody".to_string(), |slot| who.process(slot));
+            let rights = plural(*senders as u64, "right", "rights");
+            format!("{len} of {capacity} messages, up to {} each; {receiver} receives, {rights} to send", bytes(*message_size))
+        }
         ObjectState::Unreadable(reason) => format!("not readable: {reason}"),
         _ => "of a kind this version does not show".to_string(),
     }
@@ -526,6 +531,9 @@ fn state_json(state: &ObjectState, who: WhoJson<'_>) -> Value {
                 "redelivered": redelivered, "dropped": dropped, "shut_down": shut_down, "holders": holders
             })
         }
+        ObjectState::Port { capacity, message_size, len, receiver, senders } => json!({
+            "capacity": capacity, "message_size": message_size, "len": len, "receiver": receiver, "senders": senders,
+        }),
         ObjectState::Ring { size, used, record_size, shut_down, producer, consumer } => {
             let process = |slot| who.process(slot);
             json!({

@@ -3,6 +3,7 @@
 mod buffer;
 mod channel;
 mod command;
+mod data;
 mod error;
 mod segment;
 mod sync;
@@ -24,6 +25,10 @@ mod _triveni {
     use crate::channel::topic::{PeekGrant, PublishGrant, Publisher, Subscriber, Topic};
     #[pymodule_export]
     use crate::command::run_command;
+    #[pymodule_export]
+    use crate::data::array::{Array, ArrayGuard, ArraySnapshot};
+    #[pymodule_export]
+    use crate::data::cell::Cell;
     #[pymodule_export]
     use crate::segment::info::{DeadlockInfo, Holder, ObjectInfo, ParticipantInfo, Wait};
     #[pymodule_export]

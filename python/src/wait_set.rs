@@ -4,6 +4,7 @@
 //! `Busy`, never a wait that holds the interpreter.
 
 use crate::channel::mailbox::Mailbox;
+use crate::channel::port::Port;
 use crate::channel::ring::{Consumer, Producer};
 use crate::channel::service::Service;
 use crate::channel::topic::{Publisher, Subscriber};
@@ -109,7 +110,7 @@ impl WaitSet {
     ///
     /// A semaphore is ready when there is a permit, a mutex or monitor when it is free, a mailbox, the consumer of a ring or a
     /// subscriber when there is something to receive; with ``send=True`` a mailbox when there is room. A
-    /// service when there is a request to take. A publisher is
+    /// service when there is a request to take. A port is ready when there is a message, or room, as its right says. A publisher is
     /// ready when it can publish. The producer of a ring
     /// is ready when there is room for a record of ``room`` bytes, of any size unless given. Event flags are ready when
     /// one of ``any`` is set, or all of ``all``; nothing is cleared.
@@ -134,6 +135,8 @@ impl WaitSet {
             self.member(py, mailbox.get().core(), interest)
         } else if let Ok(service) = object.cast::<Service>() {
             self.member(py, service.get().core(), interest)
+        } else if let Ok(port) = object.cast::<Port>() {
+            self.member(py, port.get().core(), interest)
         } else if let Ok(event) = object.cast::<Event>() {
             self.member(py, event.get().core(), interest)
         } else if let Ok(semaphore) = object.cast::<Semaphore>() {
@@ -152,7 +155,7 @@ impl WaitSet {
             call(py, || subscriber.get().lend(|subscriber| self.with(|set| set.add(subscriber, interest))))
         } else {
             Err(PyTypeError::new_err(format!(
-                "add: a semaphore, mutex, monitor, event, mailbox, service, or an end of a ring or topic is needed, not {}; \
+                "add: a semaphore, mutex, monitor, event, mailbox, service, port, or an end of a ring or topic is needed, not {}; \
                  a descriptor goes to add_fd, and who waits for anything else waits for it alone",
                 type_name(object)
             )))

@@ -121,6 +121,15 @@ _triveni.Mailbox.__aiter__ = lambda mailbox: mailbox
 _triveni.Mailbox.__anext__ = next_message
 
 
+@adds_to(_triveni.Port)
+class Port:
+    async def send_async(self, message, timeout=None):
+        await waits(self, lambda: self.try_send(message), lambda: self.send(message, (), 0), timeout, send=True)
+
+    async def receive_async(self, timeout=None):
+        return await waits(self, self.try_receive, lambda: self.receive(0), timeout)
+
+
 @adds_to(_triveni.Service)
 class Service:
     async def receive_async(self, timeout=None):

@@ -2,6 +2,7 @@
 
 mod grant;
 pub(crate) mod mailbox;
+pub(crate) mod port;
 pub(crate) mod ring;
 mod role;
 pub(crate) mod service;

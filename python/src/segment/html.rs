@@ -64,6 +64,9 @@ fn facts(state: &ObjectState) -> (String, Vec<u32>) {
             let shut = if *shut_down { ", shut down" } else { "" };
             (format!("{waiting} waiting, {serving} being served, {servers} processes serve{shut}"), Vec::new())
         }
+        ObjectState::Port { capacity, len, receiver, senders, .. } => {
+            (format!("{len} of {capacity} messages, {senders} rights to send"), receiver.iter().copied().collect())
+        }
         ObjectState::Unreadable(reason) => (reason.clone(), Vec::new()),
         _ => Default::default(),
     }

@@ -81,6 +81,13 @@ impl ObjectInfo {
                 state.set_item("shut_down", shut_down)?;
                 state.set_item("holders", holders)?;
             }
+            ObjectState::Port { capacity, message_size, len, receiver, senders } => {
+                state.set_item("capacity", capacity)?;
+                state.set_item("message_size", message_size)?;
+                state.set_item("len", len)?;
+                state.set_item("receiver", receiver)?;
+                state.set_item("senders", senders)?;
+            }
             ObjectState::Ring { size, used, record_size, shut_down, producer, consumer } => {
                 state.set_item("size", size)?;
                 state.set_item("used", used)?;

@@ -7,6 +7,7 @@ pub(crate) mod watch;
 use crate::channel::service::{self, Service};
 use crate::channel::topic::{Topic, Wished};
 use crate::channel::mailbox::{self, Mailbox};
+use crate::channel::port::{Port, Process};
 use crate::channel::ring::{Ring, packed_options, ring_options};
 use crate::error::{call, count, detached, invalid, to_py, whole};
 use crate::sync::monitor::{Condition, Monitor};
@@ -93,7 +94,7 @@ pub(crate) fn reduce(
     Ok((reopen.unbind(), (kind, name, object.to_string())))
 }
 
-fn name_for_pickle(py: Python<'_>, segment: &triveni::Segment) -> PyResult<String> {
+pub(crate) fn name_for_pickle(py: Python<'_>, segment: &triveni::Segment) -> PyResult<String> {
     match segment.name() {
         None => {
             Err(invalid(py, "an anonymous segment has no name to pickle it by; pass fd() over a Unix socket, or fork"))
@@ -126,6 +127,7 @@ pub(crate) fn reopen(py: Python<'_>, kind: &str, segment: &str, name: &str) -> P
         "ring" => object(py, segment.open_ring(py, name)),
         "topic" => object(py, segment.open_topic(py, name)),
         "service" => object(py, segment.open_service(py, name)),
+        "array" => object(py, segment.open_array(py, name, None)),
         other => Err(invalid(py, format!("no kind of object is called {other:?}; this pickle is of another version"))),
     }
 }

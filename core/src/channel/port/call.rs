@@ -14,6 +14,7 @@
 
 use super::letter::{Delivery, Enclosure, via};
 use super::places::State;
+use super::rights::Ticket;
 use super::{KIND_OF_PORT, Port, attach, memory};
 use crate::segment::directory::{Plan, Want};
 use crate::{Deadline, Error, ErrorKind, Result};
@@ -50,6 +51,54 @@ impl Answers {
     }
 }
 
+/// A call that was sent and waits for its answer. Dropping it ends the right to answer.
+pub struct PortCall {
+    port: Port,
+    /// `None` only while it is being dropped.
+    answer: Option<Answer>,
+    ticket: Ticket,
+}
+
+impl PortCall {
+    /// Waits for the answer until the deadline. It can be called again after `Timeout` and `Interrupted`, and not after
+    /// the answer has come.
+    ///
+    /// # Errors
+    /// As [`Port::call`].
+    pub fn wait_until(&self, buffer: &mut [u8], deadline: Deadline) -> Result<Delivery> {
+        let Some(Answer(port)) = &self.answer else { return Err(ErrorKind::Invalid.into()) };
+        let memory = &port.right.memory;
+        let ours = via(self.ticket);
+        let came = |place: u32| memory.envelope(place).via.load(crate::prim::Ordering::Relaxed) == ours;
+        port.receive_if(buffer, deadline, came, || {
+            // The answer was not there; is it still possible? Asked of the kernel now and then.
+            let ask = self.port.right.patience.is_over();
+            let (seen, lives) = port.life(ask).right(memory, self.ticket.index);
+            if seen.serial == self.ticket.serial && lives {
+                return Ok(());
+            }
+            // It may have come just before its right ended. Who answers has claimed a place by then: first whether one
+            // is being written, then whether one is there.
+            let places = memory.places();
+            let coming = places.each().any(|at| matches!(at.state(), Ok(State::Writing(_))));
+            if coming || places.oldest(came) != Ok(None) { Ok(()) } else { Err(self.port.unanswered()) }
+        })
+    }
+}
+
+impl Drop for PortCall {
+    fn drop(&mut self) {
+        let Some(answer) = self.answer.take() else { return };
+        answer.0.right.memory.rights().revoke(self.ticket);
+        answer.0.discard();
+        self.port.right.answers.with(|kept| {
+            if kept.len() < KEPT {
+                kept.push(answer);
+            }
+        });
+    }
+}
+
 impl Port {
     /// Sends `message` with a right to answer it, and waits for the answer: `buffer` must hold `message_size` bytes.
     /// The server receives a message with a `reply` and sends its answer there, as large as this port's messages may be.
@@ -61,50 +110,26 @@ impl Port {
     /// As [`Port::send`]; `PeerDead` also if the right to answer was lost: whoever had it died or dropped it; `Timeout`;
     /// `NoSpace`.
     pub fn call(&self, message: &[u8], buffer: &mut [u8], deadline: Deadline) -> Result<Delivery> {
-        self.call_rights(message, &[], buffer, deadline)
+        if buffer.len() < self.message_size() {
+            let (size, most) = (buffer.len(), self.message_size());
+            let why = format!(
+                "call: a buffer of {size} bytes is too small for an answer of up to {most}; pass one of {most} bytes"
+            );
+            return Err(Error::new(ErrorKind::TooLarge, why));
+        }
+        self.begin_call(message, &[], deadline)?.wait_until(buffer, deadline)
     }
 
-    /// As [`Port::call`]; the message carries up to 3 rights besides.
+    /// The first half of a call: sends `message` with a right to answer it, and up to 3 rights besides.
     ///
     /// # Errors
     /// As [`Port::call`] and [`Port::send_rights`].
-    pub fn call_rights(
-        &self,
-        message: &[u8],
-        rights: &[&Port],
-        buffer: &mut [u8],
-        deadline: Deadline,
-    ) -> Result<Delivery> {
+    pub fn begin_call(&self, message: &[u8], rights: &[&Port], deadline: Deadline) -> Result<PortCall> {
         let answer = self.answer()?;
         let reply = answer.0.send_once_right()?;
         let ticket = reply.right.ticket;
         self.send_letter(message, &Enclosure { rights, reply: Some(&reply), from: 0 }, deadline)?;
-        let memory = &answer.0.right.memory;
-        let ours = via(ticket);
-        let came = |place: u32| memory.envelope(place).via.load(crate::prim::Ordering::Relaxed) == ours;
-        let received = answer.0.receive_if(buffer, deadline, came, || {
-            // The answer was not there; is it still possible? Asked of the kernel now and then.
-            let ask = self.right.patience.is_over();
-            let (seen, lives) = answer.0.life(ask).right(memory, ticket.index);
-            if seen.serial == ticket.serial && lives {
-                return Ok(());
-            }
-            // It may have come just before its right ended. Who answers has claimed a place by then: first whether one
-            // is being written, then whether one is there.
-            let places = memory.places();
-            let coming = places.each().any(|at| matches!(at.state(), Ok(State::Writing(_))));
-            if coming || places.oldest(came) != Ok(None) { Ok(()) } else { Err(self.unanswered()) }
-        });
-        if received.is_err() {
-            memory.rights().revoke(ticket);
-        }
-        answer.0.discard();
-        self.right.answers.with(|kept| {
-            if kept.len() < KEPT {
-                kept.push(answer);
-            }
-        });
-        received
+        Ok(PortCall { port: self.clone(), answer: Some(answer), ticket })
     }
 
     #[cold]
@@ -120,7 +145,9 @@ impl Port {
     fn discard(&self) {
         let places = self.right.memory.places();
         let Ok(me) = self.right.object.me() else { return };
-        while let Ok(Some(at)) = places.oldest(|_| true) {
+        // As many as there can be.
+        for _ in 0..places.words.len() {
+            let Ok(Some(at)) = places.oldest(|_| true) else { return };
             let Some(claim) = places.claim_receive(at, me) else { return };
             if !places.release(claim) {
                 return;

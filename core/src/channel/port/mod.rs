@@ -48,6 +48,7 @@ mod ready;
 mod rights;
 mod set;
 
+pub use call::PortCall;
 pub use letter::Delivery;
 pub use notify::{Notification, PortEvent};
 pub use process::Process;
@@ -563,6 +564,15 @@ impl fmt::Display for Right {
         })
     }
 }
+
+/// Handles on the same right are equal: two rights to one port are not.
+impl PartialEq for Port {
+    fn eq(&self, other: &Port) -> bool {
+        Arc::ptr_eq(&self.right, &other.right)
+    }
+}
+
+impl Eq for Port {}
 
 impl fmt::Debug for Port {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

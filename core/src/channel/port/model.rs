@@ -139,7 +139,7 @@ impl OneRight {
         let memory = Memory::of(&world.words);
         let (places, rights) = (memory.places(), memory.rights());
         let i = me as usize - 1;
-        let mut letter = world.words.letter;
+        let letter = world.words.letter;
         let claim = |word: u64| Claim { index: 0, word };
         let run = || {
             Some(match world.at[i] {
@@ -185,10 +185,12 @@ impl OneRight {
             Some(_) => return None,
             None => next.dead[i] = true,
         }
-        if let (At::Put(at), At::Sent) = (world.at[i], next.at[i]) {
-            letter = Some(claim(at).stamp());
-        }
+        // The one step in which it is sent, whether or not the sender lived to know.
+        let full = |word: u64| claim(word).state() == Ok(State::Full);
         next.words = memory.words(letter);
+        if full(next.words.place) && !full(world.words.place) && matches!(world.at[i], At::Put(_)) {
+            next.words.letter = Some(claim(next.words.place).stamp());
+        }
         Some(next)
     }
 }
@@ -328,7 +330,7 @@ fn a_right_in_a_message_that_was_never_sent_must_be_found_lost() {
 
 #[test]
 fn a_right_put_into_a_message_after_it_was_sent_is_lost() {
-    find_fault(&OneRight { fault: Fault::PutLate, deaths: 0 }).unwrap_err();
+    find_fault(&OneRight { fault: Fault::PutLate, deaths: 1 }).unwrap_err();
 }
 
 /// The same, and a message whose receiver died is received by its successor, in slot 2 again, after the sweep.
