@@ -46,6 +46,8 @@ mod place;
 mod publisher;
 mod reading;
 mod ready;
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod states;
 mod subscriber;
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;
