@@ -8,6 +8,8 @@ use crate::channel::port::Port;
 use crate::channel::ring::{Consumer, Producer};
 use crate::channel::service::Service;
 use crate::channel::topic::{Publisher, Subscriber};
+use crate::data::array::Array;
+use crate::data::cell::Cell;
 use crate::error::{call, count, detached, invalid, type_name, whole};
 use crate::sync::{event::Event, monitor::Monitor, mutex::Mutex, semaphore::Semaphore};
 use crate::wait::{self, deadline, trying, waiting};
@@ -137,6 +139,10 @@ impl WaitSet {
             self.member(py, service.get().core(), interest)
         } else if let Ok(port) = object.cast::<Port>() {
             self.member(py, port.get().core(), interest)
+        } else if let Ok(array) = object.cast::<Array>() {
+            self.member(py, array.get().core(), interest)
+        } else if let Ok(cell) = object.cast::<Cell>() {
+            self.member(py, cell.get().core(), interest)
         } else if let Ok(event) = object.cast::<Event>() {
             self.member(py, event.get().core(), interest)
         } else if let Ok(semaphore) = object.cast::<Semaphore>() {

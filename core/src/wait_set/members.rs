@@ -7,6 +7,7 @@ use super::any::Ringing;
 use super::{Interest, Waitable};
 use crate::channel::mailbox::Mailbox;
 use crate::channel::port::{Port, PortSide, Right};
+use crate::data::array::{Array, RawArray};
 use crate::data::cell::{Cell, RawCell};
 use crate::data::typed::Typed;
 use crate::channel::ring::{Consumer, Producer, Ring};
@@ -426,6 +427,20 @@ impl IntoSide for Port {
             (_, Right::Receive) => Err(misfit(self.object(), "a right to receive from a port", interest, "Receive")),
             _ => Err(misfit(self.object(), "a right to send to a port", interest, "Send")),
         }
+    }
+}
+
+impl Waitable for RawArray {}
+impl IntoSide for RawArray {
+    fn side(&self, interest: Interest) -> Result<Arc<dyn Side>> {
+        self.lock().side(interest)
+    }
+}
+
+impl<T: Typed> Waitable for Array<T> {}
+impl<T: Typed> IntoSide for Array<T> {
+    fn side(&self, interest: Interest) -> Result<Arc<dyn Side>> {
+        self.raw().side(interest)
     }
 }
 

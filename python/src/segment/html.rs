@@ -67,6 +67,13 @@ fn facts(state: &ObjectState) -> (String, Vec<u32>) {
         ObjectState::Port { capacity, len, receiver, senders, .. } => {
             (format!("{len} of {capacity} messages, {senders} rights to send"), receiver.iter().copied().collect())
         }
+        ObjectState::Array { type_tag, shape, writer, owner_died, version } => {
+            let died = if *owner_died { ", writer died" } else { "" };
+            (format!("{shape:?} of {type_tag}, version {version}{died}"), one(writer))
+        }
+        ObjectState::Cell { size, version, writers, .. } => {
+            (format!("{size} bytes, version {version}"), writers.clone())
+        }
         ObjectState::Unreadable(reason) => (reason.clone(), Vec::new()),
         _ => Default::default(),
     }

@@ -142,6 +142,19 @@ impl ObjectInfo {
                 state.set_item("requeued", requeued)?;
                 state.set_item("shut_down", shut_down)?;
             }
+            ObjectState::Array { type_tag, shape, writer, owner_died, version } => {
+                state.set_item("type_tag", type_tag)?;
+                state.set_item("shape", pyo3::types::PyTuple::new(py, shape)?)?;
+                state.set_item("writer", writer.map(|(slot, _)| slot))?;
+                state.set_item("owner_died", owner_died)?;
+                state.set_item("version", version)?;
+            }
+            ObjectState::Cell { size, version, writers, type_tag } => {
+                state.set_item("size", size)?;
+                state.set_item("version", version)?;
+                state.set_item("writers", writers)?;
+                state.set_item("type_tag", Some(type_tag).filter(|tag| !tag.is_empty()))?;
+            }
             ObjectState::Unreadable(reason) => state.set_item("unreadable", reason)?,
             _ => {} // a kind that this version shows by name and size only
         }

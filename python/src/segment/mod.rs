@@ -9,6 +9,8 @@ use crate::channel::topic::{Topic, Wished};
 use crate::channel::mailbox::{self, Mailbox};
 use crate::channel::port::{Port, Process};
 use crate::channel::ring::{Ring, packed_options, ring_options};
+use crate::data::array::{self, Array};
+use crate::data::cell::{self, Cell};
 use crate::error::{call, count, detached, invalid, to_py, whole};
 use crate::sync::monitor::{Condition, Monitor};
 use crate::sync::{barrier::Barrier, event::Event, mutex::Mutex, rwlock, rwlock::RwLock, semaphore::Semaphore};
@@ -698,6 +700,111 @@ impl Segment {
     /// Opens a service, however it was made. ``FileNotFoundError`` if there is none.
     fn open_service(&self, py: Python<'_>, name: &str) -> PyResult<Service> {
         self.object(py, |segment| segment.open_service(name), Service::new)
+    }
+
+    /// Finds or creates an array of ``shape``, of zeros: ``segment.array("grid", (480, 640), type="d")``. The type of an
+    /// element is a numpy dtype, a ctypes class, a ``struct.Struct``, a dataclass or a PEP 3118 format; ``"d"`` unless
+    /// given.
+    ///
+    /// What is given must agree with an array that exists already, else ``Incompatible``, which shows both layouts.
+    #[pyo3(signature = (name, shape=None, r#type=None), text_signature = "($self, name, shape=None, type='d')")]
+    fn array(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        shape: Option<&Bound<'_, PyAny>>,
+        r#type: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Array> {
+        let tag = array::element_type(py, r#type)?;
+        let Some(shape) = shape.map(array::shape).transpose()? else { return self.open_array(py, name, r#type) };
+        let open = |segment: &triveni::Segment| {
+            let there = segment.open_raw_array(name)?;
+            let wished = if tag.is_empty() { there.type_tag() } else { &tag };
+            segment.raw_array(name, wished, &shape)
+        };
+        let made = if tag.is_empty() { "d" } else { &tag };
+        let create = |segment: &triveni::Segment| segment.create_raw_array(name, made, &shape);
+        self.object(py, |segment| find_or_create(|| open(segment), || create(segment)), Array::new)
+    }
+
+    /// Creates an array. ``FileExistsError`` if there is one.
+    #[pyo3(signature = (name, shape, r#type=None), text_signature = "($self, name, shape, type='d')")]
+    fn create_array(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        shape: &Bound<'_, PyAny>,
+        r#type: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Array> {
+        let (tag, shape) = (array::element_type(py, r#type)?, array::shape(shape)?);
+        let tag = if tag.is_empty() { "d" } else { &tag };
+        self.object(py, |segment| segment.create_raw_array(name, tag, &shape), Array::new)
+    }
+
+    /// Opens an array of whatever shape. ``FileNotFoundError`` if there is none; ``Incompatible`` if its elements are of
+    /// another ``type`` than the one given.
+    #[pyo3(signature = (name, r#type=None))]
+    fn open_array(&self, py: Python<'_>, name: &str, r#type: Option<&Bound<'_, PyAny>>) -> PyResult<Array> {
+        let tag = array::element_type(py, r#type)?;
+        let open = |segment: &triveni::Segment| {
+            let array = segment.open_raw_array(name)?;
+            array.expect_type(&tag).map(|()| array)
+        };
+        self.object(py, open, Array::new)
+    }
+
+    /// Finds or creates a cell, the latest value of ``type``: a numpy dtype, a ctypes class, a ``struct.Struct``, a
+    /// dataclass or a PEP 3118 format; or of ``size`` bytes without a type. As many as ``writers`` stores may be in
+    /// progress so that a further one need not wait; 4 unless given.
+    ///
+    /// What is given must agree with a cell that exists already, else ``Incompatible``, which shows both layouts.
+    #[pyo3(signature = (name, size=None, *, r#type=None, writers=None),
+           text_signature = "($self, name, size=None, *, type=None, writers=4)")]
+    fn cell(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        size: Option<&Bound<'_, PyAny>>,
+        r#type: Option<&Bound<'_, PyAny>>,
+        writers: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Cell> {
+        let wished = cell::Wished::of(py, size, r#type, writers)?;
+        let create = |segment: &triveni::Segment| segment.create_cell_with(name, &wished.options()?);
+        let found = self.object(
+            py,
+            |segment| find_or_create(|| wished.open(segment, name), || create(segment)),
+            |segment, found| (segment, found),
+        )?;
+        Ok(Cell::new(found.0, found.1, wished.r#type()))
+    }
+
+    /// Creates a cell. ``FileExistsError`` if there is one.
+    #[pyo3(signature = (name, size=None, *, r#type=None, writers=None),
+           text_signature = "($self, name, size=None, *, type=None, writers=4)")]
+    fn create_cell(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        size: Option<&Bound<'_, PyAny>>,
+        r#type: Option<&Bound<'_, PyAny>>,
+        writers: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Cell> {
+        let wished = cell::Wished::of(py, size, r#type, writers)?;
+        let made = self.object(
+            py,
+            |segment| segment.create_cell_with(name, &wished.options()?),
+            |segment, made| (segment, made),
+        )?;
+        Ok(Cell::new(made.0, made.1, wished.r#type()))
+    }
+
+    /// Opens a cell of whatever size; its values are bytes unless ``type`` is given. ``FileNotFoundError`` if there is
+    /// none; ``Incompatible`` if it is of another type.
+    #[pyo3(signature = (name, *, r#type=None))]
+    fn open_cell(&self, py: Python<'_>, name: &str, r#type: Option<&Bound<'_, PyAny>>) -> PyResult<Cell> {
+        let wished = cell::Wished::of(py, None, r#type, None)?;
+        let found = self.object(py, |segment| wished.open(segment, name), |segment, found| (segment, found))?;
+        Ok(Cell::new(found.0, found.1, wished.r#type()))
     }
 
     /// All objects in it, with what is to be seen of each at this moment.

@@ -2,7 +2,7 @@
 
 pub(crate) mod barrier;
 pub(crate) mod event;
-mod hold;
+pub(crate) mod hold;
 pub(crate) mod monitor;
 pub(crate) mod mutex;
 pub(crate) mod rwlock;

@@ -516,6 +516,11 @@ impl RawArray {
         self.lock.holder()
     }
 
+    /// What those take who write as a whole.
+    pub(crate) fn lock(&self) -> &Mutex {
+        &self.lock
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         self.object.name()

@@ -517,11 +517,13 @@ impl RawCell {
     /// As [`RawCell::load`].
     #[inline]
     pub fn try_load_newer(&self, seen: u64, buffer: &mut [u8]) -> Result<Option<u64>> {
-        if self.version() > seen {
+        let version = self.version();
+        if version > seen {
             self.load(buffer)
         } else {
             self.check_size("load", buffer.len())?;
             self.object.still_there()?;
+            self.has_seen(version); // who asks for newer ones knows this one
             Ok(None)
         }
     }
