@@ -169,6 +169,7 @@ impl<H: Heads> Slots<'_, H> {
     }
 
     /// Would a sender find room now?
+    #[cfg(any(test, loom))]
     pub fn has_room(&self) -> bool {
         // Relaxed: a guess, for passing a wake on.
         let tail = self.control.tail.0.load(Relaxed);
@@ -176,6 +177,7 @@ impl<H: Heads> Slots<'_, H> {
     }
 
     /// Would a receiver find a message now?
+    #[cfg(any(test, loom))]
     pub fn has_message(&self) -> bool {
         matches!(self.at_head(), Ok(Oldest::Message { .. }))
     }
