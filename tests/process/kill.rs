@@ -5,8 +5,9 @@
 //! books survive it. What a killed process was about to do may have happened or not: both are right.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
-use triveni::Segment;
+use triveni::{MailboxOptions, Segment};
 use triveni_tests::{Name, PATIENCE, Peer, Random, cases, wait_for, watchdog};
 
 /// What a sender or producer did.
@@ -100,12 +101,26 @@ impl Logged {
 
 #[test]
 fn two_hundred_kills_of_mailbox_users_lose_nothing_that_was_committed() {
-    let kills = cases(200);
-    let _watchdog = watchdog("random kills of mailbox users", 5 * PATIENCE);
+    kills_of_mailbox_users("bounded", cases(200), MailboxOptions::new(8, 512));
+}
+
+#[test]
+fn kills_of_those_who_meet_lose_nothing_that_was_handed_over() {
+    kills_of_mailbox_users("of capacity 0", cases(200) / 4, MailboxOptions::new(0, 512));
+}
+
+#[test]
+fn kills_of_users_of_an_unbounded_mailbox_lose_neither_messages_nor_memory() {
+    let unbounded = triveni::Capacity::Unbounded { ceiling: 256 };
+    kills_of_mailbox_users("unbounded", cases(200) / 4, MailboxOptions::new(unbounded, 512));
+}
+
+fn kills_of_mailbox_users(which: &str, kills: u64, options: MailboxOptions) {
+    let _watchdog = watchdog(&format!("random kills of users of a mailbox, {which}"), 5 * PATIENCE);
     let mut random = Random::seeded("mailbox kills");
     let name = Name::fresh("kill");
-    let segment = Segment::create(&name, 1 << 20).unwrap();
-    let mailbox = segment.create_mailbox("box", 8, 512).unwrap();
+    let segment = Segment::create(&name, 8 << 20).unwrap();
+    let mailbox = segment.create_mailbox_with("box", options).unwrap();
     let mut senders_so_far = 0;
     let mut new_sender = || {
         senders_so_far += 1;
@@ -177,7 +192,7 @@ fn two_hundred_kills_of_mailbox_users_lose_nothing_that_was_committed() {
         assert!(sent.get(sender).is_some_and(|s| s.intents.contains(seq)), "{sender} {seq} was never sent");
     }
     println!(
-        "{} senders and {} receivers killed; {committed} committed, {half} half-way, {} received, {} of them \
+        "{which}: {} senders and {} receivers killed; {committed} committed, {half} half-way, {} received, {} of them \
          announced as redelivered, {} receivers killed between receiving and saying so, {lost} died with one; voided {}",
         killed[0],
         killed[1],
@@ -189,6 +204,9 @@ fn two_hundred_kills_of_mailbox_users_lose_nothing_that_was_committed() {
     assert!(committed as u64 >= kills, "hardly anything was sent");
     assert!(got.repeated_unannounced.is_empty(), "doubled without a word: {:?}", got.repeated_unannounced);
     assert!(lost <= got.open_ends, "lost {lost} with {} receivers that may have taken one", got.open_ends);
+    // What an unbounded one took for its messages it gave back, but for a few pages.
+    let taken = std::fs::metadata(name.file()).unwrap().blocks() * 512;
+    assert!(taken <= 3 << 20, "an empty mailbox keeps {taken} bytes");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use triveni::*;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum MailboxVerb {
+pub enum MailboxVerb {
     Send,
     Commit,
     Cancel,
@@ -14,10 +14,10 @@ enum MailboxVerb {
     Peek,
 }
 
-struct MailboxScene {
+pub struct MailboxScene {
     place: Place,
     verb: MailboxVerb,
-    capacity: usize,
+    kind: Capacity,
     fill: u64,
     len: usize,
     mailbox: Option<Mailbox>,
@@ -27,7 +27,11 @@ pub const MESSAGE: usize = 512;
 
 impl MailboxScene {
     fn new(verb: MailboxVerb, capacity: usize, fill: u64, len: usize) -> MailboxScene {
-        MailboxScene { place: Place::new(), verb, capacity, fill, len, mailbox: None }
+        MailboxScene::of(Capacity::Bounded(capacity), verb, fill, len)
+    }
+
+    pub fn of(kind: Capacity, verb: MailboxVerb, fill: u64, len: usize) -> MailboxScene {
+        MailboxScene { place: Place::new(), verb, kind, fill, len, mailbox: None }
     }
 }
 
@@ -83,9 +87,9 @@ impl Scene for MailboxScene {
     in_place!();
 
     fn prepare(&mut self) -> Result<(), Refused> {
-        let mailbox = self.place.segment.create_mailbox("box", self.capacity, MESSAGE).unwrap();
+        let mailbox = self.place.segment.create_mailbox_with("box", MailboxOptions::new(self.kind, MESSAGE)).unwrap();
         let mut buffer = [0; MESSAGE];
-        for _ in 0..2 * self.capacity - 1 {
+        for _ in 0..2 * mailbox.capacity() - 1 {
             mailbox.send(&message(0, 0, 40)).unwrap();
             mailbox.receive(&mut buffer).unwrap();
         }

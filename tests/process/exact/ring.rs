@@ -241,3 +241,205 @@ fn a_ring_goes_on_with_a_successor() {
     cases.push(case("ring: take the consumer's end from the dead", || RingScene::new(Consume, 7, PADDED, 40)));
     run_all("ring", cases);
 }
+
+/// What is done with three records at once.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum BatchVerb {
+    /// Copied from a list.
+    WriteMany,
+    /// Built in place, seen together.
+    Stage,
+    /// Copied from one buffer; packed.
+    WritePacked,
+    ReadMany,
+    /// Read in place, released together.
+    Hold,
+    ReadPacked,
+    Shutdown,
+}
+
+impl BatchVerb {
+    fn is_producer(self) -> bool {
+        matches!(self, BatchVerb::WriteMany | BatchVerb::Stage | BatchVerb::WritePacked)
+    }
+}
+
+const LEN: usize = 40;
+
+fn batch(sender: u64) -> Vec<Vec<u8>> {
+    (0..3).map(|seq| message(sender, seq, LEN)).collect()
+}
+
+/// A ring of eight cells or eight packed records, with one end in the survivor and the other in the child.
+struct BatchScene {
+    place: Place,
+    verb: BatchVerb,
+    packed: bool,
+    /// Records that went through before: 6 put a batch around the ring's end.
+    advance: u64,
+    ring: Option<Ring>,
+    producer: Option<Producer>,
+    consumer: Option<Consumer>,
+}
+
+impl BatchScene {
+    fn new(verb: BatchVerb, packed: bool, advance: u64) -> BatchScene {
+        BatchScene { place: Place::new(), verb, packed, advance, ring: None, producer: None, consumer: None }
+    }
+}
+
+impl Scene for BatchScene {
+    in_place!();
+
+    fn prepare(&mut self) -> Result<(), Refused> {
+        let segment = &self.place.segment;
+        let ring = if self.packed { segment.create_ring_of("ring", LEN, 8) } else { segment.create_ring("ring", 512) };
+        let ring = ring.unwrap();
+        let (mut producer, mut consumer) = (ring.producer().unwrap(), ring.consumer().unwrap());
+        for seq in 0..8 + self.advance {
+            producer.write(&message(0, seq, LEN)).unwrap();
+            assert_eq!(RingScene::read(&mut consumer), Ok((0, seq)));
+        }
+        producer.write_many(&batch(1)).unwrap();
+        if self.verb.is_producer() {
+            self.consumer = Some(consumer);
+        } else {
+            self.producer = Some(producer);
+        }
+        self.ring = Some(ring);
+        Ok(())
+    }
+
+    fn act(&self, step: &Step) {
+        let ring = self.place.segment.open_ring("ring").unwrap();
+        let (records, buffer) = (batch(2), step.0.buffer());
+        let packed = records.concat();
+        match self.verb {
+            BatchVerb::WriteMany => {
+                let mut producer = ring.producer().unwrap();
+                step.through(|| producer.write_many_until(&records, soon()).map(|()| OK))
+            }
+            BatchVerb::WritePacked => {
+                let mut producer = ring.producer().unwrap();
+                step.through(|| producer.write_packed_until(&packed, soon()).map(|()| OK))
+            }
+            BatchVerb::Stage => {
+                let mut producer = ring.producer().unwrap();
+                step.through(|| {
+                    for record in &records {
+                        let mut grant = producer.reserve_until(LEN, soon())?;
+                        grant.write(0, record)?;
+                        grant.stage(LEN)?;
+                    }
+                    producer.publish().map(|()| OK)
+                })
+            }
+            BatchVerb::ReadMany => {
+                let (mut consumer, mut sizes) = (ring.consumer().unwrap(), [0; 3]);
+                step.through(|| consumer.read_many_until(buffer, &mut sizes, soon()).map(|_| OK))
+            }
+            BatchVerb::ReadPacked => {
+                let mut consumer = ring.consumer().unwrap();
+                step.through(|| consumer.read_packed_until(&mut buffer[..3 * LEN], soon()).map(|_| OK))
+            }
+            BatchVerb::Hold => {
+                let mut consumer = ring.consumer().unwrap();
+                step.through(|| {
+                    for i in 0..3 {
+                        let grant = consumer.peek_until(soon())?;
+                        grant.read(0, &mut buffer[i * LEN..]);
+                        grant.hold()?;
+                    }
+                    consumer.release().map(|()| OK)
+                })
+            }
+            BatchVerb::Shutdown => step.through(|| {
+                ring.shutdown();
+                Ok(OK)
+            }),
+        }
+    }
+
+    fn check(&mut self, killed: &Killed) {
+        if killed.swept {
+            self.place.segment.sweep().unwrap();
+        }
+        let ring = self.ring.take().unwrap();
+        let three = |sender| (0..3).map(|seq| Ok((sender, seq))).collect::<Vec<Result<_, ErrorKind>>>();
+        if self.verb.is_producer() {
+            let mut consumer = self.consumer.take().unwrap();
+            let mut read = |n| (0..n).map(|_| RingScene::read(&mut consumer)).collect::<Vec<_>>();
+            assert_eq!(read(3), three(1), "what was committed before");
+            match read(1)[0] {
+                Err(kind) => assert_eq!((kind, killed.done()), (ErrorKind::PeerDead, false)),
+                first => {
+                    assert_eq!([vec![first], read(2)].concat(), three(2), "all of the batch");
+                    assert_eq!(read(1), [Err(ErrorKind::PeerDead)]);
+                }
+            }
+            let mut producer = ring.producer().unwrap();
+            for lap in 0..4 {
+                producer.write_many(&batch(3 + lap)).unwrap();
+                assert_eq!(read(3), three(3 + lap));
+            }
+        } else if self.verb == BatchVerb::Shutdown {
+            let mut consumer = ring.consumer().unwrap();
+            assert!(ring.is_shut_down() || !killed.done());
+            ring.shutdown();
+            let refused = self.producer.take().unwrap().try_write(&message(3, 0, LEN)).unwrap_err();
+            assert_eq!((refused.kind(), ring.producer().unwrap_err().kind()), (ErrorKind::Closed, ErrorKind::Closed));
+            let read: Vec<_> = (0..4).map(|_| RingScene::read(&mut consumer)).collect();
+            assert_eq!(read, [three(1), vec![Err(ErrorKind::Closed)]].concat());
+        } else {
+            let (mut producer, mut consumer) = (self.producer.take().unwrap(), ring.consumer().unwrap());
+            let mut left = Vec::new();
+            while let Some(size) = consumer.try_read(&mut [0; 64]).unwrap() {
+                assert_eq!(size, LEN);
+                left.push(size);
+            }
+            assert!(left.is_empty() || left.len() == 3, "all of them were released, or none: {}", left.len());
+            assert!(left.is_empty() || !killed.done());
+            if left.is_empty() {
+                let bytes = self.place.page.left();
+                let got: Vec<_> = (0..3).map(|i| whole(&bytes[i * LEN..(i + 1) * LEN])).collect();
+                assert_eq!(
+                    got,
+                    [Some((1, 0)), Some((1, 1)), Some((1, 2))],
+                    "gone, and the dead consumer had not got them"
+                );
+            }
+            for lap in 0..4 {
+                producer.write_many(&batch(3 + lap)).unwrap();
+                assert_eq!((0..3).map(|_| RingScene::read(&mut consumer)).collect::<Vec<_>>(), three(3 + lap));
+            }
+        }
+        self.producer = None;
+        self.consumer = None;
+        self.place.segment.remove("ring").unwrap();
+        drop(ring);
+        self.place.is_as_new();
+    }
+}
+
+#[test]
+fn a_batch_is_all_or_nothing_at_both_ends_of_a_ring() {
+    use BatchVerb::{Hold, ReadMany, ReadPacked, Shutdown, Stage, WriteMany, WritePacked};
+    let mut cases = Vec::new();
+    for (verb, packed, advance) in [
+        (WriteMany, false, 0),
+        (WriteMany, false, 3),
+        (WriteMany, true, 3),
+        (Stage, false, 3),
+        (WritePacked, true, 3),
+        (ReadMany, false, 6),
+        (Hold, false, 0),
+        (ReadPacked, true, 6),
+        (Shutdown, false, 0),
+    ] {
+        let how = if packed { "packed" } else { "cells" };
+        cases.push(case(format!("ring, {how}, after {advance}: {verb:?}"), move || {
+            BatchScene::new(verb, packed, advance)
+        }));
+    }
+    run_all("ring batches", cases);
+}

@@ -9,9 +9,12 @@
 //! | `send`, `receive`   | N messages through a mailbox; the receiver checks order and bytes and says `ok N`      |
 //! | `write`, `read`     | the same through a ring, copying                                                      |
 //! | `reserve`, `peek`   | the same through a ring, in place                                                     |
+//! | `write-many`,       | the same in batches of up to 7; packed rings get 8-byte numbers. The writer shuts the |
+//! | `read-many`         | ring down in the end, and the reader waits for that                                   |
 //! | `publish`           | N messages to a topic, every other one in place, then shuts it down                   |
 //! | `subscribe`         | checks order and bytes, every other message in place; says `ok N MISSED` at the end,  |
 //! |                     | N being all that it received or was told it missed                                    |
+//! | `ask`, `answer`     | N calls through a port; the answer is the message; both check order and bytes         |
 //! | `post`, `wait`      | N times on a semaphore                                                                |
 //! | `lock`              | N times: lock, add one to the 8-byte number in the file EXTRA, unlock                 |
 //! | `hold`              | locks the mutex, says `holding`, stays                                                |
@@ -42,8 +45,8 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 use triveni::{
-    After, Capacity, Deadline, Error, ErrorKind, LockError, MailboxOptions, Monitor, Mutex, Result, RwLock, RwPolicy,
-    Segment, Semaphore, SemaphoreOptions, Start, TopicOptions, TopicPolicy,
+    After, Capacity, Deadline, Error, ErrorKind, LockError, MailboxOptions, Monitor, Mutex, PortOptions, Result,
+    RwLock, RwPolicy, Segment, Semaphore, SemaphoreOptions, Start, TopicOptions, TopicPolicy,
 };
 use triveni_tests::{Random, TORTURED};
 
@@ -82,8 +85,12 @@ fn run(args: &[&str]) -> Result<()> {
         "receive" => receive(&segment, object, n),
         "write" | "reserve" => produce(&segment, object, n, role == "reserve"),
         "read" | "peek" => consume(&segment, object, n, role == "peek"),
+        "write-many" => write_many(&segment, object, n),
+        "read-many" => read_many(&segment, object, n),
         "publish" => publish(&segment, object, n),
         "subscribe" => subscribe(&segment, object),
+        "ask" => ask(&segment, object, n),
+        "answer" => answer(&segment, object, n),
         "post" | "wait" => semaphore(&segment, object, n, role == "post"),
         "lock" => lock(&segment, object, n, extra),
         "hold" => hold(&segment, object),
@@ -173,6 +180,32 @@ fn receive(segment: &Segment, object: &str, n: u64) -> Result<()> {
     Ok(())
 }
 
+fn ask(segment: &Segment, object: &str, n: u64) -> Result<()> {
+    let port = segment.open_port(object)?;
+    let mut buffer = vec![0; port.message_size()];
+    ready();
+    for seq in 0..n {
+        let answer = port.call(&message(seq), &mut buffer, Deadline::never())?;
+        check(seq, &buffer[..answer.size])?;
+    }
+    println!("ok {n}");
+    Ok(())
+}
+
+fn answer(segment: &Segment, object: &str, n: u64) -> Result<()> {
+    let port = segment.port_with(object, PortOptions::default().message_size(64))?;
+    let mut buffer = vec![0; port.message_size()];
+    ready();
+    for seq in 0..n {
+        let received = port.receive(&mut buffer)?;
+        let message = &buffer[..received.size];
+        check(seq, message)?;
+        received.reply.ok_or_else(|| wrong("a call has no right to answer it"))?.send(message)?;
+    }
+    println!("ok {n}");
+    Ok(())
+}
+
 fn publish(segment: &Segment, object: &str, n: u64) -> Result<()> {
     let mut publisher = segment.open_topic(object)?.publisher()?;
     ready();
@@ -250,6 +283,49 @@ fn consume(segment: &Segment, object: &str, n: u64, in_place: bool) -> Result<()
             consumer.read(&mut buffer)?
         };
         check(seq, buffer.get(..size).unwrap_or(&[]))?;
+    }
+    println!("ok {n}");
+    Ok(())
+}
+
+fn write_many(segment: &Segment, object: &str, n: u64) -> Result<()> {
+    let ring = segment.open_ring(object)?;
+    let mut producer = ring.producer()?;
+    ready();
+    for first in (0..n).step_by(7) {
+        let batch = first..n.min(first + 7);
+        match ring.record_size() {
+            Some(_) => producer.write_packed(&batch.flat_map(u64::to_le_bytes).collect::<Vec<_>>())?,
+            None => producer.write_many(&batch.map(message).collect::<Vec<_>>())?,
+        }
+    }
+    ring.shutdown();
+    Ok(())
+}
+
+fn read_many(segment: &Segment, object: &str, n: u64) -> Result<()> {
+    let ring = segment.open_ring(object)?;
+    let mut consumer = ring.consumer()?;
+    let (mut buffer, mut sizes, mut seq) = ([0; 5 * MESSAGE], [8; 5], 0);
+    ready();
+    loop {
+        let read = match ring.record_size() {
+            Some(_) => consumer.read_packed(&mut buffer[..40]),
+            None => consumer.read_many(&mut buffer, &mut sizes),
+        };
+        let mut rest = &buffer[..];
+        match read {
+            Ok(read) => sizes[..read].iter().try_for_each(|size| {
+                let record = rest.split_off(..*size).unwrap_or(&[]);
+                seq += 1;
+                if ring.record_size().is_none() {
+                    return check(seq - 1, record);
+                }
+                if record == (seq - 1).to_le_bytes() { Ok(()) } else { Err(wrong(&format!("{record:?} is not {seq} - 1"))) }
+            })?,
+            Err(error) if error.kind() == ErrorKind::Closed && seq == n => break,
+            Err(error) => return Err(error),
+        }
     }
     println!("ok {n}");
     Ok(())
@@ -587,14 +663,14 @@ fn log_send(segment: &Segment, object: &str, sender: u64, last: &str) -> Result<
             // At its ceiling an unbounded one does not wait.
             loop {
                 match mailbox.send(&message) {
-                    Err(e) if e.kind() == ErrorKind::NoSpace => std::thread::yield_now(),
+                    Err(e) if e.kind() == ErrorKind::NoSpace => std::thread::sleep(Duration::from_millis(1)),
                     sent => break sent?,
                 }
             }
         } else {
             let mut room = loop {
                 match mailbox.reserve(message.len()) {
-                    Err(e) if e.kind() == ErrorKind::NoSpace => std::thread::yield_now(),
+                    Err(e) if e.kind() == ErrorKind::NoSpace => std::thread::sleep(Duration::from_millis(1)),
                     room => break room?,
                 }
             };

@@ -10,7 +10,8 @@ const MOST_BYTES: usize = 1 << 18;
 const MOST_PLACES: usize = 64;
 /// So many bytes of spare frames stay committed.
 const KEPT: usize = 1 << 20;
-/// Frames beyond one for each page: for those who take one at the same time for the same page, of whom one is late.
+/// Frames beyond one for each page, at most: for those who take one at the same time for the same page, of whom one is
+/// late.
 const SPARE: usize = 8;
 /// What can be committed and given back: a page of the system.
 pub(in super::super) const SYSTEM_PAGE: usize = 4096;
@@ -50,7 +51,7 @@ impl Paging {
         let each = 1 << fit.ilog2();
         let frame = stride.checked_mul(each)?.checked_next_multiple_of(SYSTEM_PAGE)?;
         let pages = (ceiling as usize).div_ceil(each);
-        let frames = (pages + SPARE).min(1 << 20);
+        let frames = (pages + SPARE.min(pages)).min(1 << 20);
         let map = behind.checked_add(size_of::<Hints>())?;
         let words = map.checked_add(pages.checked_mul(8)?)?;
         let heads = words.checked_add(frames * 8)?.checked_next_multiple_of(64)?;

@@ -57,8 +57,8 @@ use crate::prim::{
 /// So many waiting receivers are seen; those beyond wait unseen.
 const SEATS: usize = 64;
 /// The most places, and what they may take together, unless one alone is larger.
-const MOST_PLACES: usize = 64;
-const MOST_BYTES: usize = 1 << 18;
+const MOST_PLACES: usize = 16;
+const MOST_BYTES: usize = 1 << 16;
 
 /// How many senders can wait with their messages where one takes `stride` bytes; others wait for a place.
 pub(super) fn places(stride: usize) -> u32 {
