@@ -2409,7 +2409,7 @@ int64_t tvn_port_call(const tvn_port_t *port,
  * Makes an empty set of ports. Gives `*out`. Never waits. It serves one thread at a time.
  * @return 0; -EMFILE and the like.
  */
-int tvn_port_set_create(tvn_port_set_t **out);
+int tvn_port_set_new(tvn_port_set_t **out);
 
 /**
  * Ends the set; its ports can be received from directly again. Takes `set`; NULL is fine.

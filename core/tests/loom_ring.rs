@@ -11,7 +11,7 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::Ordering::Relaxed;
 use loom::thread;
-use triveni::ring_model::{Heap, Memory, Mortal, Reader, Writer};
+use triveni::ring_model::{Heap, Memory, Mortal, Reader, Writer, packed};
 
 const CELLS: u64 = 4;
 
@@ -38,6 +38,12 @@ impl Shared {
 
 /// Writes record `number` of `cells` cells; waits for room. `memory` may kill us on the way.
 fn write(shared: &Shared, memory: &impl Memory, writer: &mut Writer, number: u64, cells: u64) {
+    stage(shared, memory, writer, number, cells);
+    writer.publish(memory);
+}
+
+/// The same, without showing it.
+fn stage(shared: &Shared, memory: &impl Memory, writer: &mut Writer, number: u64, cells: u64) {
     let room = loop {
         match writer.reserve(memory, cells * 64 - 8).unwrap() {
             Some(room) => break room,
@@ -53,7 +59,7 @@ fn write(shared: &Shared, memory: &impl Memory, writer: &mut Writer, number: u64
             memory.header(position).store((2 * (position + CELLS) + 1) << 32 | 1, Relaxed);
         }
     }
-    writer.commit(memory, room, cells * 64 - 8).unwrap();
+    writer.stage(memory, room, cells * 64 - 8).unwrap();
 }
 
 /// Reads one record; waits for it. Returns its number.
@@ -188,4 +194,78 @@ fn a_successor_of_the_consumer_reads_on() {
             producer.join().unwrap();
         });
     }
+}
+
+#[test]
+fn a_batch_arrives_as_a_whole_or_not_at_all_wherever_its_producer_is_killed() {
+    // Two records of two cells and one cell: their payload, the second header, 0 ahead, the first header, position, wake.
+    for die in 0..=7 {
+        model(move || {
+            let shared = Shared::new();
+            let mut reader = Reader::take(&shared.heap).unwrap();
+            let producers = thread::spawn({
+                let shared = shared.clone();
+                move || {
+                    let mut writer = Writer::take(&shared.heap).unwrap();
+                    Mortal::new(&shared.heap, die).live(|memory| {
+                        stage(&shared, memory, &mut writer, 5, 2);
+                        stage(&shared, memory, &mut writer, 6, 1);
+                        writer.publish(memory);
+                    });
+                    let mut successor = Writer::take(&shared.heap).unwrap();
+                    write(&shared, &shared.heap, &mut successor, 8, 1);
+                }
+            });
+            let first = read(&shared, &mut reader);
+            if first == 5 {
+                assert!(reader.peek(&shared.heap).unwrap().is_some(), "the rest of the batch came later");
+                assert_eq!((read(&shared, &mut reader), read(&shared, &mut reader)), (6, 8));
+            } else {
+                assert_eq!(first, 8);
+            }
+            assert_eq!(reader.peek(&shared.heap), Ok(None));
+            producers.join().unwrap();
+        });
+    }
+}
+
+#[test]
+fn packed_batches_arrive_whole_and_are_not_overwritten_while_they_are_held() {
+    model(|| {
+        let shared = Shared::new();
+        let producer = thread::spawn({
+            let shared = shared.clone();
+            move || {
+                let mut writer = packed::Writer::take(&shared.heap).unwrap();
+                for (number, n) in [(1, 3), (2, 2)] {
+                    while writer.room(&shared.heap, n).unwrap() < n {
+                        thread::yield_now();
+                    }
+                    for i in 0..n {
+                        // SAFETY: there is room, and it is ours until published; loom fails the model if it is not.
+                        shared.cell(writer.mark() + i).with_mut(|p| unsafe { *p = number });
+                    }
+                    writer.stage(n);
+                    writer.publish(&shared.heap);
+                }
+            }
+        });
+        let mut reader = packed::Reader::take(&shared.heap).unwrap();
+        let mut numbers = Vec::new();
+        while numbers.len() < 5 {
+            let n = reader.there(&shared.heap, 4).unwrap();
+            if n == 0 {
+                thread::yield_now();
+                continue;
+            }
+            for i in 0..n {
+                // SAFETY: it is there, and ours until released; loom fails the model if it is not.
+                numbers.push(shared.cell(reader.mark() + i).with(|p| unsafe { *p }));
+            }
+            reader.hold(n);
+            reader.release_held(&shared.heap);
+        }
+        assert_eq!(numbers, [1, 1, 1, 2, 2]);
+        producer.join().unwrap();
+    });
 }

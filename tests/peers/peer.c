@@ -8,6 +8,7 @@
  *   publish          N messages to a topic, every other one in place, then shuts it down
  *   subscribe        checks order and bytes, every other message in place; prints `ok N MISSED` at the end, N being all
  *                    that it received or was told it missed
+ *   ask answer       N calls through a port, answered with the message; both check order and bytes
  *   write read       N records through a ring, copied           post wait      N permits of a semaphore
  *   lock             N times: lock, add 1 to the 8-byte number in file EXTRA, unlock
  *   lock-once        locks within 10 s: prints `ok` or, after recovering, `owner_died`
@@ -137,6 +138,47 @@ static void peek_all(tvn_consumer_t *consumer) {
         int64_t size = good(tvn_consumer_peek(consumer, TVN_FOREVER, &record));
         check(k, record, (size_t)size);
         good(tvn_consumer_release(consumer));
+    }
+    done();
+}
+
+/* In batches of up to 7; the ring is shut down in the end. */
+static void write_many(tvn_ring_t *ring, tvn_producer_t *producer) {
+    static uint8_t bytes[7][MESSAGE_MAX];
+    for (uint64_t k = 0; k < n;) {
+        uint64_t numbers[7];
+        struct iovec records[7];
+        size_t count = 0;
+        for (; count < 7 && k < n; count++, k++) {
+            numbers[count] = k;
+            records[count] = (struct iovec){bytes[count], make(k, bytes[count])};
+        }
+        if (tvn_ring_record_size(ring) > 0)
+            good(tvn_producer_write_packed(producer, numbers, count, TVN_FOREVER));
+        else
+            good(tvn_producer_write_many(producer, records, count, TVN_FOREVER));
+    }
+    good(tvn_ring_shutdown(ring));
+}
+
+static void read_many(tvn_ring_t *ring, tvn_consumer_t *consumer) {
+    static uint8_t bytes[5 * MESSAGE_MAX];
+    uint64_t k = 0, numbers[5];
+    for (;;) {
+        size_t sizes[5], at = 0;
+        bool packed = tvn_ring_record_size(ring) > 0;
+        int64_t count = packed ? tvn_consumer_read_packed(consumer, numbers, 5, TVN_FOREVER)
+                               : tvn_consumer_read_many(consumer, bytes, sizeof bytes, sizes, 5, TVN_FOREVER);
+        if (count == -EPIPE && k == n) break;
+        good(count);
+        for (int64_t i = 0; i < count; i++, k++) {
+            if (!packed) {
+                check(k, bytes + at, sizes[i]);
+                at += sizes[i];
+            } else if (numbers[i] != k) {
+                fail("a number is out of order");
+            }
+        }
     }
     done();
 }
@@ -401,29 +443,65 @@ static void subscribe(tvn_topic_t *topic) {
     tvn_subscriber_close(subscriber);
 }
 
+static void ask_all(tvn_segment_t *segment, const char *object) {
+    static uint8_t answer[BUFFER];
+    uint8_t message[MESSAGE_MAX];
+    tvn_port_t *port;
+    good(tvn_port_open(segment, object, &port));
+    say("ready");
+    for (uint64_t k = 0; k < n; k++) {
+        size_t size = make(k, message);
+        check(k, answer, (size_t)good(tvn_port_call(port, message, size, answer, sizeof answer, NULL, TVN_FOREVER)));
+    }
+    tvn_port_close(port);
+    done();
+}
+
+static void answer_all(tvn_segment_t *segment, const char *object) {
+    static uint8_t message[BUFFER];
+    tvn_port_options_t options = {.message_size = 64};
+    tvn_port_t *port;
+    tvn_delivery_t came;
+    good(tvn_port(segment, object, &options, &port));
+    say("ready");
+    for (uint64_t k = 0; k < n; k++) {
+        size_t size = (size_t)good(tvn_port_receive(port, message, sizeof message, &came, TVN_FOREVER));
+        check(k, message, size);
+        good(tvn_port_send(came.reply, message, size, TVN_FOREVER));
+        tvn_port_close(came.reply);
+    }
+    tvn_port_close(port);
+    done();
+}
+
 /* A role works on one kind of object; the others are NULL. */
 static const struct role {
     const char *name;
     void (*mailbox)(tvn_mailbox_t *);
     void (*producer)(tvn_producer_t *);
     void (*consumer)(tvn_consumer_t *);
+    void (*writer)(tvn_ring_t *, tvn_producer_t *);
+    void (*reader)(tvn_ring_t *, tvn_consumer_t *);
     void (*semaphore)(tvn_semaphore_t *);
     void (*mutex)(tvn_mutex_t *);
     void (*monitor)(tvn_monitor_t *);
     void (*barrier)(tvn_barrier_t *);
     void (*event)(tvn_event_t *);
     void (*topic)(tvn_topic_t *);
+    void (*port)(tvn_segment_t *, const char *object);
 } roles[] = {
     {.name = "send", .mailbox = send_all},        {.name = "receive", .mailbox = receive_all},
     {.name = "claim", .mailbox = claim},          {.name = "write", .producer = write_all},
     {.name = "reserve", .producer = reserve_all}, {.name = "read", .consumer = read_all},
     {.name = "peek", .consumer = peek_all},       {.name = "post", .semaphore = post_all},
+    {.name = "write-many", .writer = write_many}, {.name = "read-many", .reader = read_many},
     {.name = "wait", .semaphore = wait_all},      {.name = "lock", .mutex = lock_all},
     {.name = "lock-once", .mutex = lock_once},    {.name = "hold", .mutex = hold},
     {.name = "put", .monitor = put_all},          {.name = "take", .monitor = take_all},
     {.name = "meet", .barrier = meet},            {.name = "attend", .barrier = attend},
     {.name = "set", .event = set_all},            {.name = "await", .event = await_all},
     {.name = "wait-condition", .monitor = wait_condition},
+    {.name = "ask", .port = ask_all},            {.name = "answer", .port = answer_all},
     {.name = "publish", .topic = publish_all},    {.name = "subscribe", .topic = subscribe},
 };
 
@@ -463,6 +541,8 @@ static void run(const struct role *role, tvn_segment_t *segment, const char *obj
         say("ready");
         role->event(event);
         tvn_event_close(event);
+    } else if (role->port) {
+        role->port(segment, object);
     } else if (role->topic) {
         tvn_topic_t *topic;
         good(tvn_topic_open(segment, object, &topic));
@@ -473,10 +553,13 @@ static void run(const struct role *role, tvn_segment_t *segment, const char *obj
         tvn_producer_t *producer = NULL;
         tvn_consumer_t *consumer = NULL;
         good(tvn_ring_open(segment, object, &ring));
-        good(role->producer ? tvn_ring_producer(ring, &producer) : tvn_ring_consumer(ring, &consumer));
+        bool writes = role->producer || role->writer;
+        good(writes ? tvn_ring_producer(ring, &producer) : tvn_ring_consumer(ring, &consumer));
         say("ready");
-        if (producer) role->producer(producer);
-        if (consumer) role->consumer(consumer);
+        if (role->producer) role->producer(producer);
+        if (role->consumer) role->consumer(consumer);
+        if (role->writer) role->writer(ring, producer);
+        if (role->reader) role->reader(ring, consumer);
         tvn_producer_close(producer);
         tvn_consumer_close(consumer);
         tvn_ring_close(ring);

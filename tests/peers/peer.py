@@ -7,6 +7,7 @@ open. Exit 0 when the role is done, 1 with a reason on stderr.
   publish          N messages to a topic, every other one in place, then shuts it down
   subscribe        checks order and bytes, every other message in place; prints `ok N MISSED` at the end, N being all
                    that it received or was told it missed
+  ask answer       N calls through a port, answered with the message; both check order and bytes
   write read       N records through a ring, copied           post wait      N permits of a semaphore
   lock             N times: lock, add 1 to the 8-byte number in file EXTRA, unlock
   lock-once        locks within 10 s: prints `ok` or, after recovering, `owner_died`
@@ -69,6 +70,21 @@ def receive(mailbox: triveni.Mailbox, n: int) -> None:
     say(f"ok {n}")
 
 
+def ask(port: triveni.Port, n: int) -> None:
+    for k in range(n):
+        check(k, port.call(make(k)).message)
+    say(f"ok {n}")
+
+
+def answer(port: triveni.Port, n: int) -> None:
+    for k in range(n):
+        delivery = port.receive()
+        check(k, delivery.message)
+        assert delivery.reply is not None
+        delivery.reply.send(delivery.message)
+    say(f"ok {n}")
+
+
 def claim(mailbox: triveni.Mailbox) -> NoReturn:
     loan = mailbox.reserve(mailbox.message_size)
     assert len(loan) == mailbox.message_size
@@ -100,6 +116,36 @@ def peek(consumer: triveni.Consumer, n: int) -> None:
         with consumer.peek() as grant, memoryview(grant) as record:
             if record != make(k):
                 raise SystemExit(f"peer: record {k} is {record.hex()}, not {make(k).hex()}")
+    say(f"ok {n}")
+
+
+def write_many(ring: triveni.Ring, producer: triveni.Producer, n: int) -> None:
+    """In batches of up to 7; the ring is shut down in the end."""
+    for first in range(0, n, 7):
+        batch = range(first, min(first + 7, n))
+        if ring.record_size:
+            producer.write_packed(b"".join(k.to_bytes(8, "little") for k in batch))
+        else:
+            producer.write_many([make(k) for k in batch])
+    ring.shutdown()
+
+
+def read_many(ring: triveni.Ring, consumer: triveni.Consumer, n: int) -> None:
+    seen = 0
+    try:
+        while True:
+            if ring.record_size:
+                numbers = memoryview(consumer.read_packed(5)).cast("Q").tolist()
+                if numbers != list(range(seen, seen + len(numbers))):
+                    raise SystemExit(f"peer: {numbers} after {seen} numbers")
+                seen += len(numbers)
+            else:
+                for record in consumer.read_many(5):
+                    check(seen, record)
+                    seen += 1
+    except triveni.Closed:
+        if seen != n:
+            raise
     say(f"ok {n}")
 
 
@@ -309,10 +355,28 @@ def main(role: str, segment_name: str, name: str, count: str, extra: str = "") -
             with segment.open_ring(name).producer() as producer:
                 say("ready")
                 (write if role == "write" else reserve)(producer, n)
+        case ["write-many"]:
+            ring = segment.open_ring(name)
+            with ring.producer() as producer:
+                say("ready")
+                write_many(ring, producer, n)
+        case ["read-many"]:
+            ring = segment.open_ring(name)
+            with ring.consumer() as consumer:
+                say("ready")
+                read_many(ring, consumer, n)
         case ["read" | "peek"]:
             with segment.open_ring(name).consumer() as consumer:
                 say("ready")
                 (read if role == "read" else peek)(consumer, n)
+        case ["ask"]:
+            with segment.open_port(name) as port:
+                say("ready")
+                ask(port, n)
+        case ["answer"]:
+            with segment.port(name, message_size=64) as port:
+                say("ready")
+                answer(port, n)
         case ["publish"]:
             with segment.open_topic(name).publisher() as publisher:
                 say("ready")

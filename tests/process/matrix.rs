@@ -1,7 +1,7 @@
 //! Producer × consumer over {Rust, C, Python}² for every object: whatever one language makes, all three use.
 
 use std::os::fd::AsRawFd;
-use triveni::{Capacity, MailboxOptions, RwPolicy, Segment, SemaphoreOptions, TopicOptions, TopicPolicy};
+use triveni::{Capacity, MailboxOptions, PortOptions, RwPolicy, Segment, SemaphoreOptions, TopicOptions, TopicPolicy};
 use triveni_tests::{Language, Name, PATIENCE, Peer, watchdog};
 
 const N: u64 = 2000;
@@ -62,6 +62,24 @@ const TABLE: &[Row] = &[
     },
 ];
 
+/// Rings, many records at once, and a shutdown in the end.
+const BATCHES: [Row; 2] = [
+    Row {
+        object: "ring, many at once",
+        make: |segment, name| segment.create_ring(name, 1024).map(drop),
+        producer: "write-many",
+        consumer: "read-many",
+        afterwards: |segment, name| assert!(segment.open_ring(name).unwrap().is_shut_down()),
+    },
+    Row {
+        object: "ring of packed records",
+        make: |segment, name| segment.create_ring_of(name, 8, 16).map(drop),
+        producer: "write-many",
+        consumer: "read-many",
+        afterwards: |segment, name| assert!(segment.open_ring(name).unwrap().is_shut_down()),
+    },
+];
+
 const UNBOUNDED: Capacity = Capacity::Unbounded { ceiling: 4000 };
 
 /// The mailboxes beside the bounded one.
@@ -84,6 +102,18 @@ const MAILBOXES: [Row; 2] = [
         },
     },
 ];
+
+/// Calls through a port: messages, and a right to answer in each.
+const PORT: Row = Row {
+    object: "port",
+    make: |segment, name| segment.create_port_with(name, PortOptions::default().message_size(64)).map(drop),
+    producer: "ask",
+    consumer: "answer",
+    afterwards: |segment, name| {
+        assert_eq!(segment.open_port(name).unwrap().len(), 0);
+        assert!(!segment.objects().unwrap().iter().any(|object| object.name.starts_with("answers")));
+    },
+};
 
 /// A row, between all languages in a segment with a name, and once more round in a sealed one that is inherited.
 fn row(index: usize) {
@@ -148,6 +178,11 @@ fn an_unbounded_mailbox_carries_messages_between_all_languages() {
 }
 
 #[test]
+fn a_call_through_a_port_is_answered_between_all_languages() {
+    around(&PORT);
+}
+
+#[test]
 fn a_ring_carries_copied_records_between_all_languages() {
     row(3);
 }
@@ -155,6 +190,11 @@ fn a_ring_carries_copied_records_between_all_languages() {
 #[test]
 fn a_ring_carries_records_in_place_between_all_languages() {
     row(4);
+}
+
+#[test]
+fn a_ring_carries_batches_and_packed_records_between_all_languages() {
+    BATCHES.iter().for_each(around);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
-use triveni::{After, Deadline, RwPolicy, Segment};
+use triveni::{After, Deadline, RingOptions, RwPolicy, Segment};
 use triveni_tests::{PATIENCE, Random, cases, watchdog};
 
 /// The waiter's part of a round, and the waker's.
@@ -64,6 +64,13 @@ fn no_sleeper_is_woken_by_the_end_of_its_slice() {
     let rwlock = segment.rwlock("rwlock", RwPolicy::Fair).unwrap();
     let ring = segment.ring("ring", 4096).unwrap();
     let (mut producer, consumer) = (ring.producer().unwrap(), std::sync::Mutex::new(ring.consumer().unwrap()));
+    let exact = segment.ring_with("exact", RingOptions::sized(256).exact_wake(true)).unwrap();
+    let (mut exact_writer, exact_reader) =
+        (exact.producer().unwrap(), std::sync::Mutex::new(exact.consumer().unwrap()));
+    let narrow = segment.ring_with("narrow", RingOptions::packed(8, 1).exact_wake(true)).unwrap();
+    let narrow_writer = std::sync::Mutex::new(narrow.producer().unwrap());
+    let mut narrow_reader = narrow.consumer().unwrap();
+    narrow_writer.lock().unwrap().write(&[0; 8]).unwrap();
     // Who is to wait for a lock begins when the waker has it.
     let held = AtomicU64::new(0);
     let locked = |round: u64| {
@@ -162,6 +169,16 @@ fn no_sleeper_is_woken_by_the_end_of_its_slice() {
             object: "ring, read",
             wait: Box::new(|_| assert_eq!(consumer.lock().unwrap().read(&mut [0; 8]).unwrap(), 1)),
             wake: Box::new(|_| producer.write(b"x").unwrap()),
+        },
+        Row {
+            object: "exact ring, read",
+            wait: Box::new(|_| assert_eq!(exact_reader.lock().unwrap().read(&mut [0; 8]).unwrap(), 1)),
+            wake: Box::new(|_| exact_writer.write(b"x").unwrap()),
+        },
+        Row {
+            object: "exact packed ring, write",
+            wait: Box::new(|_| narrow_writer.lock().unwrap().write(&[0; 8]).unwrap()),
+            wake: Box::new(|_| assert_eq!(narrow_reader.read(&mut [0; 8]).unwrap(), 8)),
         },
     ];
     let mut late = Vec::new();

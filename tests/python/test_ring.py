@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+from hypothesis import given, settings, strategies as st
 
 import triveni
 
@@ -12,6 +13,12 @@ import triveni
 @pytest.fixture
 def ring(segment):
     return segment.ring("r", size=4096)
+
+
+@pytest.fixture
+def ends(ring):
+    with ring.producer() as producer, ring.consumer() as consumer:
+        yield producer, consumer
 
 
 def test_records_come_in_order_and_whole(ring):
@@ -80,7 +87,7 @@ def test_a_record_too_large_is_refused(ring):
 
 def test_a_size_that_was_not_given_is_taken_as_it_is(segment, ring):
     assert segment.ring("r").size == 4096
-    assert segment.ring("default").size == 65536
+    assert segment.ring("default").size == min(8 << 20, 1 << (segment.size // 8).bit_length() - 1)
     with pytest.raises(triveni.Incompatible, match="4096.*8192"):
         segment.ring("r", size=8192)
 
@@ -272,3 +279,162 @@ def test_repr_shows_what_it_is(ring):
     with consumer.peek() as record:
         assert "3 bytes, open" in repr(record)
     assert "ended" in repr(record)
+
+
+@pytest.fixture
+def packed(segment):
+    ring = segment.ring_of("packed", 16, 50)
+    with ring.producer() as producer, ring.consumer() as consumer:
+        yield ring, producer, consumer
+
+
+def test_a_batch_is_written_and_read_at_once(ends):
+    producer, consumer = ends
+    producer.write_many([b"sun", bytearray(b"moon"), b"", memoryview(b"stars")])
+    assert consumer.read_many(3) == [b"sun", b"moon", b""]
+    assert consumer.read_many(10, timeout=5) == [b"stars"]
+    assert consumer.try_read_many(10) == [] and consumer.read_many(0) == []
+    producer.write_many(bytes([n]) for n in range(3))
+    assert consumer.read_many(10) == [b"\0", b"\1", b"\2"]
+    assert producer.try_write_many([]) is True
+    with pytest.raises(TimeoutError):
+        consumer.read_many(1, timeout=0.01)
+    with pytest.raises(TypeError):
+        producer.write_many([b"good", 7])
+    with pytest.raises(TypeError):
+        producer.write_many(7)
+    assert consumer.try_read() is None, "none of them is written"
+
+
+def test_a_batch_that_does_not_fit_leaves_nothing(segment):
+    ring = segment.ring("narrow", 256)
+    with ring.producer() as producer, ring.consumer() as consumer:
+        producer.write(b"first")
+        assert producer.try_write_many([b"x"] * 4) is False
+        with pytest.raises(TimeoutError):
+            producer.write_many([b"x"] * 4, timeout=0.01)
+        with pytest.raises(triveni.TooLarge, match="batch"):
+            consumer.read()
+            producer.write_many([b"x"] * 5)
+        assert consumer.try_read() is None
+
+
+def test_staged_grants_are_seen_together_and_held_ones_released_together(ends):
+    producer, consumer = ends
+    for n in range(3):
+        grant = producer.reserve(8)
+        with memoryview(grant) as room:
+            room[:] = bytes([n]) * 8
+            with pytest.raises(BufferError):
+                grant.stage()
+        grant.stage(4)
+        assert consumer.try_peek() is None
+    producer.publish()
+    for n in range(2):
+        grant = consumer.peek()
+        assert bytes(grant) == bytes([n]) * 4
+        grant.hold()
+        with pytest.raises(ValueError):
+            grant.hold()
+    consumer.rewind()
+    assert consumer.read_many(9) == [bytes([n]) * 4 for n in range(3)]
+    producer.reserve(8).stage()
+    producer.discard()
+    producer.publish()
+    assert consumer.try_read() is None
+    with pytest.raises(triveni.TooLarge, match="stage"):
+        producer.reserve(8).stage(9)
+
+
+def test_packed_records_are_one_buffer(packed):
+    ring, producer, consumer = packed
+    assert (ring.record_size, ring.capacity, ring.max_record, ring.size) == (16, 64, 16, 1024)
+    assert "records of 16" in repr(ring)
+    numpy = pytest.importorskip("numpy")
+    points = numpy.dtype([("x", "<f8"), ("n", "<i8")])
+    sent = numpy.array([(n / 2, n) for n in range(40)], points)
+    producer.write_packed(sent)
+    got = numpy.frombuffer(consumer.read_packed(1000), points)
+    assert (got == sent).all()
+    with producer.reserve_packed(100) as grant:
+        room = numpy.frombuffer(grant, points)
+        assert len(room) == 24, "until the ring's end"
+        room["n"] = 7
+        del room
+    with consumer.peek_packed(10) as grant:
+        assert len(grant) == 160
+        assert numpy.frombuffer(grant, points)["n"].tolist() == [7] * 10
+    assert len(consumer.read_packed(100)) == 14 * 16
+    assert consumer.try_read_packed(5) == b"" and consumer.try_peek_packed(5) is None
+
+
+def test_a_packed_ring_refuses_what_is_no_record_of_its(packed, ends):
+    _, producer, consumer = packed
+    with pytest.raises(ValueError, match="16 bytes"):
+        producer.write(b"short")
+    with pytest.raises(triveni.TooLarge):
+        producer.write(bytes(17))
+    with pytest.raises(ValueError, match="16 bytes"):
+        producer.write_packed(bytes(40))
+    with pytest.raises(triveni.TooLarge):
+        producer.write_packed(bytes(65 * 16))
+    for refused in (
+        lambda: ends[0].write_packed(b"x"),
+        lambda: ends[0].reserve_packed(1),
+        lambda: ends[1].read_packed(1),
+        lambda: ends[1].peek_packed(1),
+    ):
+        with pytest.raises(ValueError, match="any size"):
+            refused()
+
+
+def test_after_a_shutdown_what_is_there_is_read_first(segment):
+    ring = segment.ring("shut", 4096)
+    with ring.producer() as producer, ring.consumer() as consumer:
+        producer.write_many([b"a", b"b"])
+        assert not ring.shut_down
+        ring.shutdown()
+        ring.shutdown()
+        assert ring.shut_down and "shut down" in repr(ring)
+        with pytest.raises(triveni.Closed):
+            producer.write(b"c")
+        assert consumer.read_many(9) == [b"a", b"b"]
+        for read in (consumer.read, consumer.try_read, lambda: consumer.read_many(1), consumer.peek):
+            with pytest.raises(triveni.Closed):
+                read()
+    with pytest.raises(triveni.Closed, match="shut down"):
+        ring.producer()
+
+
+def test_options_agree_with_the_ring_that_is_there(segment):
+    ring = segment.ring("tagged", 4096, exact_wake=True, type_tag="T{d:x:d:y:}")
+    assert ring.exact_wake and ring.type_tag == "T{d:x:d:y:}" and ring.record_size is None and ring.capacity is None
+    assert segment.ring("tagged").size == 4096
+    for other in ({"size": 8192}, {"type_tag": "T{d:x:q:y:}"}):
+        with pytest.raises(triveni.Incompatible):
+            segment.ring("tagged", **other)
+    with pytest.raises(triveni.Incompatible, match="records of 8 bytes"):
+        segment.ring_of("tagged", 8)
+    with pytest.raises(ValueError):
+        segment.ring_of("bad", 0)
+    with pytest.raises(ValueError):
+        segment.ring_of("bad", 8, 0)
+    with pytest.raises(FileExistsError):
+        segment.create_ring_of("tagged", 8, 8)
+    assert segment.ring_of("default", 8).size == segment.ring("plain").size, "the default size, packed or not"
+
+
+@given(st.lists(st.lists(st.binary(max_size=200), max_size=8), max_size=20), st.integers(1, 9))
+@settings(max_examples=30, deadline=None)
+def test_batches_arrive_whole_and_in_order(batches, most):
+    with triveni.Segment.anonymous(1 << 20) as segment:
+        ring = segment.ring("r", 8192)
+        with ring.producer() as producer, ring.consumer() as consumer:
+            got = []
+            for batch in batches:
+                while not producer.try_write_many(batch):
+                    got += consumer.read_many(most)
+            while some := consumer.try_read_many(most):
+                assert len(some) <= most
+                got += some
+            assert got == [record for batch in batches for record in batch]

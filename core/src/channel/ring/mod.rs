@@ -75,6 +75,7 @@ use std::fmt;
 pub mod model {
     pub use super::cells::{End, Fault, Memory, Reader, Record, Room, Writer};
     pub use super::heap::{Heap, Mortal};
+    pub use super::packed;
     pub use super::role::{Holder, Role};
 }
 

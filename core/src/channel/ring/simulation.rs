@@ -15,8 +15,13 @@ use std::collections::VecDeque;
 enum Step {
     /// Reserve some cells, fill them, publish some of them or none; be killed before access number `die`.
     Write { reserve: u64, publish: u64, stale: u64, cancel: bool, die: u32 },
+    /// Stage a record of each of these sizes in cells, then publish them together, or give up those behind `keep`; be
+    /// killed before access number `die`.
+    Batch { cells: Vec<u64>, stale: u64, keep: usize, die: u32 },
     /// Peek, release; be killed before access number `die`.
     Read { die: u32 },
+    /// Hold so many records, then release them together; be killed before access number `die`.
+    ReadMany { n: usize, die: u32 },
 }
 
 fn a_death() -> impl Strategy<Value = u32> {
@@ -28,7 +33,15 @@ fn a_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         (size(), size(), any::<u64>(), prop::bool::weighted(0.1), a_death())
             .prop_map(|(reserve, publish, stale, cancel, die)| Step::Write { reserve, publish, stale, cancel, die }),
+        (
+            prop::collection::vec(1..=3u64, 1..6),
+            any::<u64>(),
+            0..9usize,
+            prop_oneof![2 => Just(u32::MAX), 1 => 0..30u32]
+        )
+            .prop_map(|(cells, stale, keep, die)| Step::Batch { cells, stale, keep, die }),
         a_death().prop_map(|die| Step::Read { die }),
+        (1..6usize, a_death()).prop_map(|(n, die)| Step::ReadMany { n, die }),
     ]
 }
 
@@ -102,6 +115,71 @@ impl Ring {
         }
     }
 
+    fn batch(&mut self, cells: &[u64], choice: u64, keep: usize, die: u32) {
+        let mortal = Mortal::new(&self.heap, die);
+        let (writer, end) = (&mut self.writer, self.end);
+        let mut staged = Vec::new();
+        let life = mortal.live(|memory| {
+            let mut kept = writer.mark();
+            for (i, k) in cells.iter().enumerate() {
+                match writer.reserve(memory, k.min(&(memory.cells() / 2)) * 64 - 8) {
+                    Ok(Some(room)) => {
+                        for c in 1..*k {
+                            memory
+                                .header(room.start + c)
+                                .store(stale(memory, room.start + c, choice >> (3 * c)), Relaxed);
+                        }
+                        staged.push(Record { start: room.start, len: room.size });
+                        writer.stage(memory, room, room.size).unwrap();
+                    }
+                    Ok(None) | Err(Fault::TooMany) => break,
+                    Err(fault) => panic!("{fault:?}"),
+                }
+                if i < keep {
+                    kept = writer.mark();
+                }
+            }
+            writer.back(memory, kept);
+            staged.truncate(keep);
+            writer.publish(memory);
+        });
+        let published = is_header_of(self.heap.header(end).load(Relaxed), end);
+        assert!(life.is_none() || published != staged.is_empty());
+        if published {
+            staged.truncate(keep);
+            self.end = staged.last().map_or(end, Record::end);
+            self.held.extend(staged);
+        }
+        if life.is_none() {
+            self.writer = Writer::take(&self.heap).unwrap();
+            assert_eq!(Self::position(self.heap.producer()), self.end, "all of a batch or nothing of it");
+        }
+    }
+
+    fn read_many(&mut self, n: usize, die: u32) {
+        let mortal = Mortal::new(&self.heap, die);
+        let (reader, held) = (&mut self.reader, &self.held);
+        let life = mortal.live(|memory| {
+            for i in 0..n {
+                let record = reader.peek(memory).unwrap();
+                assert_eq!(record.as_ref(), held.get(i));
+                let Some(record) = record else { break };
+                reader.hold(record);
+            }
+            reader.release_held(memory);
+        });
+        if life.is_none() {
+            self.reader = Reader::take(&self.heap).unwrap();
+        }
+        let freed = Self::position(self.heap.consumer());
+        let all = self.held.get(n.min(self.held.len()).wrapping_sub(1)).is_none_or(|last| last.end() == freed);
+        assert!(all || life.is_none());
+        while self.held.front().is_some_and(|record| record.end() <= freed) {
+            self.held.pop_front();
+            assert!(all, "all that was held, or none of it");
+        }
+    }
+
     fn read(&mut self, die: u32) {
         let mortal = Mortal::new(&self.heap, die);
         let reader = &mut self.reader;
@@ -138,7 +216,9 @@ proptest! {
         for step in steps {
             match step {
                 Step::Write { reserve, publish, stale, cancel, die } => ring.write(reserve, publish, stale, cancel, die),
+                Step::Batch { cells, stale, keep, die } => ring.batch(&cells, stale, keep, die),
                 Step::Read { die } => ring.read(die),
+                Step::ReadMany { n, die } => ring.read_many(n, die),
             }
         }
         while !ring.held.is_empty() {
