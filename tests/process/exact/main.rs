@@ -26,3 +26,4 @@ mod ring;
 mod segment;
 mod semaphore;
 mod step;
+mod topic;
