@@ -122,9 +122,10 @@ impl Ring {
         let life = mortal.live(|memory| {
             let mut kept = writer.mark();
             for (i, k) in cells.iter().enumerate() {
-                match writer.reserve(memory, k.min(&(memory.cells() / 2)) * 64 - 8) {
+                let k = (*k).min(memory.cells() / 2);
+                match writer.reserve(memory, k * 64 - 8) {
                     Ok(Some(room)) => {
-                        for c in 1..*k {
+                        for c in 1..k {
                             memory
                                 .header(room.start + c)
                                 .store(stale(memory, room.start + c, choice >> (3 * c)), Relaxed);
