@@ -1,10 +1,12 @@
-//! How much goes through: messages per second, one by one, of 8 bytes to 64 KiB.
+//! How much goes through: messages per second, one by one and in batches, of 8 bytes to 64 KiB.
 //!
 //! | row              | what is done with each message                                              |
 //! |------------------|------------------------------------------------------------------------------|
 //! | copied           | written from a buffer, read into a buffer                                     |
 //! | in place         | every byte written where it lies, and every byte read there: no copy          |
 //! | in place, header | its first eight bytes only: what the handover alone costs                      |
+//! | many at once     | copied, up to 64 with one store and one release                               |
+//! | packed, many     | the same, back to back: one copy for all of them                              |
 //!
 //! `copy` is one memcpy of the same size between two cached buffers of one process.
 //! A heat is run again while other programs take a CPU away from it, some times at most: `calm` is the share of
@@ -128,6 +130,76 @@ impl<const WHOLE: bool> Channel for InPlace<WHOLE> {
     }
 }
 
+const BATCH: usize = 64;
+
+/// Hands batches to `send` until [`END`], that included.
+fn send_batches(size: usize, next: &mut impl FnMut() -> u64, mut send: impl FnMut(&[u8])) {
+    let mut batch = vec![0x5A; size * BATCH];
+    loop {
+        let (mut n, mut last) = (0, 0);
+        for record in batch.chunks_exact_mut(size) {
+            last = next();
+            record[..8].copy_from_slice(&last.to_le_bytes());
+            n += 1;
+            if last == END {
+                break;
+            }
+        }
+        send(black_box(&batch[..n * size]));
+        if last == END {
+            return;
+        }
+    }
+}
+
+/// Takes batches from `receive`, which says how many, until [`END`].
+fn receive_batches(size: usize, take: &mut impl FnMut(u64), mut receive: impl FnMut(&mut [u8]) -> usize) {
+    let mut batch = vec![0; size * BATCH];
+    loop {
+        let n = receive(&mut batch);
+        for record in black_box(&batch[..n * size]).chunks_exact(size) {
+            let n = number(record);
+            take(n);
+            if n == END {
+                return;
+            }
+        }
+    }
+}
+
+struct Many(Ring);
+
+impl Channel for Many {
+    fn produce(&self, size: usize, next: &mut impl FnMut() -> u64) {
+        let mut end = ok(self.0.producer());
+        send_batches(size, next, |batch| {
+            let mut records = [&[][..]; BATCH];
+            let n = batch.len() / size;
+            for (record, bytes) in records.iter_mut().zip(batch.chunks_exact(size)) {
+                *record = bytes;
+            }
+            ok(end.write_many(&records[..n]));
+        });
+    }
+    fn consume(&self, size: usize, take: &mut impl FnMut(u64)) {
+        let (mut end, mut sizes) = (ok(self.0.consumer()), [0; BATCH]);
+        receive_batches(size, take, |batch| ok(end.read_many(batch, &mut sizes)));
+    }
+}
+
+struct Packed(Ring);
+
+impl Channel for Packed {
+    fn produce(&self, size: usize, next: &mut impl FnMut() -> u64) {
+        let mut end = ok(self.0.producer());
+        send_batches(size, next, |batch| ok(end.write_packed(batch)));
+    }
+    fn consume(&self, size: usize, take: &mut impl FnMut(u64)) {
+        let mut end = ok(self.0.consumer());
+        receive_batches(size, take, |batch| ok(end.read_packed(batch)));
+    }
+}
+
 impl Channel for Mailbox {
     fn produce(&self, size: usize, next: &mut impl FnMut() -> u64) {
         send_all(size, next, |message| ok(self.send(message)));
@@ -223,6 +295,11 @@ fn ring(size: usize) -> Ring {
     ok(ok(Segment::anonymous(2 * room(size) + (1 << 20))).ring("r", room(size)))
 }
 
+/// A thousand records, back to back.
+fn packed(size: usize) -> Ring {
+    ok(ok(Segment::anonymous(2 * size * 1024 + (1 << 20))).ring_of("r", size, 1024))
+}
+
 fn mailbox(size: usize) -> Mailbox {
     ok(ok(Segment::anonymous(2 * room(size) + (1 << 20))).mailbox("m", (room(size) / size).min(1024), size))
 }
@@ -238,6 +315,14 @@ fn entries() -> Vec<Entry> {
             entry("triveni Ring, in place", size, 1, fast, move || InPlace::<true>(ring(size))),
             entry("triveni Ring, in place, header", size, 1, 10_000_000, move || InPlace::<false>(ring(size))),
             entry("triveni Mailbox", size, 1, fast / 2, move || mailbox(size)),
+        ]);
+        if size <= 1024 {
+            all.extend([
+                entry("triveni Ring, many at once", size, 1, 2 * fast, move || Many(ring(size))),
+                entry("triveni Ring, packed, many", size, 1, 5 * fast, move || Packed(packed(size))),
+            ]);
+        }
+        all.extend([
             entry("pipe", size, 1, slow, || Stream::pipe(When::Blocking)),
             entry("Unix stream socket", size, 1, slow, || Stream::socket(When::Blocking)),
         ]);

@@ -106,6 +106,8 @@ fn run(args: &[&str]) -> Result<()> {
         "log-receive" => log_receive(&segment, object),
         "log-produce" => log_produce(&segment, object, n),
         "log-consume" => log_consume(&segment, object, n),
+        "log-publish" => log_publish(&segment, object, n),
+        "log-subscribe" => log_subscribe(&segment, object),
         "torture" => torture(&segment, object, n),
         "interrupted" => interrupted(&segment, object, n, extra),
         "fork" => fork(&segment, object),
@@ -789,6 +791,47 @@ fn log_consume(segment: &Segment, object: &str, n: u64) -> Result<()> {
     Ok(())
 }
 
+/// Publishes messages N, N+1, … for ever, alternating copy and grant: `i SEQ` before, `c SEQ` after.
+fn log_publish(segment: &Segment, object: &str, first: u64) -> Result<()> {
+    let mut publisher = segment.open_topic(object)?.publisher()?;
+    ready();
+    for seq in first.. {
+        let message = signed(1, seq);
+        println!("i {seq}");
+        if seq % 2 == 0 {
+            publisher.publish(&message)?;
+        } else if let Some(mut room) = publisher.reserve(message.len())? {
+            room.write(0, &message)?;
+            room.commit(message.len())?;
+        }
+        println!("c {seq}");
+    }
+    Ok(())
+}
+
+/// Subscribes from the oldest message on, alternating copy and peek, for ever: `r SENDER SEQ` or, for what it missed, `l`.
+fn log_subscribe(segment: &Segment, object: &str) -> Result<()> {
+    let mut subscriber = segment.open_topic(object)?.subscriber(Start::Oldest)?;
+    let mut buffer = vec![0; 4096];
+    ready();
+    for turn in 0u64.. {
+        let taken = despite_death(|| {
+            if turn % 2 == 0 {
+                return subscriber.receive(&mut buffer);
+            }
+            let message = subscriber.peek()?;
+            let size = message.read(0, &mut buffer);
+            message.release().map(|()| size)
+        });
+        match taken {
+            Ok(size) => println!("r {}", signature(buffer.get(..size).unwrap_or(&[]))?),
+            Err(error) if error.kind() == ErrorKind::Lost => println!("l"),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 extern "C" fn nothing(_signal: i32) {}
 
 /// Waits for the semaphore N milliseconds with a handler for SIGUSR1, EXTRA `yes` as an interruptible wait.
@@ -923,6 +966,11 @@ fn everything(segment: &Segment) -> Result<()> {
     }
     let _room = producer.reserve(30)?;
     let _record = consumer.peek()?;
+    let packed = segment.ring_of("packed", 16, 16)?;
+    let (mut packer, mut unpacker) = (packed.producer()?, packed.consumer()?);
+    packer.write_packed(&[7; 160])?;
+    packer.reserve_packed(3)?.stage(48)?;
+    unpacker.peek_packed(2)?.hold()?;
     let topic = segment.topic("topic", TopicOptions::new(4, 60).subscribers(3))?;
     let (mut publisher, _lapped) = (topic.publisher()?, topic.subscriber(Start::Latest)?);
     for seq in 0..3 {
@@ -1017,7 +1065,7 @@ impl Tried {
         let objects = self.call("objects", || segment.objects()).unwrap_or_default();
         let names = objects.iter().map(|object| object.name.as_str());
         for object in names
-            .chain(["semaphore", "mutex", "free", "mailbox", "ring", "removed", "leased", "monitor", "fair"])
+            .chain(["semaphore", "mutex", "free", "mailbox", "ring", "packed", "removed", "leased", "monitor", "fair"])
             .collect::<Vec<_>>()
         {
             if let Some(semaphore) = self.call("open_semaphore", || segment.open_semaphore(object)) {
@@ -1101,6 +1149,11 @@ impl Tried {
                     self.call("write", || producer.write_until(&[7; 60], soon()));
                     self.call("reserve", || producer.reserve_until(100, soon())?.commit(50));
                     self.call("write", || producer.write_until(&[7; 600], soon()));
+                    self.call("write_many", || producer.write_many_until(&[[7; 16], [8; 16]], soon()));
+                    self.call("write_packed", || producer.write_packed_until(&[7; 48], soon()));
+                    self.call("stage", || producer.reserve_until(16, soon())?.stage(16));
+                    self.call("reserve_packed", || producer.reserve_packed_until(9, soon())?.stage(16));
+                    self.call("publish", || producer.publish());
                 }
                 if let Some(mut consumer) = self.call("consumer", || ring.consumer()) {
                     for _ in 0..30 {
@@ -1111,6 +1164,11 @@ impl Tried {
                             record.read(0, &mut buffer);
                             record.release()
                         });
+                        let mut sizes = [0; 3];
+                        self.call("read_many", || consumer.read_many_until(&mut buffer, &mut sizes, soon()));
+                        self.call("read_packed", || consumer.read_packed_until(&mut buffer[..40], soon()));
+                        self.call("hold", || consumer.peek_until(soon())?.hold());
+                        self.call("peek_packed", || consumer.peek_packed_until(3, soon())?.release());
                     }
                 }
             }
