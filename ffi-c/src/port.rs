@@ -410,8 +410,8 @@ pub unsafe extern "C" fn tvn_port_call(
 /// Makes an empty set of ports. Gives `*out`. Never waits. It serves one thread at a time.
 /// @return 0; -EMFILE and the like.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tvn_port_set_create(out: *mut *mut tvn_port_set_t) -> c_int {
-    call("tvn_port_set_create", || {
+pub unsafe extern "C" fn tvn_port_set_new(out: *mut *mut tvn_port_set_t) -> c_int {
+    call("tvn_port_set_new", || {
         // SAFETY: the C contract: NULL or a place for a handle.
         unsafe { give(out, || PortSet::new().map(|set| tvn_port_set_t { set, members: Vec::new() })) }
     })

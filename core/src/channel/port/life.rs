@@ -2,6 +2,7 @@
 
 use super::KIND_OF_PORT;
 use super::memory::{Memory, index_and_generation, port_id};
+use super::places::State;
 use super::rights::{Right, Seen, Where};
 use crate::prim::{
     AtomicU64,
@@ -68,7 +69,11 @@ impl Life<'_> {
         let Some(port) = self.neighbour(carrier.port) else { return false };
         let (receiver, lives) = self.follow(&port, 0, depth - 1);
         // Looked at last: who took the message out was a receiver that lived.
-        (lives || receiver.word == 0) && port.places().carries(carrier.place, carrier.stamp)
+        match port.places().carried(carrier.place, carrier.stamp) {
+            None => false,
+            Some(State::Writing(sender)) if self.is_dead(sender) => false,
+            Some(_) => lives || receiver.word == 0,
+        }
     }
 
     /// What became of the right to receive, and what the answer is based on.

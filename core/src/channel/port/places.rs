@@ -216,13 +216,16 @@ impl Places<'_> {
         self.change(claim, FULL, 0)
     }
 
-    /// Does the message with `stamp` still lie, or is it being written or read, in place `index`?
-    pub fn carries(&self, index: u32, wanted: u64) -> bool {
+    /// What becomes of the message with this stamp in place `index`; `None`: it is not there any more.
+    pub fn carried(&self, index: u32, wanted: u64) -> Option<State> {
         // Acquire: who finds it gone sees what its receiver did before it gave the place back.
-        self.at(index).is_some_and(|at| {
-            let seen = Claim { index, word: at.load(Acquire) };
-            seen.stamp() == wanted && !matches!(seen.state(), Ok(State::Free) | Err(_))
-        })
+        let seen = Claim { index, word: self.at(index)?.load(Acquire) };
+        seen.state().ok().filter(|state| seen.stamp() == wanted && *state != State::Free)
+    }
+
+    /// Is it there?
+    pub fn carries(&self, index: u32, wanted: u64) -> bool {
+        self.carried(index, wanted).is_some()
     }
 
     /// Messages that are there.
