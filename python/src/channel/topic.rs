@@ -296,20 +296,19 @@ impl Publisher {
         let kept: Vec<_> = inputs.iter().map(|input| input.kept(py)).collect();
         let slices: Vec<&[u8]> = kept.iter().map(|message| &**message).collect();
         let mut done = 0;
-        waiting(py, until, |until| {
+        waiting(py, until, |slice| {
             self.lend(|publisher| {
                 let rest = slices.get(done..).unwrap_or_default();
-                done += match until {
+                done += match slice {
                     None => publisher.try_publish_many(rest)?,
-                    // What was published before the time was up counts.
-                    Some(until) => match publisher.publish_many_until(rest, until) {
-                        Err(e) if e.kind() == ErrorKind::Timeout && done > 0 && until.passed() => {
-                            return Ok(Some(done));
-                        }
+                    Some(slice) => match publisher.publish_many_until(rest, slice) {
+                        Err(e) if e.kind() == ErrorKind::Timeout && done > 0 => 0,
                         published => published?,
                     },
                 };
-                Ok((done == slices.len() || self.policy != TopicPolicy::Block).then_some(done))
+                let all = done == slices.len() || self.policy != TopicPolicy::Block;
+                // What was published before the time was up counts.
+                Ok((all || slice.is_some() && done > 0 && until.passed()).then_some(done))
             })
         })
     }

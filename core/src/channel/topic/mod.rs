@@ -39,8 +39,10 @@
 //! unless somebody sleeps. The publisher looks at the cursors once per lap of the slowest subscriber.
 
 mod grant;
-#[cfg(any(test, loom))]
+#[cfg(all(test, loom))]
 mod heap;
+#[cfg(all(test, loom))]
+mod model;
 mod options;
 mod place;
 mod publisher;

@@ -149,7 +149,8 @@ impl Publisher {
         self.batch(messages, |publisher| publisher.try_room())
     }
 
-    /// Publishes several; waits until the deadline. If that passes, returns how many were published before.
+    /// Publishes several; waits until the deadline. If that passes, or a signal ends the wait, returns how many were
+    /// published before.
     ///
     /// # Errors
     /// As `publish_many`; `Timeout` if none was.
@@ -300,8 +301,10 @@ impl Publisher {
         if published > 0 {
             self.writer.tell(&self.topic.place);
         }
+        // Who could not go on waiting is told how far it came.
+        let stopped = |kind| matches!(kind, ErrorKind::Timeout | ErrorKind::Interrupted);
         match end {
-            Err(error) if published == 0 || error.kind() != ErrorKind::Timeout => Err(error),
+            Err(error) if published == 0 || !stopped(error.kind()) => Err(error),
             _ => Ok(published),
         }
     }
