@@ -6,8 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-use triveni::{MailboxOptions, Segment};
+use triveni::{Deadline, ErrorKind, MailboxOptions, Segment, Start, TopicOptions};
 use triveni_tests::{Name, PATIENCE, Peer, Random, cases, wait_for, watchdog};
 
 /// What a sender or producer did.
@@ -323,4 +324,87 @@ fn two_hundred_kills_of_ring_users_lose_nothing_that_was_committed() {
     assert!(sent.committed.len() as u64 >= kills, "hardly anything was written");
     assert!(lost.is_empty(), "lost {lost:?}");
     assert!(seen.is_subset(&sent.intents), "a record that nobody wrote");
+}
+
+#[test]
+fn two_hundred_kills_of_topic_users_lose_nothing_that_was_published() {
+    let kills = cases(200);
+    let _watchdog = watchdog("random kills of topic users", 5 * PATIENCE);
+    let mut random = Random::seeded("topic kills");
+    let name = Name::fresh("kill");
+    let segment = Segment::create(&name, 1 << 20).unwrap();
+    let topic = segment.create_topic("topic", TopicOptions::new(8, 2048).subscribers(3)).unwrap();
+    // The one who survives receives everything.
+    let over = AtomicBool::new(false);
+    let mut survivor = topic.subscriber(Start::Latest).unwrap();
+    let (got, sent, killed) = std::thread::scope(|scope| {
+        let receiver = scope.spawn(|| {
+            let (mut buffer, mut got) = ([0; 2048], Vec::new());
+            loop {
+                match survivor.receive_until(&mut buffer, Deadline::after(Duration::from_millis(50))) {
+                    Ok(size) => {
+                        assert!(size >= 16);
+                        got.push(u64::from_le_bytes(buffer[8..16].try_into().unwrap()));
+                    }
+                    Err(_) if over.load(Relaxed) => return got,
+                    Err(error) => assert!(matches!(error.kind(), ErrorKind::PeerDead | ErrorKind::Timeout), "{error}"),
+                }
+            }
+        });
+        let new_publisher = |first: u64| Logged::start(&["log-publish", &name, "topic", &first.to_string()]);
+        let new_subscriber = || Logged::start(&["log-subscribe", &name, "topic", "0"]);
+        let mut publisher = new_publisher(0);
+        let mut subscribers = [new_subscriber(), new_subscriber()];
+        let (mut sent, mut killed) = (Sent::default(), [0, 0]);
+        let whole = |lines: &[String]| {
+            let mut last: Option<u64> = None;
+            for line in lines {
+                match line.strip_prefix("r 1 ").map(|seq| seq.parse().unwrap()) {
+                    Some(seq) => {
+                        assert!(last.is_none_or(|last| last < seq), "message {seq} after {last:?}");
+                        last = Some(seq);
+                    }
+                    None => {} // ready, or history that was overwritten
+                }
+            }
+        };
+        for _ in 0..kills {
+            std::thread::sleep(Duration::from_micros(random.below(15_000)));
+            publisher.hear();
+            subscribers.iter_mut().for_each(Logged::hear);
+            if random.below(2) == 0 {
+                sent.book(&publisher.kill());
+                publisher = new_publisher(sent.intents.last().map_or(0, |last| last + 1));
+                killed[0] += 1;
+            } else {
+                let subscriber = &mut subscribers[random.below(2) as usize];
+                whole(&std::mem::replace(subscriber, new_subscriber()).kill());
+                killed[1] += 1;
+            }
+        }
+        let before = publisher.said.len();
+        wait_for("the surviving publisher goes on", || {
+            publisher.hear();
+            subscribers.iter_mut().for_each(Logged::hear);
+            publisher.said[before..].iter().any(|line| line.starts_with('c'))
+        });
+        sent.book(&publisher.kill());
+        subscribers.into_iter().for_each(|subscriber| whole(&subscriber.kill()));
+        over.store(true, Relaxed);
+        (receiver.join().unwrap(), sent, killed)
+    });
+    println!(
+        "{} publishers and {} subscribers killed; {} committed, {} received",
+        killed[0],
+        killed[1],
+        sent.committed.len(),
+        got.len()
+    );
+    assert!(sent.committed.len() as u64 >= kills, "hardly anything was published");
+    assert!(got.windows(2).all(|pair| pair[0] < pair[1]), "not in order, or twice");
+    let seen: BTreeSet<u64> = got.into_iter().collect();
+    assert!(seen.is_superset(&sent.committed), "lost {:?}", sent.committed.difference(&seen).collect::<Vec<_>>());
+    assert!(seen.is_subset(&sent.intents), "a message that nobody published");
+    segment.sweep().unwrap();
+    assert_eq!(topic.subscribers(), 1, "the survivor");
 }

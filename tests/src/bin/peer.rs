@@ -323,7 +323,11 @@ fn read_many(segment: &Segment, object: &str, n: u64) -> Result<()> {
                 if ring.record_size().is_none() {
                     return check(seq - 1, record);
                 }
-                if record == (seq - 1).to_le_bytes() { Ok(()) } else { Err(wrong(&format!("{record:?} is not {seq} - 1"))) }
+                if record == (seq - 1).to_le_bytes() {
+                    Ok(())
+                } else {
+                    Err(wrong(&format!("{record:?} is not {seq} - 1")))
+                }
             })?,
             Err(error) if error.kind() == ErrorKind::Closed && seq == n => break,
             Err(error) => return Err(error),
@@ -653,11 +657,15 @@ fn signature(bytes: &[u8]) -> Result<String> {
 /// EXTRA is the number of messages after which to end, 0 for never.
 fn log_send(segment: &Segment, object: &str, sender: u64, last: &str) -> Result<()> {
     let mailbox = segment.open_mailbox(object)?;
+    let never_waits = matches!(mailbox.options().capacity, Capacity::Unbounded { .. });
     let last: u64 = last.parse().unwrap_or(0);
     ready();
     for seq in 0.. {
         if last > 0 && seq == last {
             break;
+        }
+        if never_waits && seq % 16 == 0 {
+            std::thread::sleep(Duration::from_millis(1)); // so that who reads all this keeps up
         }
         let message = signed(sender, seq);
         println!("i {seq}");
