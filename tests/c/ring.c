@@ -4,7 +4,7 @@
 
 static tvn_segment_t *segment;
 
-static tvn_segment_t *fresh(void) {
+static tvn_segment_t *made(void) {
     is(tvn_segment_anonymous(1 << 20, &segment), 0);
     return segment;
 }
@@ -13,7 +13,7 @@ TEST(a_batch_is_written_and_read_at_once) {
     tvn_ring_t *ring = NULL;
     tvn_producer_t *producer = NULL;
     tvn_consumer_t *consumer = NULL;
-    is(tvn_ring(fresh(), "r", 1024, &ring), 0);
+    is(tvn_ring(made(), "r", 1024, &ring), 0);
     is(tvn_ring_producer(ring, &producer), 0);
     is(tvn_ring_consumer(ring, &consumer), 0);
     char sun[] = "sun", moon[] = "moon", bytes[64];
@@ -44,7 +44,7 @@ TEST(staged_records_are_seen_together_and_held_ones_released_together) {
     tvn_consumer_t *consumer = NULL;
     void *room;
     const void *record;
-    is(tvn_ring_with(fresh(), "r", NULL, &ring), 0);
+    is(tvn_ring_with(made(), "r", NULL, &ring), 0);
     is(tvn_ring_size(ring), 1 << 17); /* an eighth of the segment */
     is(tvn_ring_producer(ring, &producer), 0);
     is(tvn_ring_consumer(ring, &consumer), 0);
@@ -84,7 +84,7 @@ TEST(packed_records_lie_back_to_back) {
     tvn_producer_t *producer = NULL;
     tvn_consumer_t *consumer = NULL;
     uint64_t numbers[8] = {1, 2, 3, 4, 5, 6, 7, 8}, got[8] = {0};
-    is(tvn_ring_of(fresh(), "r", sizeof *numbers, 5, &ring), 0);
+    is(tvn_ring_of(made(), "r", sizeof *numbers, 5, &ring), 0);
     is(tvn_ring_capacity(ring), 8);
     is(tvn_ring_record_size(ring), 8);
     is(tvn_ring_producer(ring, &producer), 0);
@@ -120,7 +120,7 @@ TEST(options_are_kept_compared_and_refused) {
     options.capacity = 64;
     options.exact_wake = 1;
     options.type_tag = "T{d:x:d:y:}";
-    is(tvn_ring_create_with(fresh(), "r", &options, &ring), 0);
+    is(tvn_ring_create_with(made(), "r", &options, &ring), 0);
     is(tvn_ring_create_with(segment, "r", &options, &again), -EEXIST);
     is(tvn_ring_with(segment, "r", &options, &again), 0);
     tvn_ring_close(again);
@@ -141,7 +141,7 @@ TEST(after_a_shutdown_what_is_there_is_read_and_then_it_is_epipe) {
     tvn_producer_t *producer = NULL, *second = NULL;
     tvn_consumer_t *consumer = NULL;
     char bytes[8];
-    is(tvn_ring(fresh(), "r", 1024, &ring), 0);
+    is(tvn_ring(made(), "r", 1024, &ring), 0);
     is(tvn_ring_producer(ring, &producer), 0);
     is(tvn_ring_consumer(ring, &consumer), 0);
     is(tvn_producer_write(producer, "last", 4, TVN_FOREVER), 0);
