@@ -3,7 +3,7 @@
 #![cfg(loom)]
 
 use loom::{sync::Arc, thread};
-use triveni::mailbox_model::Model;
+use triveni::mailbox_model::{Model, SortedModel};
 
 /// More steps than any operation here has; at the last ones nobody dies.
 const STEPS: std::ops::RangeInclusive<u32> = 1..=8;
@@ -328,5 +328,90 @@ fn a_peeker_does_not_keep_a_receivers_wake() {
         assert_eq!(receiver.join().unwrap(), 10);
         assert!(mailbox.send(1, 11));
         assert!(matches!(peeker.join().unwrap(), 10 | 11));
+    });
+}
+
+#[test]
+fn who_is_told_that_it_is_over_misses_nothing() {
+    explore(|| {
+        let mailbox = Arc::new(Model::new(1));
+        let sender = {
+            let mailbox = mailbox.clone();
+            thread::spawn(move || mailbox.send_unless_shut(1, 10))
+        };
+        let other = {
+            let mailbox = mailbox.clone();
+            thread::spawn(move || mailbox.shut_down())
+        };
+        let mut received: Vec<u32> = mailbox.receive(3).into_iter().collect();
+        let over = mailbox.is_over();
+        let sent = sender.join().unwrap();
+        other.join().unwrap();
+        if over {
+            assert!(mailbox.receive(3).is_none(), "a message came after the end");
+        }
+        received.extend(mailbox.receive(3));
+        assert_eq!(received.len(), usize::from(sent));
+        assert!(mailbox.is_over());
+    });
+}
+
+#[test]
+fn a_batch_is_seen_whole_and_in_order_and_wakes_who_sleeps() {
+    explore(|| {
+        let mailbox = Arc::new(Model::new(2));
+        let receiver = {
+            let mailbox = mailbox.clone();
+            thread::spawn(move || [mailbox.wait_and_receive(2), mailbox.wait_and_receive(2)])
+        };
+        mailbox.send_two(1, [10, 11]);
+        assert_eq!(receiver.join().unwrap(), [10, 11]);
+    });
+}
+
+#[test]
+fn a_message_that_is_given_back_is_not_stepped_over() {
+    explore(|| {
+        let mailbox = Arc::new(Model::new(2));
+        assert!(mailbox.send(1, 10) && mailbox.send(1, 11));
+        let other = {
+            let mailbox = mailbox.clone();
+            thread::spawn(move || mailbox.give_back(2))
+        };
+        let mut received: Vec<u32> = mailbox.receive(3).into_iter().collect();
+        assert!(other.join().unwrap());
+        mailbox.drain(&mut received, 0);
+        same(received, vec![10, 11]);
+    });
+}
+
+#[test]
+fn by_priority_a_senders_messages_do_not_overtake_each_other() {
+    explore(|| {
+        let mailbox = Arc::new(SortedModel::new(2));
+        let sender = {
+            let mailbox = mailbox.clone();
+            thread::spawn(move || assert!(mailbox.send(1, 10, 0) && mailbox.send(1, 11, 0)))
+        };
+        let mut received: Vec<u32> = mailbox.receive(3).into_iter().collect();
+        sender.join().unwrap();
+        received.extend(std::iter::from_fn(|| mailbox.receive(3)));
+        assert_eq!(received, [10, 11]);
+    });
+}
+
+#[test]
+fn by_priority_two_receivers_share_two_messages() {
+    explore(|| {
+        let mailbox = Arc::new(SortedModel::new(2));
+        assert!(mailbox.send(1, 10, 0));
+        let receivers = [2u32, 3].map(|me| {
+            let mailbox = mailbox.clone();
+            thread::spawn(move || mailbox.receive(me))
+        });
+        assert!(mailbox.send(1, 11, 1));
+        let mut received: Vec<u32> = receivers.into_iter().filter_map(|t| t.join().unwrap()).collect();
+        received.extend(std::iter::from_fn(|| mailbox.receive(3)));
+        same(received, vec![10, 11]);
     });
 }

@@ -2,12 +2,14 @@
 //! loom watches, so that a torn or premature read fails.
 
 use super::death;
-use super::options::Envelope;
-use super::queue::{Ask, Attempt, Claim, Control, Head, Heads, Queue};
+use super::options::{Envelope, Select};
+use super::queue::{Ask, Attempt, Claim, Control, Head, Heads, Look, Queue};
 use super::slots::{Oldest, Slots};
+use super::sorted::{Entries, Entry, Sorted};
 use crate::prim::{
-    AtomicU32,
-    Ordering::{Acquire, Relaxed, Release},
+    AtomicU32, Full,
+    Ordering::{Acquire, Relaxed, Release, SeqCst},
+    fence,
 };
 use crate::wait::Bell;
 use loom::cell::UnsafeCell;
@@ -22,6 +24,8 @@ pub struct Model {
     copies: Vec<[AtomicU32; 2]>,
     /// The participant that has died; 0: nobody has.
     dead: AtomicU32,
+    /// Not 0: it was shut down.
+    shut: AtomicU32,
 }
 
 #[derive(Debug)]
@@ -47,6 +51,58 @@ impl Model {
             payload: (0..capacity).map(|_| UnsafeCell::new(0)).collect(),
             copies: (0..capacity).map(|_| [AtomicU32::new(0), AtomicU32::new(0)]).collect(),
             dead: AtomicU32::new(0),
+            shut: AtomicU32::new(0),
+        }
+    }
+
+    /// Nobody sends any more.
+    pub fn shut_down(&self) {
+        self.shut.or_full(1);
+    }
+
+    /// Sends as the handle does, if there is room and no shutdown.
+    pub fn send_unless_shut(&self, me: u32, message: u32) -> bool {
+        let Some(held) = self.reserve(me) else { return false };
+        if self.shut.load(Acquire) != 0 {
+            self.cancel(held);
+            return false;
+        }
+        self.commit(held, message);
+        true
+    }
+
+    /// Would a receiver be told that nothing comes any more?
+    pub fn is_over(&self) -> bool {
+        if self.shut.load(Acquire) == 0 {
+            return false;
+        }
+        fence(SeqCst);
+        matches!(self.slots().left(Select::Any), Ok(Look::Nothing))
+    }
+
+    /// Sends two, the first without a barrier of its own.
+    pub fn send_two(&self, me: u32, messages: [u32; 2]) {
+        let held = messages.map(|message| {
+            let held = self.reserve(me).expect("room for two");
+            let index = held.0.index as usize;
+            // SAFETY: a plain write, as loom's cell checks that nobody else is at it.
+            self.payload[index].with_mut(|cell| unsafe { *cell = message });
+            self.heads.head(held.0.index).deliveries.store(0, Relaxed);
+            held.0
+        });
+        assert!(self.slots().publish_quietly(held[0], Envelope::default()));
+        assert!(self.slots().publish(held[1], Envelope::default()));
+        self.control.rx.0.notify(1);
+    }
+
+    /// Gives the first message back, which another receiver then gets.
+    pub fn give_back(&self, me: u32) -> bool {
+        match self.slots().claim_receive(me, &Ask::default()).unwrap() {
+            Attempt::Claimed(claim) => {
+                assert!(self.slots().give_back(claim), "a live receiver lost its claim");
+                true
+            }
+            _ => false,
         }
     }
 
@@ -201,5 +257,64 @@ impl Model {
         let voided = self.control.tally.0.voided.load(Relaxed) as u32;
         let used: u32 = self.heads.0.iter().map(|head| head.free_turn().expect("a slot is stuck")).sum();
         assert_eq!(used, received.len() as u32 + voided + cancelled, "received {received:?}, {voided} voided");
+    }
+}
+
+/// A sorted mailbox of a few slots.
+#[derive(Debug)]
+pub struct SortedModel {
+    control: Control,
+    places: Places,
+    payload: Vec<UnsafeCell<u32>>,
+}
+
+#[derive(Debug)]
+struct Places(Vec<(Head, Entry)>);
+
+// SAFETY: heads of a vector that does not change, one for each index.
+unsafe impl Heads for Places {
+    fn head(&self, index: u32) -> &Head {
+        &self.0[index as usize].0
+    }
+}
+
+// SAFETY: entries of a vector that does not change, one for each index.
+unsafe impl Entries for Places {
+    fn entry(&self, index: u32) -> &Entry {
+        &self.0[index as usize].1
+    }
+}
+
+impl SortedModel {
+    /// An empty one.
+    pub fn new(capacity: u32) -> SortedModel {
+        SortedModel {
+            control: Control::new(),
+            places: Places((0..capacity).map(|_| (Head::new(), Entry::new())).collect()),
+            payload: (0..capacity).map(|_| UnsafeCell::new(0)).collect(),
+        }
+    }
+
+    fn sorted(&self) -> Sorted<'_, Places> {
+        let capacity = self.places.0.len() as u32;
+        Sorted { control: &self.control, places: &self.places, capacity, max_deliveries: 0 }
+    }
+
+    /// Sends, if there is room.
+    pub fn send(&self, me: u32, message: u32, priority: u16) -> bool {
+        let Attempt::Claimed(claim) = self.sorted().claim_send(me).unwrap() else { return false };
+        // SAFETY: a plain write, as loom's cell checks that nobody else is at it.
+        self.payload[claim.index as usize].with_mut(|cell| unsafe { *cell = message });
+        assert!(self.sorted().publish(claim, Envelope { priority, mtype: 0 }), "a live sender lost its claim");
+        true
+    }
+
+    /// Receives, if there is a message.
+    pub fn receive(&self, me: u32) -> Option<u32> {
+        let Attempt::Claimed(claim) = self.sorted().claim_receive(me, &Ask::default()).unwrap() else { return None };
+        // SAFETY: a plain read, as loom's cell checks that nobody writes.
+        let message = self.payload[claim.index as usize].with(|cell| unsafe { *cell });
+        assert!(self.sorted().release(claim), "a live receiver lost its claim");
+        Some(message)
     }
 }
