@@ -74,7 +74,7 @@ def of_struct(size, members):
         if offset < end:
             raise TypeError(f"field {name!r} at {offset} overlaps the one before it; a union has no type of its own")
         body += "x" * (offset - end) if offset - end < 2 else f"{offset - end}x"
-        body += "<" + tag if mixed and not tag.startswith(">") else tag
+        body += _ordered("<", tag) if mixed else tag
         body += f":{name}:" if name else ""
         aligned &= offset % member_align == 0
         align, end = max(align, member_align), offset + bytes_
@@ -82,7 +82,13 @@ def of_struct(size, members):
         raise TypeError(f"the fields need {end} bytes, the type has {size}")
     body += "x" * (size - end) if size - end < 2 else f"{size - end}x"
     aligned &= size % align == 0 and not mixed
-    return f"T{{{'' if aligned else '='}{body}}}", align if aligned else 1
+    return f"T{{{body if aligned or mixed else _ordered('=', body)}}}", align if aligned else 1
+
+
+def _ordered(order, tag):
+    """``tag`` with a byte order, unless it has one: behind the shape, where numpy looks for it."""
+    at = tag.index(")") + 1 if tag.startswith("(") else 0
+    return tag if tag[at] in "<>=" else tag[:at] + order + tag[at:]
 
 
 def _of_format(text):

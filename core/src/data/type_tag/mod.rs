@@ -150,8 +150,12 @@ pub fn of_struct<'a>(
         return refuse(format!("its fields need {end} bytes, it has {size}"));
     };
     push_padding(&mut body, rest);
-    let order = if aligned && size.is_multiple_of(most) { "" } else { "=" };
-    Ok(format!("T{{{order}{body}}}"))
+    if !(aligned && size.is_multiple_of(most)) {
+        // Behind a shape, where numpy looks for it.
+        let at = if body.starts_with('(') { body.find(')').map_or(0, |end| end + 1) } else { 0 };
+        body.insert(at, '=');
+    }
+    Ok(format!("T{{{body}}}"))
 }
 
 fn push_padding(text: &mut String, n: usize) {
