@@ -38,8 +38,10 @@
 //! A message of up to 48 bytes moves one cache line to each subscriber. No locked instruction, and no system call
 //! unless somebody sleeps. The publisher looks at the cursors once per lap of the slowest subscriber.
 
+#[cfg(all(test, shuttle))]
+mod deaths;
 mod grant;
-#[cfg(all(test, loom))]
+#[cfg(all(test, any(loom, shuttle)))]
 mod heap;
 #[cfg(all(test, loom))]
 mod model;

@@ -75,9 +75,9 @@ pub const LAST_POSITION: u64 = 1 << 61;
 /// How often a scan looks again at somebody who is about to join: a join is a few instructions.
 const JOIN_LOOKS: u32 = if cfg!(any(loom, shuttle)) { 1 } else { 100 };
 
-/// The word of a slot in which message `position` is whole.
+/// The word of a slot in which message `position` is whole; of a position that is garbage, too, some number.
 const fn whole(position: u64) -> u64 {
-    2 * position + 2
+    position.wrapping_mul(2).wrapping_add(2)
 }
 
 /// What stands before a message's bytes.
@@ -351,8 +351,8 @@ impl Reader {
         let joining = after(free, me & SLOT | JOINING);
         // ORDER join: full barrier between the claim and the look at the writer's position; the other side is `scan`.
         cursor.owner.cas_full(free, joining).ok()?;
-        // ORDER message: Acquire; pairs with the Release in `tell`.
-        let written = memory.control().written.load(Acquire);
+        // ORDER message: Acquire; pairs with the Release in `tell`. Garbage is a position at which nothing ever comes.
+        let written = memory.control().written.load(Acquire).min(LAST_POSITION);
         let mut at = written;
         if oldest {
             at = written.saturating_sub(memory.capacity());
