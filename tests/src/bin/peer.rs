@@ -7,6 +7,8 @@
 //! | role                | does                                                                                  |
 //! |---------------------|---------------------------------------------------------------------------------------|
 //! | `send`, `receive`   | N messages through a mailbox; the receiver checks order and bytes and says `ok N`      |
+//! | `store`, `load`     | N values of a cell; the loader checks each it gets and says `ok N` at the last one     |
+//! | `fill`, `scan`      | an array as a whole N times; the other takes snapshots until it has seen the last one |
 //! | `write`, `read`     | the same through a ring, copying                                                      |
 //! | `reserve`, `peek`   | the same through a ring, in place                                                     |
 //! | `write-many`,       | the same in batches of up to 7; packed rings get 8-byte numbers. The writer shuts the |
@@ -45,8 +47,9 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 use triveni::{
-    After, Capacity, Deadline, Error, ErrorKind, LockError, MailboxOptions, Monitor, Mutex, PortOptions, Result,
-    RwLock, RwPolicy, Segment, Semaphore, SemaphoreOptions, Start, TopicOptions, TopicPolicy,
+    After, Capacity, Deadline, Error, ErrorKind, LockError, MailboxOptions, Monitor, Mutex, Port, PortEvent,
+    PortOptions, Result, RwLock, RwPolicy, Segment, Semaphore, SemaphoreOptions, Start, TopicOptions, TopicPolicy,
+    Typed,
 };
 use triveni_tests::{Random, TORTURED};
 
@@ -91,6 +94,8 @@ fn run(args: &[&str]) -> Result<()> {
         "subscribe" => subscribe(&segment, object),
         "ask" => ask(&segment, object, n),
         "answer" => answer(&segment, object, n),
+        "store" | "load" => latest(&segment, object, n, role == "store"),
+        "fill" | "scan" => grid(&segment, object, n, role == "fill"),
         "post" | "wait" => semaphore(&segment, object, n, role == "post"),
         "lock" => lock(&segment, object, n, extra),
         "hold" => hold(&segment, object),
@@ -285,6 +290,65 @@ fn consume(segment: &Segment, object: &str, n: u64, in_place: bool) -> Result<()
             consumer.read(&mut buffer)?
         };
         check(seq, buffer.get(..size).unwrap_or(&[]))?;
+    }
+    println!("ok {n}");
+    Ok(())
+}
+
+/// A value of a cell in all languages.
+#[derive(Clone, Copy, PartialEq, Typed)]
+#[repr(C)]
+struct Latest {
+    number: u64,
+    values: [f64; 4],
+}
+
+impl Latest {
+    fn new(number: u64) -> Latest {
+        Latest { number, values: [1.0, 2.0, 3.0, 4.0].map(|k| k * number as f64) }
+    }
+}
+
+fn latest(segment: &Segment, object: &str, n: u64, store: bool) -> Result<()> {
+    let cell = segment.open_cell::<Latest>(object)?;
+    if segment.open_cell::<[f64; 5]>(object).is_ok() {
+        return Err(wrong("five doubles are taken for a number and four doubles"));
+    }
+    ready();
+    let mut seen = 0;
+    while seen < n {
+        if store {
+            seen = cell.store(Latest::new(seen + 1))?;
+            continue;
+        }
+        let (version, value) = cell.load_newer(seen)?;
+        if version <= seen || value != Latest::new(version) {
+            return Err(wrong(&format!("version {version} after {seen} is {} {:?}", value.number, value.values)));
+        }
+        seen = version;
+    }
+    println!("ok {n}");
+    Ok(())
+}
+
+fn grid(segment: &Segment, object: &str, n: u64, fill: bool) -> Result<()> {
+    let array = segment.open_array::<f64>(object)?;
+    if segment.open_array::<i64>(object).is_ok() || array.shape() != [4, 5] {
+        return Err(wrong("this is no array of 4 times 5 doubles"));
+    }
+    ready();
+    let mut seen = 0.0;
+    while seen < n as f64 {
+        if fill {
+            seen += 1.0;
+            array.write()?.copy_from(&[seen; 20])?;
+            continue;
+        }
+        let elements = array.snapshot()?;
+        if elements[0] < seen || elements.iter().any(|x| *x != elements[0]) {
+            return Err(wrong(&format!("torn after {seen}: {elements:?}")));
+        }
+        seen = elements[0];
     }
     println!("ok {n}");
     Ok(())
@@ -987,6 +1051,13 @@ fn everything(segment: &Segment) -> Result<()> {
     let mut subscriber = topic.subscriber(Start::Oldest)?;
     let _message = subscriber.peek()?;
     let _slot = publisher.reserve(30)?;
+    let little = PortOptions::default().capacity(2).message_size(64).rights(4);
+    let (port, other) = (segment.port_with("port", little)?, segment.port_with("other port", little)?);
+    let to_port = segment.open_port("port")?;
+    to_port.send_rights(b"a right", &[&other.send_right()?, &other], Deadline::now())?;
+    to_port.request_notification(PortEvent::DeadName, &port)?;
+    to_port.send(b"full")?;
+    to_port.send_pending(b"pending", &port)?;
     segment.mailbox("removed", 2, 8)?;
     segment.remove("removed")?;
     let leased = segment.semaphore_with("leased", SemaphoreOptions::leased(5))?;
@@ -1178,6 +1249,31 @@ impl Tried {
                         self.call("hold", || consumer.peek_until(soon())?.hold());
                         self.call("peek_packed", || consumer.peek_packed_until(3, soon())?.release());
                     }
+                }
+            }
+        }
+        for object in objects.iter().map(|object| object.name.as_str()).chain(["port", "other port"]) {
+            let Some(sender) = self.call("open_port", || segment.open_port(object)) else { continue };
+            let mut buffer = vec![0; sender.message_size().min(1 << 20)];
+            self.call("port", || Ok((sender.len(), sender.capacity())));
+            let own = self.call("port", || segment.port("own-port"));
+            let receiver = self.call("receiver", || {
+                let options = PortOptions::default().capacity(sender.capacity()).message_size(sender.message_size());
+                segment.port_with(object, options)
+            });
+            for _ in 0..4 {
+                if let Some(own) = &own {
+                    let rights: Vec<Port> = self.call("send_right", || own.send_right()).into_iter().collect();
+                    let rights: Vec<&Port> = rights.iter().collect();
+                    self.call("send_rights", || sender.send_rights(b"x", &rights, soon()));
+                    self.call("send_pending", || sender.send_pending(b"x", own));
+                    self.call("request", || sender.request_notification(PortEvent::DeadName, own));
+                    self.call("told", || own.try_receive(&mut [0; 1024]));
+                }
+                self.call("call", || sender.call(b"x", &mut buffer, soon()));
+                if let Some(receiver) = &receiver {
+                    self.call("no senders", || receiver.request_notification(PortEvent::NoSenders, receiver));
+                    self.call("receive", || receiver.receive_until(&mut buffer, soon()));
                 }
             }
         }

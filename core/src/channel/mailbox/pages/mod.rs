@@ -60,6 +60,8 @@
 mod layout;
 mod unbounded;
 
+#[cfg(all(test, loom))]
+mod model;
 #[cfg(all(test, not(loom)))]
 mod states;
 #[cfg(all(test, not(loom)))]

@@ -41,6 +41,8 @@
 //!
 //! A bounded mailbox's, and the sender's wait for the receiver.
 
+#[cfg(all(test, loom))]
+mod model;
 #[cfg(all(test, not(loom)))]
 mod states;
 #[cfg(all(test, not(loom)))]
