@@ -128,11 +128,21 @@ impl Life<'_> {
     fn wake(&self, watcher: &AtomicU64) {
         // Acquire: what was asked for is seen by who is woken to look at it.
         let port = watcher.load(Acquire);
-        match self.neighbour(port) {
-            _ if port == 0 => {}
-            Some(port) => port.control().rx.0.ring(),
+        if port == 0 {
+            return;
+        }
+        let (index, generation) = index_and_generation(port);
+        // With a handle on it: what is only looked at may become another object's memory, and this stores there. If it
+        // cannot be had now, it finds out by itself at the end of a slice.
+        match self.object.sibling(KIND_OF_PORT, index, generation) {
+            Ok(Some(object)) => {
+                if let Ok(memory) = Memory::of(object.view()) {
+                    memory.control().rx.0.ring();
+                }
+            }
             // Relaxed: the exchange decides.
-            None => drop(watcher.compare_exchange(port, 0, Relaxed, Relaxed)),
+            Ok(None) => drop(watcher.compare_exchange(port, 0, Relaxed, Relaxed)),
+            Err(_) => {}
         }
     }
 
