@@ -26,11 +26,12 @@
 //! | event       | `flags`                                                                              |
 //! | mailbox     | `capacity`, `message_size`, `len`, `voided`, `redelivered`                           |
 //! | ring        | `size`, `used`, `producer`, `consumer`: null or PROCESS                              |
+//! | service     | `calls`, `request_size`, `response_size`, `idempotent`, `waiting`, `serving`, `servers`, `died`, `requeued`, `shut_down` |
 //! | unreadable  | `reason`                                                                             |
 //!
 //! PROCESS is `{slot, pid, name}`, THREAD is `{slot, thread, pid, name}`. WAIT is a thread that sleeps: a THREAD with
 //! `tid`, `object`, `kind`, `mode` (`permit`, `lock`, `read`, `write`, `condition`, `barrier`, `flags`, `send`,
-//! `receive`, `any`), `count` (permits, flags or objects; 0 where that has no meaning), `condition` (null or a name),
+//! `receive`, `any`, `call`), `count` (permits, flags or objects; 0 where that has no meaning), `condition` (null or a name),
 //! `waited` (seconds) and `blocked_by`: [THREAD]. In a cycle each is blocked by the next one, the last by the first.
 //!
 //! Times are seconds since 1970, sizes bytes. `pid` and `name` are null where the participant is unknown.
@@ -73,7 +74,7 @@ const JSON: &str = "\
            a mailbox     capacity, message_size, len, voided, redelivered
            a ring        size, used, producer, consumer: null or {slot, pid, name}
            unreadable    reason
-  modes of waits  permit, lock, read, write, condition, barrier, flags, send, receive, any; waited is in seconds";
+  modes of waits  permit, lock, read, write, condition, barrier, flags, send, receive, any, call; waited is in seconds";
 
 impl Ls {
     pub fn run(self) -> Result<(), Failure> {
@@ -318,10 +319,26 @@ fn state(object: &ObjectInfo, who: Who<'_>) -> String {
             }
             line
         }
+        ObjectState::Service { calls, waiting, serving, servers, died, shut_down, .. } => {
+            let shut = if *shut_down { ", shut down" } else { "" };
+            let servers = plural(*servers as u64, "process serves", "processes serve");
+            let died = if *died > 0 { format!("; {died} lost by servers that died") } else { String::new() };
+            format!("{waiting} waiting, {serving} being served, at most {calls} calls{shut}; {servers}{died}")
+        }
         ObjectState::Port { capacity, message_size, len, receiver, senders } => {
             let receiver = receiver.map_or("nobody".to_string(), |slot| who.process(slot));
             let rights = plural(*senders as u64, "right", "rights");
             format!("{len} of {capacity} messages, up to {} each; {receiver} receives, {rights} to send", bytes(*message_size))
+        }
+        ObjectState::Array { type_tag, shape, writer, owner_died, version } => {
+            let shape: Vec<String> = shape.iter().map(usize::to_string).collect();
+            let writer = writer.map_or(String::new(), |(slot, thread)| format!("; {} writes", who.thread(slot, thread)));
+            let shape = shape.join(" × ");
+            format!("{shape} of {type_tag}, version {version}{writer}{}", not_recovered(owner_died))
+        }
+        ObjectState::Cell { size, version, writers, .. } => {
+            let writing = if writers.is_empty() { String::new() } else { format!(", {} writing", writers.len()) };
+            format!("{size} bytes, version {version}{writing}")
         }
         ObjectState::Unreadable(reason) => format!("not readable: {reason}"),
         _ => "of a kind this version does not show".to_string(),
@@ -531,6 +548,22 @@ fn state_json(state: &ObjectState, who: WhoJson<'_>) -> Value {
                 "redelivered": redelivered, "dropped": dropped, "shut_down": shut_down, "holders": holders
             })
         }
+        ObjectState::Service {
+            calls,
+            request_size,
+            response_size,
+            idempotent,
+            waiting,
+            serving,
+            servers,
+            died,
+            requeued,
+            shut_down,
+        } => json!({
+            "calls": calls, "request_size": request_size, "response_size": response_size, "idempotent": idempotent,
+            "waiting": waiting, "serving": serving, "servers": servers, "died": died, "requeued": requeued,
+            "shut_down": shut_down
+        }),
         ObjectState::Port { capacity, message_size, len, receiver, senders } => json!({
             "capacity": capacity, "message_size": message_size, "len": len, "receiver": receiver, "senders": senders,
         }),
@@ -540,6 +573,12 @@ fn state_json(state: &ObjectState, who: WhoJson<'_>) -> Value {
                 "size": size, "used": used, "record_size": record_size, "shut_down": shut_down,
                 "producer": producer.map(process), "consumer": consumer.map(process)
             })
+        }
+        ObjectState::Array { type_tag, shape, writer, owner_died, version } => json!({
+            "type_tag": type_tag, "shape": shape, "writer": writer.map(thread), "owner_died": owner_died, "version": version
+        }),
+        ObjectState::Cell { size, version, writers, type_tag } => {
+            json!({ "size": size, "version": version, "writers": writers, "type_tag": type_tag })
         }
         ObjectState::Unreadable(reason) => json!({ "reason": reason }),
         _ => json!({}),

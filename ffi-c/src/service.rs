@@ -27,7 +27,7 @@ pub struct tvn_service_options_t {
     pub calls: usize,
     /// 1 if a request may be served again whose server died over it.
     pub idempotent: c_int,
-    /// What requests and answers are, in one text: `request -> response`. NULL: any bytes.
+    /// What requests and answers are, as one struct of two members: "T{d:request:2d:response:}". NULL: any bytes.
     pub type_tag: *const c_char,
 }
 const _: () = assert!(offset_of!(tvn_service_options_t, size) == 0);

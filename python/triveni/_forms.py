@@ -160,3 +160,18 @@ class Subscriber:
 
     async def peek_async(self, timeout=None):
         return await waits(self, self.try_peek, lambda: self.peek(0), timeout)
+
+
+@adds_to(_triveni.Array)
+class Array:
+    async def write_async(self, timeout=None):
+        return await waits(self, self.try_write, lambda: self.write(0), timeout)
+
+    async def snapshot_async(self, timeout=None):
+        return await waits(self, self.try_snapshot, lambda: self.snapshot(0), timeout)
+
+
+@adds_to(_triveni.Cell)
+class Cell:
+    async def load_newer_async(self, seen, timeout=None):
+        return await waits(self, lambda: self.try_load_newer(seen), lambda: self.load_newer(seen, 0), timeout)

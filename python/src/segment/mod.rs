@@ -655,7 +655,7 @@ impl Segment {
     /// Finds or creates a service for requests of up to ``request_size`` and answers of up to ``response_size`` bytes.
     ///
     /// ``calls`` are the most calls at once. With ``idempotent=True`` a request is served again whose server died over it.
-    /// ``type_tag`` says what requests and answers are, in one text: ``"request -> response"``.
+    /// ``type_tag`` says what requests and answers are, as one struct of two members: ``"T{d:request:2d:response:}"``.
     ///
     /// What is given must agree with a service that exists already, else ``Incompatible``; what is not given is taken as
     /// it is there, and has these defaults where the service is made.

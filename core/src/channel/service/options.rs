@@ -11,7 +11,7 @@ use crate::segment::{ObjectKind, Segment, other_geometry};
 /// # Examples
 /// ```
 /// # let segment = triveni::Segment::anonymous(1 << 20)?;
-/// let options = triveni::ServiceOptions::new(64, 16).calls(8).type_tag("B:celsius: -> d:fahrenheit:");
+/// let options = triveni::ServiceOptions::new(64, 16).calls(8).type_tag("T{d:request:d:response:}");
 /// let service = segment.service_with("convert", options)?;
 /// # Ok::<(), triveni::Error>(())
 /// ```
@@ -42,7 +42,7 @@ impl<'a> ServiceOptions<'a> {
         ServiceOptions { idempotent, ..self }
     }
 
-    /// What requests and answers are, in one text: `request -> response`.
+    /// What requests and answers are, as one struct of two members: `T{d:request:2d:response:}`.
     pub fn type_tag(self, type_tag: &'a str) -> ServiceOptions<'a> {
         ServiceOptions { type_tag, ..self }
     }

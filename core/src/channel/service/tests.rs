@@ -194,10 +194,10 @@ fn options_out_of_range_and_other_shapes_are_refused() {
     ] {
         assert_eq!(segment.create_service("s", options).err().unwrap().kind(), ErrorKind::Invalid);
     }
-    let service = segment.service_with("s", ServiceOptions::new(8, 16).type_tag("d -> 2d")).unwrap();
+    let service = segment.service_with("s", ServiceOptions::new(8, 16).type_tag("T{d:request:2d:response:}")).unwrap();
     assert_eq!((service.calls(), service.request_size(), service.response_size()), (16, 8, 16));
     assert!(!service.is_idempotent());
-    assert_eq!(service.type_tag().unwrap().as_deref(), Some("d -> 2d"));
+    assert_eq!(service.type_tag().unwrap().as_deref(), Some("T{d:request:2d:response:}"));
     let error = segment.service("s", 8, 8).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Incompatible);
     assert!(error.to_string().contains("answers of 16 bytes"), "{error}");
