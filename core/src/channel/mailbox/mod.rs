@@ -43,8 +43,8 @@ mod options;
 mod pages;
 mod queue;
 mod refuse;
-mod slots;
 mod rendezvous;
+mod slots;
 mod sorted;
 
 #[cfg(any(test, loom))]

@@ -17,7 +17,7 @@ pub enum Capacity {
     /// As many as are sent, up to a ceiling: a sender never waits, and at the ceiling it gets an error. Memory is taken
     /// when it is needed and given back when it is not.
     Unbounded {
-        /// The most messages; rounded up to what pages hold.
+        /// The most messages. Each takes 16 bytes from the beginning.
         ceiling: usize,
     },
 }

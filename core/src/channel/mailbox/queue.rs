@@ -5,8 +5,8 @@
 //! |-----------------|-----------------|-----------------------------------------------|------------------------------------|
 //! | bounded, FIFO   | `slots.rs`      | a slot of a ring                              | first in, first out                |
 //! | bounded, sorted | `sorted.rs`     | a slot of a pool, with an entry in a directory | priority, then age; or by type     |
-//! | rendezvous      | `rendezvous.rs` | where two meet                                | first come, first served           |
-//! | unbounded       | `pages.rs`      | a slot of a page that is taken and given back | first in, first out                |
+//! | rendezvous      | `rendezvous/`   | a slot of a ring, where a sender waits        | first come, first served           |
+//! | unbounded       | `pages/`        | a slot of a ring, its memory comes and goes   | first in, first out                |
 //!
 //! Whatever the algorithm: a place is claimed by a compare-and-swap that writes the claimer's number, so no claim is
 //! anonymous; a sender's claim ends in `publish` or `cancel`, a receiver's in `release` or `give_back`; between claim
