@@ -13,7 +13,7 @@ import triveni
 from triveni import Segment
 
 OURS = {
-    "OwnerDied", "Broken", "Closed", "Lost", "Evicted", "PeerDead", "Removed", "Forked", "Deadlock", "NotOwner", "Busy", "NoSpace", "TooLarge",
+    "OwnerDied", "Broken", "Closed", "Lost", "Evicted", "Failed", "PeerDead", "Removed", "Forked", "Deadlock", "NotOwner", "Busy", "NoSpace", "TooLarge",
     "Corrupt", "Incompatible", "Unsupported", "Panic",
 }  # fmt: skip
 
