@@ -9,6 +9,8 @@
  *   subscribe        checks order and bytes, every other message in place; prints `ok N MISSED` at the end, N being all
  *                    that it received or was told it missed
  *   ask answer       N calls through a port, answered with the message; both check order and bytes
+ *   store load       N values of a cell, each loaded one checked
+ *   fill scan        an array written as a whole N times, and snapshots until the last one is seen
  *   write read       N records through a ring, copied           post wait      N permits of a semaphore
  *   lock             N times: lock, add 1 to the 8-byte number in file EXTRA, unlock
  *   lock-once        locks within 10 s: prints `ok` or, after recovering, `owner_died`
@@ -474,6 +476,83 @@ static void answer_all(tvn_segment_t *segment, const char *object) {
     done();
 }
 
+struct latest {
+    uint64_t number;
+    double values[4];
+};
+
+static tvn_cell_t *open_latest(tvn_segment_t *segment, const char *object) {
+    tvn_cell_t *cell;
+    if (tvn_cell_open(segment, object, "5d", &cell) != -TVN_EINCOMPATIBLE) fail("five doubles are taken for a struct");
+    good(tvn_cell_open(segment, object, TVN_TYPE(struct latest, number, values), &cell));
+    say("ready");
+    return cell;
+}
+
+static void store_all(tvn_segment_t *segment, const char *object) {
+    tvn_cell_t *cell = open_latest(segment, object);
+    for (uint64_t k = 1; k <= n; k++) {
+        double x = (double)k;
+        struct latest latest = {k, {x, 2 * x, 3 * x, 4 * x}};
+        if (good(tvn_cell_store(cell, &latest, sizeof latest, TVN_FOREVER)) != (int64_t)k) fail("another stored");
+    }
+    tvn_cell_close(cell);
+    done();
+}
+
+static void load_all(tvn_segment_t *segment, const char *object) {
+    tvn_cell_t *cell = open_latest(segment, object);
+    for (uint64_t seen = 0; seen < n;) {
+        struct latest latest;
+        uint64_t version = (uint64_t)good(tvn_cell_load_newer(cell, seen, &latest, sizeof latest, TVN_FOREVER));
+        if (version <= seen || latest.number != version) fail("version %llu", (unsigned long long)version);
+        for (int i = 0; i < 4; i++)
+            if (latest.values[i] != (double)version * (i + 1)) fail("value %d of %llu", i, (unsigned long long)version);
+        seen = version;
+    }
+    tvn_cell_close(cell);
+    done();
+}
+
+enum { ELEMENTS = 4 * 5 };
+
+static tvn_array_t *open_grid(tvn_segment_t *segment, const char *object) {
+    tvn_array_t *array;
+    if (tvn_array_open(segment, object, "q", &array) != -TVN_EINCOMPATIBLE) fail("doubles are taken for integers");
+    good(tvn_array_open(segment, object, "d", &array));
+    size_t shape[TVN_DIMENSIONS_MAX], strides[TVN_DIMENSIONS_MAX];
+    if (good(tvn_array_shape(array, shape, TVN_DIMENSIONS_MAX)) != 2 || shape[0] != 4 || shape[1] != 5) fail("shape");
+    if (good(tvn_array_strides(array, strides, TVN_DIMENSIONS_MAX)) != 2 || strides[0] != 40) fail("strides");
+    say("ready");
+    return array;
+}
+
+static void fill_all(tvn_segment_t *segment, const char *object) {
+    tvn_array_t *array = open_grid(segment, object);
+    double *elements = (double *)tvn_array_data(array);
+    for (uint64_t k = 1; k <= n; k++) {
+        good(tvn_array_write(array, TVN_FOREVER));
+        for (int i = 0; i < ELEMENTS; i++) elements[i] = (double)k;
+        good(tvn_array_end_write(array));
+    }
+    tvn_array_close(array);
+    done();
+}
+
+static void scan_all(tvn_segment_t *segment, const char *object) {
+    tvn_array_t *array = open_grid(segment, object);
+    for (double seen = 0; seen < (double)n;) {
+        double elements[ELEMENTS];
+        good(tvn_array_snapshot(array, elements, sizeof elements, TVN_FOREVER));
+        if (elements[0] < seen) fail("%g after %g", elements[0], seen);
+        for (int i = 1; i < ELEMENTS; i++)
+            if (elements[i] != elements[0]) fail("torn: %g beside %g", elements[i], elements[0]);
+        seen = elements[0];
+    }
+    tvn_array_close(array);
+    done();
+}
+
 /* A role works on one kind of object; the others are NULL. */
 static const struct role {
     const char *name;
@@ -502,6 +581,8 @@ static const struct role {
     {.name = "set", .event = set_all},            {.name = "await", .event = await_all},
     {.name = "wait-condition", .monitor = wait_condition},
     {.name = "ask", .port = ask_all},            {.name = "answer", .port = answer_all},
+    {.name = "store", .port = store_all},        {.name = "load", .port = load_all},
+    {.name = "fill", .port = fill_all},          {.name = "scan", .port = scan_all},
     {.name = "publish", .topic = publish_all},    {.name = "subscribe", .topic = subscribe},
 };
 

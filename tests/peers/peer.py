@@ -8,6 +8,8 @@ open. Exit 0 when the role is done, 1 with a reason on stderr.
   subscribe        checks order and bytes, every other message in place; prints `ok N MISSED` at the end, N being all
                    that it received or was told it missed
   ask answer       N calls through a port, answered with the message; both check order and bytes
+  store load       N values of a cell, each loaded one checked
+  fill scan        an array written as a whole N times, and snapshots until the last one is seen
   write read       N records through a ring, copied           post wait      N permits of a semaphore
   lock             N times: lock, add 1 to the 8-byte number in file EXTRA, unlock
   lock-once        locks within 10 s: prints `ok` or, after recovering, `owner_died`
@@ -28,8 +30,10 @@ open. Exit 0 when the role is done, 1 with a reason on stderr.
 Message number k: k in 8 bytes, little-endian, then k % 40 bytes of which byte i is (k * 7 + i) & 0xff.
 """
 
+import ctypes
 import os
 import signal
+import struct
 import sys
 import threading
 from collections.abc import Callable
@@ -335,6 +339,53 @@ def flags(event: triveni.Event, n: int, first: bool) -> None:
     say(f"ok {n}")
 
 
+class Latest(ctypes.Structure):
+    _fields_ = [("number", ctypes.c_uint64), ("values", ctypes.c_double * 4)]  # noqa: RUF012
+
+
+def latest(segment: triveni.Segment, name: str, n: int, store: bool) -> None:
+    cell = segment.open_cell(name, type=Latest)
+    try:
+        segment.open_cell(name, type="5d")
+        raise SystemExit("peer: five doubles are taken for a struct")
+    except triveni.Incompatible:
+        say("ready")
+    seen = 0
+    while seen < n:
+        if store:
+            k = seen + 1
+            seen = cell.store(Latest(k, (k, 2 * k, 3 * k, 4 * k)))
+            continue
+        version, value = cell.load_newer(seen)
+        if version <= seen or value.number != version or list(value.values) != [version * k for k in (1, 2, 3, 4)]:
+            raise SystemExit(f"peer: version {version} after {seen} is {value.number} {list(value.values)}")
+        seen = version
+    say(f"ok {n}")
+
+
+def grid(segment: triveni.Segment, name: str, n: int, fill: bool) -> None:
+    array = segment.open_array(name, type="d")
+    try:
+        segment.open_array(name, type="q")
+        raise SystemExit("peer: doubles are taken for integers")
+    except triveni.Incompatible:
+        say("ready")
+    if array.shape != (4, 5):
+        raise SystemExit(f"peer: shape {array.shape}")
+    seen = 0.0
+    while seen < n:
+        if fill:
+            seen += 1
+            with array.write() as elements:
+                memoryview(elements).cast("B")[:] = struct.pack("20d", *[seen] * 20)
+            continue
+        elements = struct.unpack("20d", bytes(array.snapshot().view()))
+        if elements[0] < seen or len(set(elements)) != 1:
+            raise SystemExit(f"peer: torn after {seen}: {elements}")
+        seen = elements[0]
+    say(f"ok {n}")
+
+
 def main(role: str, segment_name: str, name: str, count: str, extra: str = "") -> None:
     if segment_name.startswith("fd:"):
         segment = triveni.Segment.from_fd(int(segment_name[3:]))
@@ -427,6 +478,10 @@ def main(role: str, segment_name: str, name: str, count: str, extra: str = "") -
             meet(barrier, n)
         case ["attend"]:
             attend(segment.open_barrier(name))
+        case ["store" | "load"]:
+            latest(segment, name, n, role == "store")
+        case ["fill" | "scan"]:
+            grid(segment, name, n, role == "fill")
         case ["set" | "await"]:
             event = segment.open_event(name)
             say("ready")

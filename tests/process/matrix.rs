@@ -1,7 +1,9 @@
 //! Producer × consumer over {Rust, C, Python}² for every object: whatever one language makes, all three use.
 
 use std::os::fd::AsRawFd;
-use triveni::{Capacity, MailboxOptions, PortOptions, RwPolicy, Segment, SemaphoreOptions, TopicOptions, TopicPolicy};
+use triveni::{
+    Capacity, CellOptions, MailboxOptions, PortOptions, RwPolicy, Segment, SemaphoreOptions, TopicOptions, TopicPolicy,
+};
 use triveni_tests::{Language, Name, PATIENCE, Peer, watchdog};
 
 const N: u64 = 2000;
@@ -115,6 +117,27 @@ const PORT: Row = Row {
     },
 };
 
+/// The latest value, with a type that all three describe in their own way.
+const CELL: Row = Row {
+    object: "cell",
+    make: |segment, name| {
+        let options = CellOptions::bytes(40).type_tag("T{Q:number:(4)d:values:}");
+        segment.create_cell_with(name, &options).map(drop)
+    },
+    producer: "store",
+    consumer: "load",
+    afterwards: |segment, name| assert_eq!(segment.open_raw_cell(name).unwrap().version(), N),
+};
+
+/// Elements written and copied as a whole.
+const ARRAY: Row = Row {
+    object: "array",
+    make: |segment, name| segment.create_array::<f64>(name, &[4, 5]).map(drop),
+    producer: "fill",
+    consumer: "scan",
+    afterwards: |segment, name| assert_eq!(segment.open_raw_array(name).unwrap().version(), N),
+};
+
 /// A row, between all languages in a segment with a name, and once more round in a sealed one that is inherited.
 fn row(index: usize) {
     around(&TABLE[index]);
@@ -180,6 +203,16 @@ fn an_unbounded_mailbox_carries_messages_between_all_languages() {
 #[test]
 fn a_call_through_a_port_is_answered_between_all_languages() {
     around(&PORT);
+}
+
+#[test]
+fn a_cell_has_the_latest_value_for_all_languages() {
+    around(&CELL);
+}
+
+#[test]
+fn an_array_is_the_same_memory_in_all_languages() {
+    around(&ARRAY);
 }
 
 #[test]
