@@ -308,7 +308,9 @@ fn state(object: &ObjectInfo, who: Who<'_>) -> String {
                 policy.name(),
                 subscribers.len(),
             );
-            if let Some((slot, behind)) = subscribers.iter().max_by_key(|(_, behind)| behind).filter(|(_, behind)| *behind > 0) {
+            if let Some((slot, behind)) =
+                subscribers.iter().max_by_key(|(_, behind)| behind).filter(|(_, behind)| *behind > 0)
+            {
                 line += &format!(", {} is {behind} behind", who.process(*slot));
             }
             if *dropped > 0 {
