@@ -3,6 +3,7 @@
 # make test      every check, by tests/check (CHECKS="unit matrix" for some)
 # make install   headers, libraries and the command under PREFIX (/usr/local); DESTDIR in front of it
 # make kill-matrix  SIGKILL at every step of every operation, ours and our peers', as a table in docs/kill-matrix.md
+# make versus    triveni beside its rivals, as a table and a plot in docs (VERSUS="--only ring,iceoryx2 --quick")
 # make soak      the random tests for long (SOAK=10 times as long as by default)
 # make bench     benchmarks;  make fmt  formats the sources;  make clean  removes all that was made
 #
@@ -14,6 +15,7 @@ PYTHON ?=
 DEMO ?=
 SOAK ?= 10
 CHECKS ?=
+VERSUS ?= --write
 
 # The promised places are in this folder, wherever cargo would put them by itself.
 export CARGO_TARGET_DIR := $(CURDIR)/target
@@ -22,7 +24,7 @@ release := target/release
 sources := $(shell find core/src ffi-c cli/src examples/temperature python include Cargo.toml Cargo.lock pyproject.toml \
              -type f -not -name '*.so*' -not -name '*.a' -not -path '*/kit/*' -not -path '*/__pycache__/*' 2>/dev/null)
 
-.PHONY: build native demo test install kill-matrix soak bench fmt clean
+.PHONY: build native demo test install kill-matrix versus soak bench fmt clean
 .DELETE_ON_ERROR:
 
 build: native .venv/.installed
@@ -56,6 +58,9 @@ install: native
 kill-matrix: build
 	sh kill-matrix/run --write
 	sh kill-matrix/exact --write
+
+versus:
+	sh versus/run $(VERSUS)
 
 soak: build
 	sh tests/soak $(SOAK)

@@ -183,7 +183,7 @@ def ratio_to_limit(results, row):
         if row.table in ("one by one", "batches", "contention", "one to all", "hand-offs"):
             lines_ = results.values("limits", "one way", "L", "p50")
             return statistics.median(1e9 / r / ns for r, ns in zip(results.values(*key, "rate"), lines_)), "L each"
-    except (KeyError, statistics.StatisticsError, ZeroDivisionError):
+    except (KeyError, TypeError, statistics.StatisticsError, ZeroDivisionError):
         return None
     return None
 
@@ -203,7 +203,8 @@ def cells(results, row):
                 value = max(value for value in results.values(*key, column))
             else:
                 value = results.median(*key, column)
-            out["ns" if row.table == "python" else column] = duration(value)
+            if value is not None:
+                out["each" if row.table == "python" else column] = duration(value)
     if "rate" in numbers:
         median = results.median(*key, "rate")
         out["messages"] = rate(median)
@@ -250,7 +251,7 @@ def goals(results):
         try:
             values = goal.value(results.values)
             value = statistics.median(values)
-        except (KeyError, statistics.StatisticsError, ZeroDivisionError):
+        except (KeyError, TypeError, statistics.StatisticsError, ZeroDivisionError):
             out.append(f"| {goal.what} | {goal.goal} | not measured | |")
             continue
         met = value <= goal.limit if goal.at_most else value >= goal.limit
@@ -327,12 +328,14 @@ def main():
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     most, budget = (1, 90) if arguments.quick else (11, 20 * 60)
-    results, began = Results(), time.monotonic()
+    results, began, all_lines = Results(), time.monotonic(), []
     while results.rounds < most and time.monotonic() - began < budget * (1 - 0.5 / (results.rounds + 1)):
         for line in repetition(arguments, arguments.quick):
             results.add(line)
+            all_lines.append(line)
         results.rounds += 1
         print(f"versus: round {results.rounds}, {time.monotonic() - began:.0f} s", file=sys.stderr)
+    (MADE / "versus.jsonl").write_text("".join(json.dumps(line) + "\n" for line in all_lines))
     facts = machine(results)
     text = document(results, facts, arguments.quick)
     made = [

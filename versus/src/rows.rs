@@ -55,6 +55,7 @@ impl Rows {
     }
 
     /// A row that cannot be: shown with the reason.
+    #[cfg_attr(not(feature = "rivals"), allow(dead_code))]
     pub fn cannot(&mut self, table: &'static str, case: &str, name: &str, why: &str) {
         let why = why.to_string();
         self.add(table, case, name, json!({}), Box::new(move |_| Err(why.clone())));

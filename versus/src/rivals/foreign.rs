@@ -18,7 +18,7 @@ struct RawSpec {
     blocking: c_int,
 }
 
-struct Library {
+pub struct Library {
     why: unsafe extern "C" fn() -> *const c_char,
     make: unsafe extern "C" fn(*const RawSpec) -> *mut c_void,
     unmake: unsafe extern "C" fn(*mut c_void),
