@@ -57,7 +57,8 @@ fn facts(state: &ObjectState) -> (String, Vec<u32>) {
             let dropped = if *dropped > 0 { format!(", {dropped} dropped") } else { String::new() };
             let shut = if *shut_down { ", shut down" } else { "" };
             let readers = subscribers.len();
-            let state = format!("{published} published{dropped} to {readers} subscribers, policy {}{shut}", policy.name());
+            let state =
+                format!("{published} published{dropped} to {readers} subscribers, policy {}{shut}", policy.name());
             (state, publisher.iter().copied().collect())
         }
         ObjectState::Service { waiting, serving, servers, shut_down, .. } => {
