@@ -264,9 +264,13 @@ fn one_writer_goes_round_under_a_reader_without_harm() {
 #[test]
 fn every_rule_is_needed() {
     for without in [Without::LookAfterClaim, Without::LateRaise, Without::SecondLook, Without::LastLook] {
-        assert!(find_fault(&Cell { without, ..ALL }).is_err(), "{without:?}");
+        assert!(find_fault(&Cell { without, deaths: 0, ..ALL }).is_err(), "{without:?}");
     }
-    // Two that die leave one buffer, which is the latest.
+}
+
+#[test]
+#[ignore = "a minute: three writers, two deaths; in tests/soak"]
+fn two_that_die_leave_one_buffer_which_is_the_latest_until_they_are_repaired() {
     let dying = Cell { stores: &[1, 1, 1], loads: &[], deaths: 2, without: Without::Nothing };
     explore(&dying);
     assert!(find_fault(&Cell { without: Without::Repair, ..dying }).is_err());
