@@ -310,10 +310,10 @@ def test_a_view_keeps_a_borrowed_message(segment):
     for end in (message.release, message.give_back):
         with pytest.raises(BufferError, match="alive"):
             end()
-    del message
+    del message, end
     assert bytes(view) == b"kept" and len(box) == 0
     view.release()
-    assert box.receive_info() == (b"kept", 1), "nobody had said that it was done with"
+    assert box.receive_info(timeout=30) == (b"kept", 1), "nobody had said that it was done with"
 
 
 def test_what_fails_with_a_message_in_hand_gives_it_back(segment):
