@@ -389,7 +389,7 @@ fn two_hundred_kills_of_topic_users_lose_nothing_that_was_published() {
             publisher.said[before..].iter().any(|line| line.starts_with('c'))
         });
         sent.book(&publisher.kill());
-        subscribers.into_iter().for_each(|subscriber| whole(&subscriber.kill()));
+        subscribers.into_iter().for_each(|mut subscriber| whole(&subscriber.kill()));
         over.store(true, Relaxed);
         (receiver.join().unwrap(), sent, killed)
     });
