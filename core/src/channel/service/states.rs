@@ -442,7 +442,7 @@ fn the_model_finds_what_is_broken_on_purpose() {
         (Fault::AlwaysAgain, "served 2 times"),
     ] {
         let story = find_fault(&Service { clients: 2, servers: 1, fault, ..ONE })
-            .or_else(|_| find_fault(&Service { fault, ..ONE }))
+            .and_then(|_| find_fault(&Service { fault, ..ONE }))
             .expect_err("a fault that nobody finds");
         assert!(story.contains(says), "{story}");
     }
