@@ -32,9 +32,7 @@ pub use channel::mailbox::{
 pub use channel::port::{Delivery, Notification, Port, PortCall, PortEvent, PortOptions, PortSet, Process, Right};
 pub use channel::ring::{Consumer, Producer, ReadGrant, Ring, RingOptions, WriteGrant};
 pub use channel::service::{Call, CallRoom, RawCall, RawRequest, Request, Service, ServiceOptions};
-pub use channel::topic::{
-    PeekGrant, PublishGrant, Publisher, Start, Subscriber, Topic, TopicOptions, TopicPolicy,
-};
+pub use channel::topic::{PeekGrant, PublishGrant, Publisher, Start, Subscriber, Topic, TopicOptions, TopicPolicy};
 pub use data::array::{Array, ArrayGuard, RawArray, WriteGuard};
 pub use data::cell::{Cell, CellOptions, RawCell};
 pub use data::type_tag::{Scalar, TypeField, TypeLayout};

@@ -28,8 +28,11 @@ unsafe fn dimensions<'a>(shape: *const usize, ndim: usize) -> Result<&'a [usize]
         let why = format!("a shape of {ndim} dimensions: give 0 to {TVN_DIMENSIONS_MAX}, and a pointer to them");
         return Err(Error::new(ErrorKind::Invalid, why));
     }
+    if ndim == 0 {
+        return Ok(&[]);
+    }
     // SAFETY: not NULL, and the caller promises that many.
-    Ok(if ndim == 0 { &[] } else { unsafe { std::slice::from_raw_parts(shape, ndim) } })
+    Ok(unsafe { std::slice::from_raw_parts(shape, ndim) })
 }
 
 /// Finds the array `name`, or creates it, of zeros: `size_t shape[] = {rows, columns}; tvn_array(segment, "a", "d",

@@ -32,7 +32,17 @@ const _: () = {
         let number = ErrorKind::TABLE[i].errno;
         assert!(
             number < 1000
-                || matches!(number, TVN_EFORKED | TVN_ECORRUPT | TVN_EINCOMPATIBLE | TVN_EPANIC | TVN_EBROKEN | TVN_ELOST | TVN_EEVICTED | TVN_EFAILED)
+                || matches!(
+                    number,
+                    TVN_EFORKED
+                        | TVN_ECORRUPT
+                        | TVN_EINCOMPATIBLE
+                        | TVN_EPANIC
+                        | TVN_EBROKEN
+                        | TVN_ELOST
+                        | TVN_EEVICTED
+                        | TVN_EFAILED
+                )
         );
         i += 1;
     }

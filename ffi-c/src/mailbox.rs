@@ -83,8 +83,11 @@ unsafe fn chosen<'a>(options: *const tvn_mailbox_options_t) -> Result<MailboxOpt
         return refuse(format!("at most {max_deliveries} deliveries: the most that is counted is {}", u16::MAX));
     };
     let all = MailboxOptions::new(capacity, message_size).order(order).max_deliveries(max_deliveries);
+    if type_tag.is_null() {
+        return Ok(all);
+    }
     // SAFETY: not NULL; the caller promises a string.
-    Ok(if type_tag.is_null() { all } else { all.type_tag(unsafe { text(type_tag) }?) })
+    Ok(all.type_tag(unsafe { text(type_tag) }?))
 }
 
 /// The envelope that C hands in.

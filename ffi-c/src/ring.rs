@@ -125,8 +125,11 @@ unsafe fn chosen<'a>(options: *const tvn_ring_options_t) -> Result<RingOptions<'
         }
     };
     let options = options.exact_wake(exact_wake != 0);
-    // SAFETY: the caller promises NULL or a string, unchanged for as long as the answer is used.
-    Ok(if type_tag.is_null() { options } else { options.type_tag(unsafe { text(type_tag) }?) })
+    if type_tag.is_null() {
+        return Ok(options);
+    }
+    // SAFETY: not NULL; the caller promises a string, unchanged for as long as the answer is used.
+    Ok(options.type_tag(unsafe { text(type_tag) }?))
 }
 
 /// Finds the ring `name`, or creates it as `options` say (NULL: all defaults); an existing one must be so, as far as they

@@ -396,7 +396,9 @@ fn object(info: &ObjectInfo) -> tvn_object_info_t {
             (out.capacity, out.length, out.broken) = (parties.into(), arrived.into(), broken);
         }
         ObjectState::Event { flags } => out.flags = flags,
-        ObjectState::Mailbox { capacity, message_size, order, len, voided, redelivered, dropped, shut_down, .. } => {
+        ObjectState::Mailbox {
+            capacity, message_size, order, len, voided, redelivered, dropped, shut_down, ..
+        } => {
             (out.capacity, out.length, out.message_size) = (capacity.most() as u64, len as u64, message_size as u64);
             (out.voided, out.redelivered, out.dropped, out.shut_down) = (voided, redelivered, dropped, shut_down);
             out.order = order as u32;

@@ -86,8 +86,11 @@ fn kept(tag: String) -> Result<*const c_char> {
 /// # Safety
 /// - As for [`text`].
 pub(crate) unsafe fn wanted<'a>(tag: *const c_char) -> Result<&'a str> {
+    if tag.is_null() {
+        return Ok("");
+    }
     // SAFETY: not NULL; the caller promises a string.
-    if tag.is_null() { Ok("") } else { unsafe { text(tag) } }
+    unsafe { text(tag) }
 }
 
 /// Writes a type tag to a buffer, with a NUL; how many bytes it has.

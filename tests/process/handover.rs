@@ -299,7 +299,10 @@ fn a_look_from_outside_takes_no_slot() {
     assert_eq!(kind("ring"), Some(ObjectKind::Ring));
     assert_eq!(kind("removed"), None);
     let mailbox = seen.objects.iter().find(|o| o.name == "mailbox").unwrap();
-    assert!(matches!(mailbox.state, ObjectState::Mailbox { capacity: Capacity::Bounded(8), len: 4 | 5, .. }), "{mailbox:?}");
+    assert!(
+        matches!(mailbox.state, ObjectState::Mailbox { capacity: Capacity::Bounded(8), len: 4 | 5, .. }),
+        "{mailbox:?}"
+    );
     assert_eq!(mailbox.attached, [peer.pid()]);
     let pid = peer.pid();
     peer.kill();

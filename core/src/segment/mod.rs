@@ -603,7 +603,8 @@ impl Segment {
             ));
         }
         // Zeros are a barrier at which nobody has arrived.
-        let plan = Plan { geometry: [u64::from(parties), 0, 0, 0, 0], size: barrier::SIZE, initialise: &|_| {}, tag: "" };
+        let plan =
+            Plan { geometry: [u64::from(parties), 0, 0, 0, 0], size: barrier::SIZE, initialise: &|_| {}, tag: "" };
         Barrier::attach(self.object(ObjectKind::Barrier, name, want, Some(plan))?)
     }
 

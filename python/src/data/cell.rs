@@ -188,6 +188,7 @@ impl Cell {
         self.cell.name()
     }
 
+    #[expect(clippy::type_complexity, reason = "pickle's own shape: who makes it, and of what")]
     fn __reduce__(&self, py: Python<'_>) -> PyResult<(Py<PyAny>, (String, String, Py<PyAny>))> {
         let reopen = py.import("triveni._types")?.getattr("_reopen_cell")?.unbind();
         let segment = name_for_pickle(py, &self.segment)?;

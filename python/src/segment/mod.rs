@@ -4,11 +4,11 @@ mod html;
 pub(crate) mod info;
 pub(crate) mod watch;
 
-use crate::channel::service::{self, Service};
-use crate::channel::topic::{Topic, Wished};
 use crate::channel::mailbox::{self, Mailbox};
 use crate::channel::port::{Port, Process};
 use crate::channel::ring::{Ring, packed_options, ring_options};
+use crate::channel::service::{self, Service};
+use crate::channel::topic::{Topic, Wished};
 use crate::data::array::{self, Array};
 use crate::data::cell::{self, Cell};
 use crate::error::{call, count, detached, invalid, to_py, whole};
@@ -446,9 +446,8 @@ impl Segment {
         type_tag: Option<&str>,
     ) -> PyResult<Mailbox> {
         let wished = mailbox::Wished::of(py, [capacity, message_size, max_deliveries], order, unbounded, type_tag)?;
-        let found = |segment: &triveni::Segment| {
-            find_or_create(|| wished.open(segment, name), || wished.create(segment, name))
-        };
+        let found =
+            |segment: &triveni::Segment| find_or_create(|| wished.open(segment, name), || wished.create(segment, name));
         self.object(py, found, Mailbox::new)
     }
 
@@ -622,9 +621,8 @@ impl Segment {
         type_tag: Option<&str>,
     ) -> PyResult<Topic> {
         let wished = Wished::of(py, [capacity, message_size, subscribers], policy, evict_after, type_tag)?;
-        let found = |segment: &triveni::Segment| {
-            find_or_create(|| wished.open(segment, name), || wished.create(segment, name))
-        };
+        let found =
+            |segment: &triveni::Segment| find_or_create(|| wished.open(segment, name), || wished.create(segment, name));
         self.object(py, found, Topic::new)
     }
 
@@ -673,9 +671,8 @@ impl Segment {
         type_tag: Option<&str>,
     ) -> PyResult<Service> {
         let wished = service::Wished::of(request_size, response_size, calls, idempotent, type_tag)?;
-        let found = |segment: &triveni::Segment| {
-            find_or_create(|| wished.open(segment, name), || wished.create(segment, name))
-        };
+        let found =
+            |segment: &triveni::Segment| find_or_create(|| wished.open(segment, name), || wished.create(segment, name));
         self.object(py, found, Service::new)
     }
 

@@ -48,8 +48,7 @@ use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 use triveni::{
     After, Capacity, Deadline, Error, ErrorKind, LockError, MailboxOptions, Monitor, Mutex, Port, PortEvent,
-    PortOptions, Result, RwLock, RwPolicy, Segment, Semaphore, SemaphoreOptions, Start, TopicOptions, TopicPolicy,
-    Typed,
+    PortOptions, Result, RwLock, RwPolicy, Segment, Semaphore, SemaphoreOptions, Start, TopicOptions, Typed,
 };
 use triveni_tests::{Random, TORTURED};
 

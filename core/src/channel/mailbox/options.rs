@@ -107,13 +107,7 @@ pub struct MailboxOptions<'a> {
 impl<'a> MailboxOptions<'a> {
     /// Room for `capacity` messages (0: a rendezvous) of up to `message_size` bytes, first in, first out.
     pub fn new(capacity: impl Into<Capacity>, message_size: usize) -> MailboxOptions<'a> {
-        MailboxOptions {
-            capacity: capacity.into(),
-            message_size,
-            order: Order::Fifo,
-            max_deliveries: 0,
-            type_tag: "",
-        }
+        MailboxOptions { capacity: capacity.into(), message_size, order: Order::Fifo, max_deliveries: 0, type_tag: "" }
     }
 
     /// In which order messages are received; only a bounded mailbox has a choice.

@@ -30,6 +30,7 @@ impl Heap {
     }
 
     /// The same, of which each publication is a full barrier.
+    #[cfg(loom)]
     pub fn exact(cells: u64) -> Heap {
         Heap { exact: true, ..Heap::new(cells) }
     }

@@ -316,10 +316,7 @@ impl Service {
     /// # Errors
     ///
     /// As [`Service::receive`], but that it ends without an error when the service was shut down.
-    pub fn serve(
-        &self,
-        mut handler: impl FnMut(&[u8], &mut Vec<u8>) -> std::result::Result<(), String>,
-    ) -> Result<()> {
+    pub fn serve(&self, mut handler: impl FnMut(&[u8], &mut Vec<u8>) -> std::result::Result<(), String>) -> Result<()> {
         let (mut question, mut answer) = (Vec::new(), Vec::new());
         loop {
             let request = match self.receive() {

@@ -436,11 +436,9 @@ fn two_clients_and_two_servers_share_two_cells_and_survive_a_death() {
 
 #[test]
 fn the_model_finds_what_is_broken_on_purpose() {
-    for (fault, says) in [
-        (Fault::FreedUnderTheServer, ""),
-        (Fault::GivenUpUnderTheServer, ""),
-        (Fault::AlwaysAgain, "served 2 times"),
-    ] {
+    for (fault, says) in
+        [(Fault::FreedUnderTheServer, ""), (Fault::GivenUpUnderTheServer, ""), (Fault::AlwaysAgain, "served 2 times")]
+    {
         let story = find_fault(&Service { clients: 2, servers: 1, fault, ..ONE })
             .and_then(|_| find_fault(&Service { fault, ..ONE }))
             .expect_err("a fault that nobody finds");

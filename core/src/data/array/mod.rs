@@ -386,7 +386,7 @@ impl RawArray {
             Ok(lock) => Ok((lock, false)),
             Err(LockError::Failed(error)) => Err(error),
             // Relaxed: the lock orders writers, also after a death.
-            Err(LockError::OwnerDied(lock)) if self.memory.control().version.load(Relaxed) % 2 == 0 => {
+            Err(LockError::OwnerDied(lock)) if self.memory.control().version.load(Relaxed).is_multiple_of(2) => {
                 lock.recover();
                 Ok((lock, false))
             }

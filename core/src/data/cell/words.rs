@@ -170,7 +170,7 @@ impl<B: Buffers> Words<'_, B> {
         for _ in 0..TRIES {
             let version = (latest / VERSION + 1) & (u64::MAX / VERSION);
             // ORDER value: Release, and a full barrier before `notify`; pairs with the Acquire in `load`.
-            match self.control.latest.cas_full(latest, version * VERSION | u64::from(claim.index)) {
+            match self.control.latest.cas_full(latest, (version * VERSION) | u64::from(claim.index)) {
                 Ok(_) => return Ok(version),
                 Err(now) => latest = now,
             }

@@ -81,7 +81,7 @@ const _: () = assert!(size_of::<Hall>() == 256);
 // SAFETY: `repr(C)`, made of prim's atomics.
 unsafe impl crate::segment::object::InSegment for Hall {}
 
-#[cfg(any(test, loom))]
+#[cfg(loom)]
 impl Hall {
     /// An empty one; in a segment, zeroed memory is one.
     pub fn new() -> Hall {

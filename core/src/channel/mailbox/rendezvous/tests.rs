@@ -197,7 +197,8 @@ fn many_meet_and_each_message_is_received_once_by_somebody() {
             }
         }
         let mut got = got.concat();
-        (got.sort_unstable(), sent.sort_unstable());
+        got.sort_unstable();
+        sent.sort_unstable();
         (sent, got)
     });
     assert_eq!(received.0, received.1);
