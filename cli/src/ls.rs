@@ -330,11 +330,15 @@ fn state(object: &ObjectInfo, who: Who<'_>) -> String {
         ObjectState::Port { capacity, message_size, len, receiver, senders } => {
             let receiver = receiver.map_or("nobody".to_string(), |slot| who.process(slot));
             let rights = plural(*senders as u64, "right", "rights");
-            format!("{len} of {capacity} messages, up to {} each; {receiver} receives, {rights} to send", bytes(*message_size))
+            format!(
+                "{len} of {capacity} messages, up to {} each; {receiver} receives, {rights} to send",
+                bytes(*message_size)
+            )
         }
         ObjectState::Array { type_tag, shape, writer, owner_died, version } => {
             let shape: Vec<String> = shape.iter().map(usize::to_string).collect();
-            let writer = writer.map_or(String::new(), |(slot, thread)| format!("; {} writes", who.thread(slot, thread)));
+            let writer =
+                writer.map_or(String::new(), |(slot, thread)| format!("; {} writes", who.thread(slot, thread)));
             let shape = shape.join(" × ");
             format!("{shape} of {type_tag}, version {version}{writer}{}", not_recovered(owner_died))
         }
