@@ -75,7 +75,10 @@ use std::fmt;
 pub mod model {
     pub use super::cells::{End, Fault, Memory, Reader, Record, Room, Writer};
     pub use super::heap::{Heap, Mortal};
-    pub use super::packed;
+    /// The same for records of one size.
+    pub mod packed {
+        pub use super::super::packed::*;
+    }
     pub use super::role::{Holder, Role};
 }
 
