@@ -1104,7 +1104,7 @@ typedef struct {
    */
   int idempotent;
   /**
-   * What requests and answers are, in one text: `request -> response`. NULL: any bytes.
+   * What requests and answers are, as one struct of two members: "T{d:request:2d:response:}". NULL: any bytes.
    */
   const char *type_tag;
 } tvn_service_options_t;

@@ -734,7 +734,7 @@ mod tests {
             "lab  4.0 KiB used of 64.0 MiB, mode 0600, uid 0",
             "held by pid 72 (bad?[2J, dead), thread 1",
             "3 of 100 messages, up to 16 B each; 1 claim of dead senders voided",
-            "32.0 KiB of 64.0 KiB (50%); pid 71 (python3) writes, nobody reads",
+            "32.0 KiB of 64.0 KiB (50%), records of 8, shut down; pid 71 (python3) writes, nobody reads",
             "participant 9, who has left",
             "not readable: kind 77 is unknown",
         ] {
