@@ -18,6 +18,7 @@ pub struct MailboxScene {
     place: Place,
     verb: MailboxVerb,
     kind: Capacity,
+    order: Order,
     fill: u64,
     len: usize,
     mailbox: Option<Mailbox>,
@@ -31,7 +32,11 @@ impl MailboxScene {
     }
 
     pub fn of(kind: Capacity, verb: MailboxVerb, fill: u64, len: usize) -> MailboxScene {
-        MailboxScene { place: Place::new(), verb, kind, fill, len, mailbox: None }
+        MailboxScene { place: Place::new(), verb, kind, order: Order::Fifo, fill, len, mailbox: None }
+    }
+
+    fn by_priority(self) -> MailboxScene {
+        MailboxScene { order: Order::Priority, ..self }
     }
 }
 
@@ -87,7 +92,11 @@ impl Scene for MailboxScene {
     in_place!();
 
     fn prepare(&mut self) -> Result<(), Refused> {
-        let mailbox = self.place.segment.create_mailbox_with("box", MailboxOptions::new(self.kind, MESSAGE)).unwrap();
+        let mailbox = self
+            .place
+            .segment
+            .create_mailbox_with("box", MailboxOptions::new(self.kind, MESSAGE).order(self.order))
+            .unwrap();
         let mut buffer = [0; MESSAGE];
         for _ in 0..2 * mailbox.capacity() - 1 {
             mailbox.send(&message(0, 0, 40)).unwrap();
@@ -210,4 +219,17 @@ fn a_mailbox_of_one_loses_nothing() {
 #[test]
 fn a_mailbox_of_three_loses_nothing() {
     run_all("mailbox of 3", mailbox_cases(3));
+}
+
+#[test]
+fn a_mailbox_by_priority_loses_nothing() {
+    let mut cases = Vec::new();
+    for verb in [MailboxVerb::Send, MailboxVerb::Commit, MailboxVerb::Cancel, MailboxVerb::Receive] {
+        for fill in [0, 1] {
+            cases.push(case(format!("mailbox of 2 by priority, {fill} in it: {verb:?}"), move || {
+                MailboxScene::new(verb, 2, fill, 40).by_priority()
+            }));
+        }
+    }
+    run_all("mailbox by priority", cases);
 }
