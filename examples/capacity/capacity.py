@@ -24,7 +24,7 @@ def open_mailbox(name: str) -> tuple[triveni.Segment, triveni.Mailbox]:
         case "three":
             return segment, segment.mailbox(name, capacity=3, message_size=16)
         case "unbounded":
-            return segment, segment.mailbox(name, ceiling=1000, message_size=16)
+            return segment, segment.mailbox(name, capacity=1000, message_size=16, unbounded=True)
     sys.exit(f"there is no capacity {name}")
 
 

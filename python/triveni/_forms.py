@@ -11,7 +11,9 @@ def adds_to(cls):
 
     def add(forms):
         for name, form in vars(forms).items():
-            if name.endswith("_async"):
+            if name in ("__aiter__", "__anext__"):
+                setattr(cls, name, form)
+            elif name.endswith("_async"):
                 verb, form.__module__ = name.removesuffix("_async"), "triveni"
                 form.__doc__ = f"``{verb}`` for asyncio: no thread waits, other tasks run meanwhile. Cancelled, it took nothing."
                 setattr(cls, name, form)
@@ -108,17 +110,14 @@ class Mailbox:
     async def peek_async(self, timeout=None):
         return await waits(self, self.try_peek, lambda: self.peek(0), timeout)
 
+    def __aiter__(self):
+        return self
 
-async def next_message(mailbox):
-    """``async for message in mailbox``: until it was shut down and is empty."""
-    try:
-        return await mailbox.receive_async()
-    except _triveni.Closed:
-        raise StopAsyncIteration from None
-
-
-_triveni.Mailbox.__aiter__ = lambda mailbox: mailbox
-_triveni.Mailbox.__anext__ = next_message
+    async def __anext__(self):
+        try:
+            return await self.receive_async()
+        except _triveni.Closed:
+            raise StopAsyncIteration from None
 
 
 @adds_to(_triveni.Port)

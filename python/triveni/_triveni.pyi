@@ -7,7 +7,10 @@ from typing_extensions import Buffer
 
 _Stale = Literal["recover", "recreate", "fail"]
 _Policy = Literal["readers first", "writers first", "fair"]
-_Kind = Literal["semaphore", "mutex", "monitor", "rwlock", "barrier", "event", "mailbox", "ring", "topic", "service"]
+_Kind = Literal[
+    "semaphore", "mutex", "monitor", "rwlock", "barrier", "event",
+    "ring", "mailbox", "topic", "service", "port", "array", "cell",
+]
 _Mode = Literal["permit", "lock", "read", "write", "condition", "barrier", "flags", "send", "receive", "any", "call"]
 _T = TypeVar("_T")
 _Timeout = SupportsFloat | SupportsIndex | None
@@ -599,7 +602,7 @@ class Ring:
     def type_tag(self) -> str | None: ...
     def shutdown(self) -> None: ...
     @property
-    def shut_down(self) -> bool: ...
+    def is_shut_down(self) -> bool: ...
     @property
     def name(self) -> str: ...
 
@@ -1030,5 +1033,5 @@ class DeadlockInfo:
 
 def _reopen(
     kind: str, segment: str, name: str
-) -> Semaphore | Mutex | Monitor | Condition | RwLock | Barrier | Event | Mailbox | Ring: ...
+) -> Semaphore | Mutex | Monitor | Condition | RwLock | Barrier | Event | Mailbox | Ring | Topic | Service | Array: ...
 def _run_command(arguments: list[str]) -> int: ...

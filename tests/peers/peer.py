@@ -379,10 +379,10 @@ def grid(segment: triveni.Segment, name: str, n: int, fill: bool) -> None:
             with array.write() as elements:
                 memoryview(elements).cast("B")[:] = struct.pack("20d", *[seen] * 20)
             continue
-        elements = struct.unpack("20d", bytes(array.snapshot().view()))
-        if elements[0] < seen or len(set(elements)) != 1:
-            raise SystemExit(f"peer: torn after {seen}: {elements}")
-        seen = elements[0]
+        copy = struct.unpack("20d", bytes(array.snapshot().view()))
+        if copy[0] < seen or len(set(copy)) != 1:
+            raise SystemExit(f"peer: torn after {seen}: {copy}")
+        seen = copy[0]
     say(f"ok {n}")
 
 
@@ -454,14 +454,14 @@ def main(role: str, segment_name: str, name: str, count: str, extra: str = "") -
                 with mutex:
                     pause_for_ever()
         case ["lock" | "hold" | "once" as verb, what]:
-            ask = opened(segment, name, what)
+            acquire = opened(segment, name, what)
             say("ready")
             if verb == "lock":
-                lock_both(ask, what, n, extra)
+                lock_both(acquire, what, n, extra)
             elif verb == "once":
-                once(ask)
+                once(acquire)
             else:
-                with ask(None):
+                with acquire(None):
                     pause_for_ever()
         case ["put" | "take"]:
             monitor = segment.open_monitor(name)

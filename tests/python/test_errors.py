@@ -112,7 +112,7 @@ BAD = {
     "a wait_for outside": (lambda s: s.monitor("o").condition("c").wait_for(lambda: 1), triveni.NotOwner, "enter"),
     "a negative capacity": (lambda s: s.mailbox("b", -3), ValueError, "capacity -3"),
     "an endless capacity": (lambda s: s.mailbox("b", 2**70), ValueError, "capacity"),
-    "no capacity": (lambda s: s.mailbox("b", 0), ValueError, "0"),
+    "a rendezvous with priorities": (lambda s: s.mailbox("b", 0, order="priority"), ValueError, "0"),
     "too great a capacity": (lambda s: s.mailbox("b", 2**20 + 1), ValueError, str(2**20 + 1)),
     "a message size too large": (lambda s: s.mailbox("b", 1, 2**40), (ValueError, triveni.NoSpace), str(2**40)),
     "a ring too large": (lambda s: s.ring("r", 2**40), (ValueError, triveni.NoSpace), str(2**40)),

@@ -392,10 +392,10 @@ def test_after_a_shutdown_what_is_there_is_read_first(segment):
     ring = segment.ring("shut", 4096)
     with ring.producer() as producer, ring.consumer() as consumer:
         producer.write_many([b"a", b"b"])
-        assert not ring.shut_down
+        assert not ring.is_shut_down
         ring.shutdown()
         ring.shutdown()
-        assert ring.shut_down and "shut down" in repr(ring)
+        assert ring.is_shut_down and "shut down" in repr(ring)
         with pytest.raises(triveni.Closed):
             producer.write(b"c")
         assert consumer.read_many(9) == [b"a", b"b"]

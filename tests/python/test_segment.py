@@ -106,8 +106,13 @@ def test_an_object_is_shown_with_what_is_in_it(segment):
     assert {info.kind for info in seen.values()} == {"semaphore", "mutex", "mailbox", "ring"}
     assert seen["s"].state == {"value": 2, "max": 2**31 - 1, "leases": []}
     assert seen["m"].state == {"holder": me, "owner_died": False}
-    assert seen["b"].state == {"capacity": 4, "message_size": 32, "len": 1, "voided": 0, "redelivered": 0}
-    assert seen["r"].state == {"size": 4096, "used": 0, "producer": me, "consumer": None}
+    assert seen["b"].state == {
+        "capacity": 4, "unbounded": False, "message_size": 32, "order": "fifo", "len": 1,
+        "voided": 0, "redelivered": 0, "dropped": 0, "shut_down": False, "holders": [],
+    }
+    assert seen["r"].state == {
+        "size": 4096, "used": 0, "record_size": None, "shut_down": False, "producer": me, "consumer": None,
+    }
     assert all(info.attached == [os.getpid()] and info.size > 0 for info in seen.values())
     assert "'b'" in repr(seen["b"]) and "len 1" in repr(seen["b"])
     producer.close()

@@ -44,13 +44,21 @@ impl PartialEq for Keeper {
 /// (``"no_senders"``, ``"dead_name"`` or ``"accepted"``) and the name of the ``port`` that it is about.
 #[pyclass(frozen, get_all, module = "triveni")]
 pub(crate) struct Delivery {
+    /// The message; empty with a notification.
     message: Py<PyBytes>,
+    /// The rights that came with it, which are now this process's.
     rights: Vec<Py<Port>>,
+    /// The right to answer; ``None`` if the sender does not wait in ``call``.
     reply: Option<Py<Port>>,
+    /// How many rights were lost on the way.
     lost: usize,
+    /// How many receivers had the message before and died.
     redelivered: u16,
+    /// ``"no_senders"``, ``"dead_name"`` or ``"accepted"`` of a notification; ``None`` of a message.
     event: Option<&'static str>,
+    /// The name of the port that the notification is about.
     port: Option<String>,
+    /// The name of the process that sent it, of messages to a ``Process``.
     sender: Option<String>,
 }
 

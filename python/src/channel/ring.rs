@@ -106,7 +106,7 @@ impl Ring {
 
     /// Was it shut down, by anybody?
     #[getter]
-    fn shut_down(&self) -> bool {
+    fn is_shut_down(&self) -> bool {
         self.ring.is_shut_down()
     }
 
