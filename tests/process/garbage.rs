@@ -8,6 +8,7 @@
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, chown};
 use std::process::Command;
+use std::sync::Mutex;
 use triveni::{ErrorKind, Segment};
 use triveni_tests::{Name, PATIENCE, Peer, Random, cases, watchdog};
 
@@ -57,13 +58,22 @@ fn attack(planted: &[(Name, String)]) -> (u64, u64) {
 }
 
 fn attack_in_batches(planted: Vec<(Name, String)>) {
-    let (mut calls, mut errors) = (0, 0);
-    for batch in planted.chunks(25) {
-        let _watchdog = watchdog("an attack on garbage", 3 * PATIENCE);
-        let sum = attack(batch);
-        calls += sum.0;
-        errors += sum.1;
-    }
+    // Most of the time the attackers wait, so some work at once.
+    let batches = Mutex::new(planted.chunks(25));
+    let sum = Mutex::new((0, 0));
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while let Some(batch) = { batches.lock().unwrap().next() } {
+                    let _watchdog = watchdog("an attack on garbage", 3 * PATIENCE);
+                    let (calls, errors) = attack(batch);
+                    let mut sum = sum.lock().unwrap();
+                    *sum = (sum.0 + calls, sum.1 + errors);
+                }
+            });
+        }
+    });
+    let (calls, errors) = sum.into_inner().unwrap();
     println!("{} segments, {calls} calls, {errors} of them errors", planted.len());
     assert!(calls > planted.len() as u64, "nothing was tried");
 }

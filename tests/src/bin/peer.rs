@@ -1132,6 +1132,10 @@ impl Tried {
             .ok()
     }
 
+    fn successes(&self) -> u64 {
+        self.calls - self.errors
+    }
+
     fn segment(&mut self, name: &str) {
         let soon = || Deadline::after(Duration::from_millis(2));
         self.call("inspect", || Segment::inspect(name));
@@ -1235,6 +1239,7 @@ impl Tried {
                 }
                 if let Some(mut consumer) = self.call("consumer", || ring.consumer()) {
                     for _ in 0..30 {
+                        let before = self.successes();
                         let mut buffer = [0; 4096];
                         self.call("read", || consumer.read_until(&mut buffer, soon()));
                         self.call("peek", || {
@@ -1247,6 +1252,9 @@ impl Tried {
                         self.call("read_packed", || consumer.read_packed_until(&mut buffer[..40], soon()));
                         self.call("hold", || consumer.peek_until(soon())?.hold());
                         self.call("peek_packed", || consumer.peek_packed_until(3, soon())?.release());
+                        if self.successes() == before {
+                            break; // it is empty, or will never work
+                        }
                     }
                 }
             }
@@ -1294,12 +1302,12 @@ impl Tried {
                 for subscriber in &mut subscribers {
                     let mut buffer = [0; 4096];
                     self.call("receive", || subscriber.receive_until(&mut buffer, soon()));
-                    self.call("receive_many", || subscriber.receive_many_until(&mut buffer, &mut [0; 3], soon()));
                     self.call("peek", || {
                         let message = subscriber.peek_until(soon())?;
                         message.read(0, &mut buffer);
                         message.release()
                     });
+                    self.call("receive_many", || subscriber.receive_many_until(&mut buffer, &mut [0; 3], soon()));
                 }
             }
             if let Some(publisher) = &mut publisher {
