@@ -144,7 +144,7 @@ impl SegmentOptions {
 /// daemons do) must do so before it opens a segment: to the others it looks dead without them.
 ///
 /// A process that is killed, or that ends without dropping its handles, is noticed by the others: see
-/// [`Mutex`], [`Mailbox`], [`Ring`] and [`Semaphore`] for what becomes of what it held.
+/// [`Mutex`], [`Mailbox`](crate::Mailbox), [`Ring`](crate::Ring) and [`Semaphore`] for what becomes of what it held.
 ///
 /// ```
 /// # fn main() -> triveni::Result<()> {
