@@ -110,12 +110,13 @@ impl WaitSet {
 
     /// Adds an object and gives its token, a number from 0 on that is never used again.
     ///
-    /// A semaphore is ready when there is a permit, a mutex or monitor when it is free, a mailbox, the consumer of a ring or a
-    /// subscriber when there is something to receive; with ``send=True`` a mailbox when there is room. A
-    /// service when there is a request to take. A port is ready when there is a message, or room, as its right says. A publisher is
-    /// ready when it can publish. The producer of a ring
-    /// is ready when there is room for a record of ``room`` bytes, of any size unless given. Event flags are ready when
-    /// one of ``any`` is set, or all of ``all``; nothing is cleared.
+    /// A semaphore is ready when there is a permit; a mutex or monitor when it is free; an array when nobody writes to it
+    /// as a whole. A mailbox, the consumer of a ring or a subscriber is ready when there is something to receive, a
+    /// service when there is a request to take, a cell when there is a newer value than this handle has loaded. A port
+    /// is ready when there is a message, or room, as its right says. With ``send=True`` a mailbox is ready when there is
+    /// room; a publisher when it can publish; the producer of a ring when there is room for a record of ``room`` bytes,
+    /// of any size unless given. Event flags are ready when one of ``any`` is set, or all of ``all``; nothing is
+    /// cleared.
     #[pyo3(signature = (object, *, send=false, room=None, any=None, all=None))]
     fn add(
         &self,
@@ -161,8 +162,8 @@ impl WaitSet {
             call(py, || subscriber.get().lend(|subscriber| self.with(|set| set.add(subscriber, interest))))
         } else {
             Err(PyTypeError::new_err(format!(
-                "add: a semaphore, mutex, monitor, event, mailbox, service, port, or an end of a ring or topic is needed, not {}; \
-                 a descriptor goes to add_fd, and who waits for anything else waits for it alone",
+                "add: a semaphore, mutex, monitor, event, mailbox, service, port, array, cell, or an end of a ring or \
+                 topic is needed, not {}; a descriptor goes to add_fd, and who waits for anything else waits for it alone",
                 type_name(object)
             )))
         }

@@ -1,4 +1,4 @@
-"""The ``_async`` form of every verb that waits; the stubs have their types.
+"""The ``_async`` forms of the verbs that wait for what a ``WaitSet`` can wait for; the stubs have their types.
 
 asyncio itself is imported when the first of them is called: most programs do not need it.
 """

@@ -119,6 +119,61 @@ def test_every_verb_waits_and_answers(segment):
     assert not event.try_wait_any(1)
 
 
+def test_who_shares_what_is_there_waits_too(segment):
+    cell, array, service = segment.cell("c", 8), segment.array("a", 4), segment.service("s")
+    port = segment.port("p", capacity=1)
+    sender, topic = segment.open_port("p"), segment.topic("t", 2, 8)
+    publisher, subscriber = topic.publisher(), topic.subscriber()
+
+    def fill(attempt):
+        while attempt():
+            pass
+
+    async def story():
+        async def ends(coroutine, act):
+            task = asyncio.create_task(coroutine)
+            for _ in range(3):
+                await asyncio.sleep(0)
+            assert not task.done()
+            return act(), await task
+
+        _, newer = await ends(cell.load_newer_async(cell.version), lambda: cell.store(b"8 bytes."))
+        assert newer == (cell.version, b"8 bytes.")
+        _, guard = await ends(array.write_async(), array.write().unlock)
+        guard.unlock()
+        assert bytes(await array.snapshot_async()) == bytes(4 * 8)
+        _, delivery = await ends(port.receive_async(), lambda: sender.send(b"one"))
+        assert delivery.message == b"one"
+        sender.send(b"full")
+        await ends(sender.send_async(b"two"), port.receive)
+        call, request = await ends(service.receive_async(), lambda: service.start(b"?"))
+        assert request.reply(b"!") and call.wait(PATIENCE) == b"!"
+        assert (await ends(subscriber.receive_async(), lambda: publisher.publish(b"x")))[1] == b"x"
+        _, grant = await ends(subscriber.peek_async(), lambda: publisher.publish(b"y"))
+        assert bytes(grant) == b"y"
+        grant.release()
+        fill(lambda: publisher.try_publish(b"z"))
+        assert (await ends(publisher.publish_async(b"z"), subscriber.receive))[1] is True
+        fill(lambda: publisher.try_publish(b"z"))
+        _, room = await ends(publisher.reserve_async(8), subscriber.receive)
+        room.cancel()
+
+    run(story())
+
+
+def test_who_drops_does_not_wait(segment):
+    newest, oldest = (segment.topic(p, 2, 8, policy=p).publisher() for p in ("drop newest", "drop oldest"))
+    reader = segment.open_topic("drop newest").subscriber()
+
+    async def story():
+        assert [await newest.publish_async(b"x") for _ in range(3)] == [True, True, False]
+        assert await newest.reserve_async(8) is None
+        assert [await oldest.publish_async(b"x") for _ in range(3)] == [True] * 3
+
+    run(story())
+    assert reader.receive() == b"x"
+
+
 def test_a_timeout_says_what_was_waited_for(segment):
     box = segment.mailbox("m")
 
