@@ -15,6 +15,8 @@ use triveni_tests::{Name, PATIENCE, Random, watchdog};
 /// How many points a case gets, besides that it gets all: after effects, and at regular distances.
 pub const EFFECTS: u64 = 25;
 pub const DISTANCES: u64 = 12;
+/// A case of more instructions than this, a wait with its spinning as a rule, gets half as many: each takes long.
+pub const LONG: u64 = 50_000;
 /// How far such a point may be from the last instruction that came for the first time. What is further is deep
 /// in a loop, say of a wait; effects there are found by the effect.
 pub const FAR: u64 = 1000;
@@ -116,11 +118,13 @@ pub fn run(name: &str, random: &mut Random, make: &dyn Fn() -> Box<dyn Scene>) -
             }
         }
     } else {
-        let distances = choice(whole.instructions, DISTANCES, random).into_iter().map(|n| match after(n - 1) {
+        let share = if whole.instructions > LONG { 2 } else { 1 };
+        let distances = choice(whole.instructions, DISTANCES / share, random);
+        let distances = distances.into_iter().map(|n| match after(n - 1) {
             Stop::After { n, anchor } => Stop::After { n: n.min(anchor.before + FAR), anchor },
             other => other,
         });
-        let effects = choice(whole.effects.len() as u64, EFFECTS, random);
+        let effects = choice(whole.effects.len() as u64, EFFECTS / share, random);
         let effects = effects.into_iter().map(|n| Stop::Effect(whole.effects[n as usize - 1]));
         for stop in effects.chain(distances) {
             let both: &[bool] = if matches!(stop, Stop::Effect(_)) { &[false, true] } else { &[false] };
