@@ -53,15 +53,25 @@ impl Life<'_> {
     }
 
     fn follow(&self, memory: &Memory, index: u32, depth: u32) -> (Seen, bool) {
-        let seen = memory.rights().look(index);
-        let lives = match seen.place {
-            Where::Nowhere => false,
-            Where::Held(slot) | Where::Giving(slot) => !self.is_dead(slot),
-            Where::Taking(slot) if !self.is_dead(slot) => true,
-            // Without asking, a message is taken to be there.
-            Where::Moving | Where::Taking(_) => !self.ask || self.is_carried(memory, index, depth),
-        };
-        (seen, lives)
+        let mut seen = memory.rights().look(index);
+        // Each time after the first means that somebody changed it: as often as others get something done, or write
+        // garbage.
+        for _ in 0..16 {
+            let lives = match seen.place {
+                Where::Nowhere => false,
+                Where::Held(slot) | Where::Giving(slot) => !self.is_dead(slot),
+                Where::Taking(slot) if !self.is_dead(slot) => true,
+                // Without asking, a message is taken to be there.
+                Where::Moving | Where::Taking(_) => !self.ask || self.is_carried(memory, index, depth),
+            };
+            let now = memory.rights().look(index);
+            // A message that is gone may have been received while we looked for it, and the right with it.
+            if lives || now.word == seen.word {
+                return (seen, lives);
+            }
+            seen = now;
+        }
+        (seen, true)
     }
 
     fn is_carried(&self, memory: &Memory, index: u32, depth: u32) -> bool {
