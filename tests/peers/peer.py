@@ -406,12 +406,12 @@ def main(role: str, segment_name: str, name: str, count: str, extra: str = "") -
             with segment.open_ring(name).producer() as producer:
                 say("ready")
                 (write if role == "write" else reserve)(producer, n)
-        case ["write-many"]:
+        case ["write", "many"]:
             ring = segment.open_ring(name)
             with ring.producer() as producer:
                 say("ready")
                 write_many(ring, producer, n)
-        case ["read-many"]:
+        case ["read", "many"]:
             ring = segment.open_ring(name)
             with ring.consumer() as consumer:
                 say("ready")
