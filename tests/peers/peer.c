@@ -8,6 +8,8 @@
  *   publish          N messages to a topic, every other one in place, then shuts it down
  *   subscribe        checks order and bytes, every other message in place; prints `ok N MISSED` at the end, N being all
  *                    that it received or was told it missed
+ *   call serve       N calls of a service, every other request and answer in place, answered with the request; both
+ *                    check order and bytes; the client shuts it down in the end
  *   ask answer       N calls through a port, answered with the message; both check order and bytes
  *   store load       N values of a cell, each loaded one checked
  *   fill scan        an array written as a whole N times, and snapshots until the last one is seen
@@ -445,6 +447,57 @@ static void subscribe(tvn_topic_t *topic) {
     tvn_subscriber_close(subscriber);
 }
 
+static void call_all(tvn_segment_t *segment, const char *object) {
+    static uint8_t answer[BUFFER];
+    uint8_t message[MESSAGE_MAX];
+    tvn_service_t *service;
+    good(tvn_service_open(segment, object, &service));
+    say("ready");
+    for (uint64_t k = 0; k < n; k++) {
+        size_t size = make(k, message);
+        if (k % 2 == 0) {
+            int64_t got = good(tvn_service_call(service, message, size, answer, sizeof answer, TVN_FOREVER));
+            check(k, answer, (size_t)got);
+        } else {
+            tvn_call_t call;
+            good(tvn_service_reserve(service, sizeof message, TVN_FOREVER, &call));
+            memcpy(call.bytes, message, size);
+            good(tvn_call_send(service, &call, size));
+            int64_t got = good(tvn_call_wait(service, &call, TVN_FOREVER));
+            check(k, call.bytes, (size_t)got);
+            good(tvn_call_end(service, &call));
+        }
+    }
+    good(tvn_service_shutdown(service));
+    tvn_service_close(service);
+    done();
+}
+
+static void serve_all(tvn_segment_t *segment, const char *object) {
+    tvn_service_t *service;
+    good(tvn_service_open(segment, object, &service));
+    say("ready");
+    uint64_t k = 0;
+    for (;; k++) {
+        tvn_request_t request;
+        int64_t size = tvn_service_receive(service, TVN_FOREVER, &request);
+        if (size == -EPIPE) break;
+        good(size);
+        check(k, request.bytes, (size_t)size);
+        int answered;
+        if (k % 2 == 0) {
+            answered = tvn_request_reply(service, &request, request.bytes, (size_t)size);
+        } else {
+            memcpy(request.room, request.bytes, (size_t)size);
+            answered = tvn_request_commit(service, &request, (size_t)size);
+        }
+        if (good(answered) != 1) fail("the client has given up");
+    }
+    if (k != n) fail("%llu calls", (unsigned long long)k);
+    tvn_service_close(service);
+    done();
+}
+
 static void ask_all(tvn_segment_t *segment, const char *object) {
     static uint8_t answer[BUFFER];
     uint8_t message[MESSAGE_MAX];
@@ -580,6 +633,7 @@ static const struct role {
     {.name = "meet", .barrier = meet},            {.name = "attend", .barrier = attend},
     {.name = "set", .event = set_all},            {.name = "await", .event = await_all},
     {.name = "wait-condition", .monitor = wait_condition},
+    {.name = "call", .port = call_all},          {.name = "serve", .port = serve_all},
     {.name = "ask", .port = ask_all},            {.name = "answer", .port = answer_all},
     {.name = "store", .port = store_all},        {.name = "load", .port = load_all},
     {.name = "fill", .port = fill_all},          {.name = "scan", .port = scan_all},

@@ -7,6 +7,8 @@ open. Exit 0 when the role is done, 1 with a reason on stderr.
   publish          N messages to a topic, every other one in place, then shuts it down
   subscribe        checks order and bytes, every other message in place; prints `ok N MISSED` at the end, N being all
                    that it received or was told it missed
+  call serve       N calls of a service, answered with the request; both check order and bytes; the client shuts it
+                   down in the end
   ask answer       N calls through a port, answered with the message; both check order and bytes
   store load       N values of a cell, each loaded one checked
   fill scan        an array written as a whole N times, and snapshots until the last one is seen
@@ -71,6 +73,27 @@ def send(mailbox: triveni.Mailbox, n: int) -> None:
 def receive(mailbox: triveni.Mailbox, n: int) -> None:
     for k in range(n):
         check(k, mailbox.receive())
+    say(f"ok {n}")
+
+
+def call(service: triveni.Service, n: int) -> None:
+    for k in range(n):
+        if k % 2 == 0:
+            check(k, service.call(make(k)))
+        else:
+            with service.start(make(k)) as started:
+                check(k, started.wait())
+    service.shutdown()
+
+
+def serve(service: triveni.Service, n: int) -> None:
+    served = 0
+    for request in service:
+        message = bytes(request)
+        check(served, message)
+        assert request.reply(message)
+        served += 1
+    assert served == n, served
     say(f"ok {n}")
 
 
@@ -420,6 +443,10 @@ def main(role: str, segment_name: str, name: str, count: str, extra: str = "") -
             with segment.open_ring(name).consumer() as consumer:
                 say("ready")
                 (read if role == "read" else peek)(consumer, n)
+        case ["call" | "serve"]:
+            service = segment.open_service(name)
+            say("ready")
+            (call if role == "call" else serve)(service, n)
         case ["ask"]:
             with segment.open_port(name) as port:
                 say("ready")

@@ -2,7 +2,8 @@
 
 use std::os::fd::AsRawFd;
 use triveni::{
-    Capacity, CellOptions, MailboxOptions, PortOptions, RwPolicy, Segment, SemaphoreOptions, TopicOptions, TopicPolicy,
+    Capacity, CellOptions, MailboxOptions, PortOptions, RwPolicy, Segment, SemaphoreOptions, ServiceOptions,
+    TopicOptions, TopicPolicy,
 };
 use triveni_tests::{Language, Name, PATIENCE, Peer, watchdog};
 
@@ -105,6 +106,18 @@ const MAILBOXES: [Row; 2] = [
     },
 ];
 
+/// Calls of a service, and a shutdown in the end.
+const SERVICE: Row = Row {
+    object: "service",
+    make: |segment, name| segment.create_service(name, ServiceOptions::new(64, 64)).map(drop),
+    producer: "call",
+    consumer: "serve",
+    afterwards: |segment, name| {
+        let service = segment.open_service(name).unwrap();
+        assert!(service.is_empty() && service.is_shut_down());
+    },
+};
+
 /// Calls through a port: messages, and a right to answer in each.
 const PORT: Row = Row {
     object: "port",
@@ -198,6 +211,11 @@ fn senders_and_receivers_meet_between_all_languages() {
 #[test]
 fn an_unbounded_mailbox_carries_messages_between_all_languages() {
     around(&MAILBOXES[1]);
+}
+
+#[test]
+fn a_service_answers_between_all_languages() {
+    around(&SERVICE);
 }
 
 #[test]

@@ -16,6 +16,8 @@
 //! | `publish`           | N messages to a topic, every other one in place, then shuts it down                   |
 //! | `subscribe`         | checks order and bytes, every other message in place; says `ok N MISSED` at the end,  |
 //! |                     | N being all that it received or was told it missed                                    |
+//! | `call`, `serve`     | N calls of a service, every other request and answer in place; the answer is the       |
+//! |                     | request; both check order and bytes. The client shuts the service down in the end     |
 //! | `ask`, `answer`     | N calls through a port; the answer is the message; both check order and bytes         |
 //! | `post`, `wait`      | N times on a semaphore                                                                |
 //! | `lock`              | N times: lock, add one to the 8-byte number in the file EXTRA, unlock                 |
@@ -91,6 +93,8 @@ fn run(args: &[&str]) -> Result<()> {
         "read-many" => read_many(&segment, object, n),
         "publish" => publish(&segment, object, n),
         "subscribe" => subscribe(&segment, object),
+        "call" => call(&segment, object, n),
+        "serve" => serve(&segment, object, n),
         "ask" => ask(&segment, object, n),
         "answer" => answer(&segment, object, n),
         "store" | "load" => latest(&segment, object, n, role == "store"),
@@ -181,6 +185,56 @@ fn receive(segment: &Segment, object: &str, n: u64) -> Result<()> {
     for seq in 0..n {
         let received = mailbox.receive(&mut buffer)?;
         check(seq, &buffer[..received.size])?;
+    }
+    println!("ok {n}");
+    Ok(())
+}
+
+fn call(segment: &Segment, object: &str, n: u64) -> Result<()> {
+    let service = segment.open_service(object)?;
+    let mut answer = vec![0; service.response_size()];
+    ready();
+    for seq in 0..n {
+        let request = message(seq);
+        let size = if seq % 2 == 0 {
+            service.call(&request, &mut answer)?
+        } else {
+            let mut room = service.reserve(MESSAGE)?;
+            room.write(0, &request)?;
+            let call = room.send(request.len())?;
+            call.wait()?;
+            call.read(&mut answer)?
+        };
+        check(seq, &answer[..size])?;
+    }
+    service.shutdown();
+    Ok(())
+}
+
+fn serve(segment: &Segment, object: &str, n: u64) -> Result<()> {
+    let service = segment.open_service(object)?;
+    ready();
+    let mut seq = 0;
+    loop {
+        let mut request = match service.receive() {
+            Err(error) if error.kind() == ErrorKind::Closed => break,
+            request => request?,
+        };
+        let bytes = request.to_vec()?;
+        check(seq, &bytes)?;
+        let answered = if seq % 2 == 0 {
+            request.reply(&bytes)?
+        } else {
+            request.write(0, &bytes)?;
+            request.commit(bytes.len())?
+        };
+        if !answered {
+            return Err(wrong("the client has given up"));
+        }
+        seq += 1;
+    }
+    if seq != n {
+        return Err(wrong(&format!("{seq} calls, not {n}")));
     }
     println!("ok {n}");
     Ok(())
