@@ -49,8 +49,9 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 use triveni::{
-    After, Capacity, Deadline, Error, ErrorKind, LockError, MailboxOptions, Monitor, Mutex, Port, PortEvent,
-    PortOptions, Result, RwLock, RwPolicy, Segment, Semaphore, SemaphoreOptions, Start, TopicOptions, Typed,
+    After, Capacity, CellOptions, Deadline, Error, ErrorKind, LockError, MailboxOptions, Monitor, Mutex, Port,
+    PortEvent, PortOptions, RawArray, RawCell, Result, RwLock, RwPolicy, Segment, Semaphore, SemaphoreOptions, Service,
+    Start, TopicOptions, Typed,
 };
 use triveni_tests::{Random, TORTURED};
 
@@ -1104,6 +1105,10 @@ fn everything(segment: &Segment) -> Result<()> {
     let mut subscriber = topic.subscriber(Start::Oldest)?;
     let _message = subscriber.peek()?;
     let _slot = publisher.reserve(30)?;
+    let service = segment.service("service", 64, 64)?;
+    let _asked = [service.start(&message(0))?, service.start(&message(1))?];
+    let _asking = service.reserve(10)?;
+    let _question = service.receive()?;
     let little = PortOptions::default().capacity(2).message_size(64).rights(4);
     let (port, other) = (segment.port_with("port", little)?, segment.port_with("other port", little)?);
     let to_port = segment.open_port("port")?;
@@ -1111,6 +1116,10 @@ fn everything(segment: &Segment) -> Result<()> {
     to_port.request_notification(PortEvent::DeadName, &port)?;
     to_port.send(b"full")?;
     to_port.send_pending(b"pending", &port)?;
+    let array = segment.raw_array("array", "d", &[4, 5])?;
+    let _writes = array.write()?;
+    let cell = segment.cell_with("cell", &CellOptions::bytes(40))?;
+    cell.store(&[7; 40])?;
     segment.mailbox("removed", 2, 8)?;
     segment.remove("removed")?;
     let leased = segment.semaphore_with("leased", SemaphoreOptions::leased(5))?;
@@ -1188,6 +1197,72 @@ impl Tried {
 
     fn successes(&self) -> u64 {
         self.calls - self.errors
+    }
+
+    fn service(&mut self, service: &Service) {
+        let soon = || Deadline::after(Duration::from_millis(2));
+        let mut answer = vec![0; service.response_size().min(1 << 20)];
+        self.call("service", || Ok((service.len(), service.servers(), service.type_tag()?)));
+        for _ in 0..4 {
+            let call = self.call("start", || service.start_until(&[7; 9], soon()));
+            let room = self.call("reserve", || service.reserve_until(9, soon()));
+            let other = room.and_then(|room| self.call("send", || room.send(3)));
+            let request = self.call("receive", || service.receive_until(soon()));
+            if let Some(request) = request {
+                self.call("request", || Ok((request.to_vec()?.len(), request.client_pid(), request.is_cancelled())));
+                self.call("reply", || request.reply(&[8; 9]));
+            }
+            if let Some(request) = self.call("receive", || service.receive_until(soon())) {
+                self.call("fail", || request.fail("garbage"));
+            }
+            for call in call.into_iter().chain(other) {
+                self.call("wait", || call.wait_until(soon()));
+                self.call("read", || call.read(&mut answer));
+                self.call("cancel", || {
+                    drop(call);
+                    Ok(())
+                });
+            }
+        }
+        self.call("call", || service.call_until(b"x", &mut answer, soon()));
+        self.call("shutdown", || {
+            service.shutdown();
+            Ok(())
+        });
+    }
+
+    fn array(&mut self, array: &RawArray) {
+        let soon = || Deadline::after(Duration::from_millis(2));
+        let mut copy = vec![0; array.size().min(1 << 20)];
+        self.call("array", || Ok((array.type_tag().len(), array.shape().len(), array.strides(), array.len())));
+        self.call("writer", || Ok((array.writer(), array.owner_died(), array.version())));
+        for _ in 0..2 {
+            self.call("read", || array.read(0, &mut copy));
+            self.call("write_at", || array.write_at(0, &[7; 8]));
+            self.call("snapshot", || array.snapshot_until(&mut copy, soon()));
+            self.call("write", || match array.write_until(soon()) {
+                Ok(_guard) => Ok(()),
+                Err(LockError::OwnerDied(guard)) => {
+                    guard.recover();
+                    Ok(())
+                }
+                Err(failed) => Err(failed.into()),
+            });
+            self.call("end_write", || array.end_write());
+        }
+    }
+
+    fn cell(&mut self, cell: &RawCell) {
+        let soon = || Deadline::after(Duration::from_millis(2));
+        let mut value = vec![0; cell.size().min(1 << 20)];
+        self.call("type_tag", || cell.type_tag());
+        for _ in 0..3 {
+            let seen = cell.version();
+            self.call("load", || cell.load(&mut value));
+            self.call("load_newer", || cell.load_newer_until(seen, &mut value, soon()));
+            self.call("store", || cell.store_until(&value, soon()));
+            self.call("load_newer", || cell.load_newer_until(seen, &mut value, soon()));
+        }
     }
 
     fn segment(&mut self, name: &str) {
@@ -1366,6 +1441,17 @@ impl Tried {
             }
             if let Some(publisher) = &mut publisher {
                 self.call("shutdown", || publisher.shutdown());
+            }
+        }
+        for object in objects.iter().map(|object| object.name.as_str()).chain(["service", "array", "cell"]) {
+            if let Some(service) = self.call("open_service", || segment.open_service(object)) {
+                self.service(&service);
+            }
+            if let Some(array) = self.call("open_raw_array", || segment.open_raw_array(object)) {
+                self.array(&array);
+            }
+            if let Some(cell) = self.call("open_raw_cell", || segment.open_raw_cell(object)) {
+                self.cell(&cell);
             }
         }
         self.call("create", || segment.semaphore("fresh", 1)?.wait_until(soon()));
