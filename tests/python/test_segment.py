@@ -289,3 +289,21 @@ def test_a_segment_of_another_user_is_opened_only_with_a_mode_that_admits_others
 
         in_child(child)
         assert segment.semaphore("s").value() == 1
+
+
+def test_every_kind_is_shown(segment):
+    made = {
+        "semaphore": segment.semaphore, "mutex": segment.mutex, "monitor": segment.monitor, "rwlock": segment.rwlock,
+        "barrier": lambda name: segment.barrier(name, 2), "event": segment.event,
+        "ring": lambda name: segment.ring(name, 4096), "mailbox": segment.mailbox,
+        "topic": segment.topic, "service": segment.service, "port": segment.port,
+        "array": lambda name: segment.array(name, (2, 3)), "cell": lambda name: segment.cell(name, 8),
+    }
+    kept = [make(kind) for kind, make in made.items()]
+    shown = {info.name: info for info in segment.objects()}
+    assert {name: info.kind for name, info in shown.items()} == {kind: kind for kind in made}
+    html = segment._repr_html_()
+    for kind, info in shown.items():
+        assert info.state, kind
+        assert f">{kind}<" in html, kind
+    assert len(kept) == len(made)

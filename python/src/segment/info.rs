@@ -11,14 +11,20 @@ use triveni::{Capacity, ObjectState};
 /// ``conditions``; ``policy``, ``writer``, ``readers`` (how many reads each has), ``owner_died`` of a readers-writer
 /// lock; ``parties``, ``arrived``, ``broken`` of a barrier; ``flags`` of an event; ``capacity``, ``unbounded``,
 /// ``message_size``, ``order``, ``len``, ``voided``, ``redelivered``, ``dropped``, ``shut_down`` and ``holders`` (who
-/// writes or reads a message in it) of a mailbox; ``size``, ``used``, ``producer``, ``consumer`` of a ring;
+/// writes or reads a message in it) of a mailbox; ``size``, ``used``, ``record_size``, ``shut_down``, ``producer``,
+/// ``consumer`` of a ring; ``capacity``, ``message_size``, ``policy``, ``published``, ``dropped``, ``evicted``,
+/// ``shut_down``, ``publisher``, ``subscribers`` (each with how many messages it is behind), ``max_subscribers`` of a
+/// topic; ``calls``, ``request_size``, ``response_size``, ``idempotent``, ``waiting``, ``serving``, ``servers``, ``died``
+/// and ``requeued`` (requests over which a server died, and those of them that are served again), ``shut_down`` of a
+/// service; ``capacity``, ``message_size``, ``len``, ``receiver``, ``senders`` of a port; ``type_tag``, ``shape``,
+/// ``writer``, ``owner_died``, ``version`` of an array; ``size``, ``version``, ``writers``, ``type_tag`` of a cell;
 /// ``unreadable`` where the memory holds garbage. Participants are given by slot.
 #[pyclass(frozen, module = "triveni", get_all)]
 pub(crate) struct ObjectInfo {
     /// Its name.
     name: String,
-    /// ``"semaphore"``, ``"mutex"``, ``"monitor"``, ``"rwlock"``, ``"barrier"``, ``"event"``, ``"mailbox"``, ``"ring"``;
-    /// ``None`` where it is unreadable.
+    /// ``"semaphore"``, ``"mutex"``, ``"monitor"``, ``"rwlock"``, ``"barrier"``, ``"event"``, ``"ring"``, ``"mailbox"``,
+    /// ``"topic"``, ``"service"``, ``"port"``, ``"array"``, ``"cell"``; ``None`` where it is unreadable.
     kind: Option<&'static str>,
     /// Bytes it occupies, with its header.
     size: usize,
