@@ -1,5 +1,6 @@
 //! Objects through which processes hand data to each other.
 
+mod death;
 pub mod mailbox;
 pub mod port;
 pub mod ring;

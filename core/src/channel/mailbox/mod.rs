@@ -47,8 +47,6 @@ mod rendezvous;
 mod slots;
 mod sorted;
 
-#[cfg(any(test, loom))]
-mod death;
 #[cfg(all(test, not(loom)))]
 mod handle_tests;
 #[cfg(all(test, not(loom)))]

@@ -1,11 +1,11 @@
 //! The slots of a mailbox on the heap, for `tests/loom_mailbox.rs`: a message is one number in a cell that
 //! loom watches, so that a torn or premature read fails.
 
-use super::death;
 use super::options::{Envelope, Select};
 use super::queue::{Ask, Attempt, Claim, Control, Head, Heads, Look, Queue};
 use super::slots::{Oldest, Slots};
 use super::sorted::{Entries, Entry, Sorted};
+use crate::channel::death;
 use crate::prim::{
     AtomicU32, Full,
     Ordering::{Acquire, Relaxed, Release, SeqCst},

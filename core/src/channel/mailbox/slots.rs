@@ -53,6 +53,7 @@
 
 use super::options::{Envelope, Select};
 use super::queue::*;
+use crate::channel::death::step;
 use crate::prim::Full;
 use crate::prim::{
     Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -99,14 +100,6 @@ pub(super) struct Slots<'a, H: Heads> {
     pub capacity: u32,
     /// How many receivers may have a message in vain; 0: any number.
     pub max_deliveries: u16,
-}
-
-/// Kills the calling thread here, in the tests that ask for it.
-macro_rules! step {
-    () => {
-        #[cfg(any(test, loom))]
-        super::death::step();
-    };
 }
 
 impl<H: Heads> Slots<'_, H> {

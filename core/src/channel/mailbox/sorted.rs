@@ -46,6 +46,7 @@
 
 use super::options::{Envelope, Select};
 use super::queue::*;
+use crate::channel::death::step;
 use crate::prim::{
     AtomicU32, AtomicU64, Full,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -113,14 +114,6 @@ pub(super) struct Sorted<'a, E: Entries> {
     pub capacity: u32,
     /// How many receivers may have a message in vain; 0: any number.
     pub max_deliveries: u16,
-}
-
-/// Kills the calling thread here, in the tests that ask for it.
-macro_rules! step {
-    () => {
-        #[cfg(any(test, loom))]
-        super::death::step();
-    };
 }
 
 /// How a message ranks among those that a receiver wants: the least is taken.

@@ -1,10 +1,10 @@
 //! Priorities and types: what is received first, and that nothing is lost when somebody dies at any step.
 
-use super::death;
 use super::queue::*;
 use super::sorted::{Entries, Entry, MOST_PRIORITY, Sorted};
 use super::*;
 use crate::Segment;
+use crate::channel::death;
 use crate::prim::AtomicU32;
 use proptest::prelude::*;
 

@@ -1,11 +1,11 @@
 //! The slots on the heap, without loom: the state table, wraps, death at every step, garbage.
 
-use super::death;
 use super::options::geometry;
 use super::queue::*;
 use super::slots::*;
 use super::*;
 use crate::ErrorKind;
+use crate::channel::death;
 use crate::prim::AtomicU32;
 use proptest::prelude::*;
 use std::collections::VecDeque;

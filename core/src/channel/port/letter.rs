@@ -14,9 +14,10 @@
 use super::life::Receiver;
 use super::memory::{ENCLOSED, Memory, PENDING, index_and_generation};
 use super::notify::{self, Notification, PortEvent};
-use super::places::{Claim, step};
+use super::places::Claim;
 use super::rights::{Carrier, Right, Ticket};
 use super::{GIVEN, IN_A_SET, KIND_OF_PORT, Patience, Port, attach};
+use crate::channel::death::step;
 use crate::prim::Ordering::Relaxed;
 use crate::segment::WaitMode;
 use crate::segment::object::Object;

@@ -32,8 +32,6 @@
 //! directory's mutex.
 
 mod call;
-#[cfg(any(test, loom))]
-mod death;
 #[cfg(all(test, not(loom)))]
 mod handle_tests;
 mod letter;

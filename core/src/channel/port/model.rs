@@ -8,10 +8,10 @@
 //! Two ports: *carrier*, whose message carries the right, and *target*, whose right it is. Two processes: 1 gives, 2
 //! takes and gives back what it took; each may die between any two exchanges, and be swept, or be found dead by looking.
 
-use super::death;
 use super::life::Receiver;
 use super::places::{Claim, Places, State};
 use super::rights::{Carrier, Record, Right, Rights, Ticket, Where};
+use crate::channel::death;
 use crate::model::{Model, Step, explore, find_fault};
 use crate::prim::{AtomicU64, Ordering::Relaxed};
 

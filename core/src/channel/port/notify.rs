@@ -21,7 +21,7 @@
 
 use super::life::{Life, Receiver};
 use super::memory::{Memory, Request, index_and_generation};
-use super::places::step;
+use crate::channel::death::step;
 use crate::prim::{
     Full,
     Ordering::{Acquire, Relaxed},

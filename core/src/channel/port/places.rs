@@ -33,6 +33,7 @@
 //! deliveries one higher. A word of the dead that writes has a stamp of its own, so anybody may free it on an old
 //! verdict; one that reads is put right under the repair byte, as its successor may have claimed the same message.
 
+use crate::channel::death::step;
 use crate::prim::{
     AtomicU64, Full,
     Ordering::{AcqRel, Acquire, Relaxed},
@@ -100,15 +101,6 @@ impl Claim {
         stamp(self.word)
     }
 }
-
-/// Kills the calling thread here, in the tests that ask for it.
-macro_rules! step {
-    () => {
-        #[cfg(any(test, loom))]
-        super::death::step();
-    };
-}
-pub(super) use step;
 
 /// The words of all places. Rings no bell.
 #[derive(Clone, Copy)]

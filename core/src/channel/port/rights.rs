@@ -33,7 +33,7 @@
 //! Edge `carrier`: who gives releases when it writes `MOVING`; who reads `MOVING` acquires and sees the carrier.
 //! Edge `right`: who ends a right releases, who is given the record next acquires; and who takes a right acquires.
 
-use super::places::step;
+use crate::channel::death::step;
 use crate::prim::{
     AtomicU64, Full,
     Ordering::{Acquire, Relaxed},

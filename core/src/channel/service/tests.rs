@@ -242,13 +242,18 @@ fn servers_drain_what_was_asked_before_the_shutdown() {
 
 #[test]
 fn a_shutdown_ends_a_server_and_a_client_that_sleep() {
-    let service = service_with(ServiceOptions::new(8, 8).calls(1));
+    let segment = Segment::anonymous(1 << 20).unwrap();
+    let service = segment.create_service("s", ServiceOptions::new(8, 8).calls(1)).unwrap();
     std::thread::scope(|scope| {
         let server = scope.spawn(|| service.serve(|_, _| Ok(())));
         let held = service.start(b"x").unwrap();
         held.wait_until(in_time()).unwrap();
         let client = scope.spawn(|| service.call_until(b"y", &mut [0; 8], in_time()).unwrap_err().kind());
-        std::thread::sleep(Duration::from_millis(5)); // Likely asleep; correct either way.
+        let end = std::time::Instant::now() + Duration::from_secs(20);
+        while segment.waits().unwrap().len() < 2 {
+            assert!(std::time::Instant::now() < end, "they do not sleep");
+            std::thread::yield_now();
+        }
         service.shutdown();
         assert_eq!(client.join().unwrap(), ErrorKind::Closed);
         server.join().unwrap().unwrap();

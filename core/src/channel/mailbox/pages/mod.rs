@@ -70,6 +70,7 @@ mod tests;
 pub(super) use layout::{Paging, SYSTEM_PAGE};
 pub(super) use unbounded::Paged;
 
+use crate::channel::death::step;
 use crate::prim::{
     AtomicU32, AtomicU64, Full,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -169,14 +170,6 @@ fn frame_parts(word: u64) -> (u64, u32, u32, u64) {
 fn free_generation(word: u64, states: &[u64]) -> Option<u64> {
     let (state, owner, page, generation) = frame_parts(word);
     (states.contains(&state) && (owner, page) == (0, 0)).then_some(generation)
-}
-
-/// Kills the calling thread here, in the tests that ask for it.
-macro_rules! step {
-    () => {
-        #[cfg(any(test, loom))]
-        super::death::step();
-    };
 }
 
 /// The tables of an unbounded mailbox.

@@ -1,8 +1,8 @@
 //! An unbounded mailbox: the tables on the heap, with death at every step and garbage; and through its handle.
 
-use super::super::death;
 use super::super::memory::Memory;
 use super::*;
+use crate::channel::death;
 use crate::{Capacity, Deadline, ErrorKind, Mailbox, MailboxOptions, Segment};
 use proptest::prelude::*;
 use std::cell::RefCell;
