@@ -244,7 +244,8 @@ impl Rows {
     }
 }
 
-fn bytes(size: usize) -> String {
+/// A size, as the cases name it.
+pub fn bytes(size: usize) -> String {
     match size {
         1..1024 => format!("{size} B"),
         1024..1_048_576 => format!("{} KiB", size >> 10),

@@ -83,7 +83,6 @@ impl Library {
 
 /// Which library a channel is of.
 pub trait Name: Sync + 'static {
-    const NAME: &'static str;
     const MESH: bool;
     fn library() -> &'static Result<Library, String>;
     fn depth(spec: &Spec) -> String {
@@ -96,7 +95,6 @@ macro_rules! name {
     ($type:ident, $file:literal, $mesh:literal, $depth:expr) => {
         pub struct $type;
         impl Name for $type {
-            const NAME: &'static str = $file;
             const MESH: bool = $mesh;
             fn library() -> &'static Result<Library, String> {
                 static LIBRARY: OnceLock<Result<Library, String>> = OnceLock::new();

@@ -161,9 +161,10 @@ impl<const N: usize> Rx for SamplesRx<N> {
 /// Large messages, as slices.
 struct Slices(Spec);
 
-struct SlicesTx(Publisher<[u8]>, Service<Slice>);
+/// The node and the service live as long as the end.
+struct SlicesTx(Publisher<[u8]>, #[allow(dead_code)] Service<Slice>);
 
-struct SlicesRx(Subscriber<[u8]>, Wait, Service<Slice>);
+struct SlicesRx(Subscriber<[u8]>, Wait, #[allow(dead_code)] Service<Slice>);
 
 impl Channel for Slices {
     type Tx = SlicesTx;
