@@ -73,12 +73,14 @@
  * `struct reading { int32_t sensor_id; float temperature; double time; };`
  * `tvn_cell(segment, "latest", sizeof(struct reading), TVN_TYPE(struct reading, sensor_id, temperature, time), 0, &cell);`
  * Up to 32 members: numbers, bool, char, and arrays of them. Those of a struct inside by their paths: `position.x`.
- * A member that is not named is padding to the others. The text stays good as long as the process.
+ * A member that is not named is padding to the others; an array of arrays is listed by hand, as in TVN_FIELD() below.
+ * The text stays good as long as the process.
  */
 #define TVN_TYPE(S, ...) TVN_TYPE_OF_(S, TVN_FIELDS_(S, __VA_ARGS__))
 
 /**
  * One member, for who lists them: `tvn_field_t fields[] = {TVN_FIELD(S, a), TVN_FIELD(S, b), {NULL, NULL, 0, 0}};`
+ * And then tvn_type_tag(sizeof(S), fields). An array of arrays of float: `{"cells", "f", offsetof(S, cells), 6 * sizeof(float)}`.
  */
 #define TVN_FIELD(S, member) {#member, TVN_LETTER_(S, member), offsetof(S, member), sizeof(((S *)0)->member)}
 

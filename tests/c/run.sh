@@ -64,7 +64,7 @@ build() {
     return 1
 }
 
-for name in hello errors waits processes objects holders observers wait_set ring mailbox topic port; do
+for name in hello errors waits processes objects holders observers wait_set ring mailbox topic service port array cell type_tag; do
     # shellcheck disable=SC2086 # these are lists of options
     build "$work/$name" gcc -std=c11 $warnings $sanitizers $include "$here/$name.c" $shared && suite "$name" "$work/$name"
 done
@@ -87,7 +87,7 @@ done
         echo "not run: pkg-config is not installed"
     fi
     if command -v valgrind >/dev/null; then
-        for name in hello objects; do
+        for name in hello objects service array cell; do
             build "$work/$name-valgrind" gcc -std=c11 $warnings -g $include "$here/$name.c" $shared &&
                 suite "$name under valgrind" "$work/$name-valgrind" valgrind -q --trace-children=no --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite
         done
