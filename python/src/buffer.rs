@@ -4,7 +4,7 @@
 //! that a grant cannot end while a view is out, is [`Room`]'s: it counts views, and `end` refuses.
 
 use crate::error::{call, invalid};
-use pyo3::buffer::PyUntypedBuffer;
+use crate::exported::Exported;
 use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -19,7 +19,7 @@ pub(crate) enum Input<'py> {
     /// Immutable: may be read while the interpreter is released.
     Bytes(Bound<'py, PyBytes>),
     /// A bytearray, memoryview, array …: read only while the interpreter is held.
-    Buffer(PyUntypedBuffer),
+    Buffer(Exported),
 }
 
 impl<'py> Input<'py> {
@@ -27,22 +27,19 @@ impl<'py> Input<'py> {
         if let Ok(bytes) = message.cast::<PyBytes>() {
             return Ok(Input::Bytes(bytes.clone()));
         }
-        let buffer = PyUntypedBuffer::get(message)?;
-        if !buffer.is_c_contiguous() {
-            return Err(PyBufferError::new_err("the buffer is not contiguous; send bytes(it), which is a copy"));
-        }
-        Ok(Input::Buffer(buffer))
+        let scattered = "the buffer is not contiguous; send bytes(it), which is a copy";
+        Exported::of(message, scattered).map(Input::Buffer)
     }
 
     /// The bytes, for as long as the interpreter is held.
     pub(crate) fn bytes(&self, _py: Python<'_>) -> &[u8] {
         match self {
             Input::Bytes(bytes) => bytes.as_bytes(),
-            Input::Buffer(buffer) if buffer.len_bytes() == 0 => &[],
-            // SAFETY: a C-contiguous buffer of `len_bytes` bytes at `buf_ptr`, not null since it is not empty, exported
+            Input::Buffer(buffer) if buffer.size() == 0 => &[],
+            // SAFETY: a C-contiguous buffer of `size` bytes at `at`, not null since it is not empty, exported
             // to us until `self` is dropped. Its owner may write to it only with the interpreter held, and `_py`
             // says that we hold it. Whoever writes without (numpy in another thread) gets torn bytes sent, no more.
-            Input::Buffer(buffer) => unsafe { slice::from_raw_parts(buffer.buf_ptr().cast(), buffer.len_bytes()) },
+            Input::Buffer(buffer) => unsafe { slice::from_raw_parts(buffer.at().cast(), buffer.size()) },
         }
     }
 
@@ -56,19 +53,20 @@ impl<'py> Input<'py> {
 }
 
 /// A writable, contiguous buffer of the caller's.
-pub(crate) struct Output(PyUntypedBuffer);
+pub(crate) struct Output(Exported);
 
 impl Output {
     pub(crate) fn of(buffer: &Bound<'_, PyAny>) -> PyResult<Output> {
-        let buffer = PyUntypedBuffer::get(buffer)?;
-        if buffer.readonly() || !buffer.is_c_contiguous() {
-            return Err(PyBufferError::new_err("a writable and contiguous buffer is needed; a bytearray is one"));
+        let unfit = "a writable and contiguous buffer is needed; a bytearray is one";
+        let buffer = Exported::of(buffer, unfit)?;
+        if buffer.readonly() {
+            return Err(PyBufferError::new_err(unfit));
         }
         Ok(Output(buffer))
     }
 
     pub(crate) fn size(&self) -> usize {
-        self.0.len_bytes()
+        self.0.size()
     }
 
     /// Copies `bytes` to its beginning, as far as they fit.
@@ -76,7 +74,7 @@ impl Output {
         let n = bytes.len().min(self.size());
         // SAFETY: source: `n` ≤ its length. Target: C-contiguous and writable (checked in `of`), `n` ≤ its size,
         // exported to us until `self` is dropped. They do not overlap: `bytes` is memory that only Rust knows.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.0.buf_ptr().cast(), n) };
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.0.at().cast(), n) };
     }
 }
 

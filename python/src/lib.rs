@@ -5,6 +5,7 @@ mod channel;
 mod command;
 mod data;
 mod error;
+mod exported;
 mod segment;
 mod sync;
 mod wait;

@@ -1,5 +1,6 @@
 """Grants as memory: written and read in place, and never ended under a view."""
 
+import ctypes
 import gc
 import io
 
@@ -150,3 +151,41 @@ def test_the_last_view_to_go_cancels_a_forgotten_grant(box):
     for _ in range(box.capacity):
         box.send(b"x", timeout=30)
     assert len(box) == box.capacity
+
+
+class Reading(ctypes.Structure):
+    _fields_ = [("id", ctypes.c_int32), ("value", ctypes.c_float)]
+
+
+def test_a_value_without_dimensions_is_sent_and_received(segment, box, ends):
+    producer, consumer = ends
+    sent, got = Reading(7, 2.5), Reading()
+    box.send(sent)
+    assert box.receive_into(got) == 8 and (got.id, got.value) == (7, 2.5)
+    producer.write(np.array(3, dtype="<i4"))
+    number = np.array(0, dtype="<i4")
+    assert consumer.read_into(number) == 4 and number == 3
+    cell = segment.cell("c", 8)
+    cell.store(sent)
+    assert cell.load() == bytes(sent)
+
+
+@pytest.mark.parametrize("objects", [np.array([None]), np.zeros(1, [("number", "i4"), ("thing", "O")])])
+def test_references_to_python_objects_are_neither_sent_nor_overwritten(box, ends, objects):
+    producer, consumer = ends
+    with pytest.raises(BufferError, match="Python objects"):
+        box.send(objects)
+    with pytest.raises(BufferError, match="Python objects"):
+        producer.write(objects)
+    box.send(b"12345678")
+    producer.write(b"12345678")
+    with pytest.raises(BufferError, match="Python objects"):
+        box.receive_into(objects)
+    with pytest.raises(BufferError, match="Python objects"):
+        consumer.read_into(objects)
+    assert box.receive() == consumer.read() == b"12345678"
+
+
+def test_a_name_with_an_o_is_no_object(box):
+    box.send(np.zeros(1, [("O", "i4"), ("sO", "i4")]))
+    assert box.receive() == bytes(8)
