@@ -161,7 +161,9 @@ def test_a_value_without_dimensions_is_sent_and_received(segment, box, ends):
     producer, consumer = ends
     sent, got = Reading(7, 2.5), Reading()
     box.send(sent)
-    assert box.receive_into(got) == 8 and (got.id, got.value) == (7, 2.5)
+    assert box.receive() == bytes(sent)
+    producer.write(sent)
+    assert consumer.read_into(got) == 8 and (got.id, got.value) == (7, 2.5)
     producer.write(np.array(3, dtype="<i4"))
     number = np.array(0, dtype="<i4")
     assert consumer.read_into(number) == 4 and number == 3
