@@ -3704,13 +3704,22 @@ int64_t tvn_wait_set_add_mailbox(tvn_wait_set_t *set,
                                  uint32_t interest);
 
 /**
- * Adds a service: ready when there is a request to be taken (TVN_RECEIVE), or it was shut down. Lends `set` and
- * `service`, whose handle may be closed before the set. Never blocks.
+ * Adds a service: ready when there is a request to be taken (TVN_RECEIVE), when there is a free cell for a request
+ * (TVN_SEND), or it was shut down. Lends `set` and `service`, whose handle may be closed before the set. Never blocks.
  * @return as tvn_wait_set_add_semaphore(); -EINVAL for another `interest`.
  */
 int64_t tvn_wait_set_add_service(tvn_wait_set_t *set,
                                  const tvn_service_t *service,
                                  uint32_t interest);
+
+/**
+ * Adds a call that is out: ready when tvn_call_wait() ends at once, with the answer or with an error. Lends `set`,
+ * `service` and `call`. Take it out before tvn_call_end(): waiting says -EPERM for a call that has ended. Never blocks.
+ * @return as tvn_wait_set_add_semaphore(); -EPERM if this process has no such call (any more).
+ */
+int64_t tvn_wait_set_add_call(tvn_wait_set_t *set,
+                              const tvn_service_t *service,
+                              const tvn_call_t *call);
 
 /**
  * Adds a port: one to receive from is ready when there is a message or a notification (TVN_RECEIVE), one to send to
@@ -3756,6 +3765,15 @@ int64_t tvn_wait_set_add_publisher(tvn_wait_set_t *set,
  */
 int64_t tvn_wait_set_add_subscriber(tvn_wait_set_t *set,
                                     const tvn_subscriber_t *subscriber);
+
+/**
+ * Adds an array: ready when nobody writes to it as a whole, or who did is dead (TVN_RECEIVE). Lends `set` and `array`,
+ * whose handle may be closed before the set. Never blocks.
+ * @return as tvn_wait_set_add_semaphore(); -EINVAL for another `interest`.
+ */
+int64_t tvn_wait_set_add_array(tvn_wait_set_t *set,
+                               const tvn_array_t *array,
+                               uint32_t interest);
 
 /**
  * Adds a cell: ready when it has a newer value than the last that was loaded through this handle (TVN_RECEIVE). Lends

@@ -11,7 +11,7 @@ use std::ffi::{c_char, c_int, c_void};
 use triveni::{Error, ErrorKind, RawArray, Result};
 
 /// An array, n-dimensional memory of one type: a handle on one that lies in a segment.
-pub struct tvn_array_t(RawArray);
+pub struct tvn_array_t(pub(crate) RawArray);
 
 /// The most dimensions of an array.
 pub const TVN_DIMENSIONS_MAX: usize = 8;

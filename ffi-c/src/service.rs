@@ -249,6 +249,11 @@ fn sent(started: Call<'_>) -> tvn_call_t {
     tvn_call_t { bytes: std::ptr::null_mut(), word, size: 0, index }
 }
 
+/// The call that C keeps; dropping it ends it.
+pub(crate) fn call_of<'a>(service: &'a Service, call: &tvn_call_t) -> Result<Call<'a>> {
+    service.resume_call(raw(call))
+}
+
 fn raw(call: &tvn_call_t) -> RawCall {
     RawCall { index: call.index, size: call.size, word: call.word }
 }
@@ -286,7 +291,7 @@ pub unsafe extern "C" fn tvn_call_wait(service: *const tvn_service_t, call: *mut
         // SAFETY: the C contract: NULL or a service's handle, not closed during this call; NULL or a call that no other
         // thread uses.
         let (service, out) = unsafe { (&lend(service)?.0, lend_mut(call)?) };
-        let call = service.resume_call(raw(out))?;
+        let call = call_of(service, out)?;
         let answered = match timeout_ms {
             TVN_TRY => call.try_wait().and_then(|there| tried(there.then_some(()))),
             ms => call.wait_until(deadline(ms)),
@@ -308,7 +313,7 @@ pub unsafe extern "C" fn tvn_call_end(service: *const tvn_service_t, call: *cons
     self::call("tvn_call_end", || {
         // SAFETY: the C contract: NULL or a service's handle, not closed during this call; NULL or a call.
         let (service, call) = unsafe { (&lend(service)?.0, lend(call)?) };
-        service.resume_call(raw(call)).map(drop)
+        call_of(service, call).map(drop)
     })
 }
 

@@ -1,6 +1,7 @@
 //! The wait set in C: one function to add each kind of member.
 
 use crate::argument::{array, descriptor};
+use crate::array::tvn_array_t;
 use crate::boundary::call;
 use crate::cell::tvn_cell_t;
 use crate::deadline::{TVN_TRY, deadline, tried};
@@ -13,7 +14,7 @@ use crate::port::tvn_port_t;
 use crate::ring::{tvn_consumer_t, tvn_producer_t};
 use crate::segment::fill;
 use crate::semaphore::tvn_semaphore_t;
-use crate::service::tvn_service_t;
+use crate::service::{call_of, tvn_call_t, tvn_service_t};
 use crate::topic::{tvn_publisher_t, tvn_subscriber_t};
 use std::ffi::c_int;
 use std::os::fd::AsRawFd;
@@ -152,8 +153,8 @@ pub unsafe extern "C" fn tvn_wait_set_add_mailbox(
     })
 }
 
-/// Adds a service: ready when there is a request to be taken (TVN_RECEIVE), or it was shut down. Lends `set` and
-/// `service`, whose handle may be closed before the set. Never blocks.
+/// Adds a service: ready when there is a request to be taken (TVN_RECEIVE), when there is a free cell for a request
+/// (TVN_SEND), or it was shut down. Lends `set` and `service`, whose handle may be closed before the set. Never blocks.
 /// @return as tvn_wait_set_add_semaphore(); -EINVAL for another `interest`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_wait_set_add_service(
@@ -165,6 +166,25 @@ pub unsafe extern "C" fn tvn_wait_set_add_service(
         let interest = self::interest(interest)?;
         // SAFETY: the C contract: NULL or a wait set that no other thread uses; NULL or an object's handle.
         unsafe { lend_mut(set)?.set.add(&lend(service)?.0, interest) }
+    })
+}
+
+/// Adds a call that is out: ready when tvn_call_wait() ends at once, with the answer or with an error. Lends `set`,
+/// `service` and `call`. Take it out before tvn_call_end(): waiting says -EPERM for a call that has ended. Never blocks.
+/// @return as tvn_wait_set_add_semaphore(); -EPERM if this process has no such call (any more).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_wait_set_add_call(
+    set: *mut tvn_wait_set_t,
+    service: *const tvn_service_t,
+    call: *const tvn_call_t,
+) -> i64 {
+    self::call("tvn_wait_set_add_call", || {
+        // SAFETY: the C contract: NULL or a wait set that no other thread uses; NULL or a service's handle; NULL or a
+        // call.
+        let (set, call) = unsafe { (lend_mut(set)?, call_of(&lend(service)?.0, lend(call)?)?) };
+        let token = set.set.add(&call, Interest::Receive);
+        call.into_raw(); // it stays
+        token
     })
 }
 
@@ -239,6 +259,22 @@ pub unsafe extern "C" fn tvn_wait_set_add_subscriber(
     call("tvn_wait_set_add_subscriber", || {
         // SAFETY: the C contract: NULL or a wait set, NULL or a subscriber, neither in use by another thread.
         unsafe { lend_mut(set)?.set.add(&lend(subscriber)?.0, Interest::Receive) }
+    })
+}
+
+/// Adds an array: ready when nobody writes to it as a whole, or who did is dead (TVN_RECEIVE). Lends `set` and `array`,
+/// whose handle may be closed before the set. Never blocks.
+/// @return as tvn_wait_set_add_semaphore(); -EINVAL for another `interest`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_wait_set_add_array(
+    set: *mut tvn_wait_set_t,
+    array: *const tvn_array_t,
+    interest: u32,
+) -> i64 {
+    call("tvn_wait_set_add_array", || {
+        let interest = self::interest(interest)?;
+        // SAFETY: the C contract: NULL or a wait set that no other thread uses; NULL or an object's handle.
+        unsafe { lend_mut(set)?.set.add(&lend(array)?.0, interest) }
     })
 }
 

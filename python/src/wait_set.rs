@@ -6,7 +6,7 @@
 use crate::channel::mailbox::Mailbox;
 use crate::channel::port::Port;
 use crate::channel::ring::{Consumer, Producer};
-use crate::channel::service::Service;
+use crate::channel::service::{Call, Service};
 use crate::channel::topic::{Publisher, Subscriber};
 use crate::data::array::Array;
 use crate::data::cell::Cell;
@@ -112,11 +112,12 @@ impl WaitSet {
     ///
     /// A semaphore is ready when there is a permit; a mutex or monitor when it is free; an array when nobody writes to it
     /// as a whole. A mailbox, the consumer of a ring or a subscriber is ready when there is something to receive, a
-    /// service when there is a request to take, a cell when there is a newer value than this handle has loaded. A port
-    /// is ready when there is a message, or room, as its right says. With ``send=True`` a mailbox is ready when there is
-    /// room; a publisher when it can publish; the producer of a ring when there is room for a record of ``room`` bytes,
-    /// of any size unless given. Event flags are ready when one of ``any`` is set, or all of ``all``; nothing is
-    /// cleared.
+    /// service when there is a request to take, a call of a service when its answer is there (take it out of the set
+    /// before it ends), a cell when there is a newer value than this handle has loaded. A port is ready when there is a
+    /// message, or room, as its right says. With ``send=True`` a mailbox is ready when there is room, a service when
+    /// there is a free cell for a request; a publisher when it can publish; the producer of a ring when there is room
+    /// for a record of ``room`` bytes, of any size unless given. Event flags are ready when one of ``any`` is set, or
+    /// all of ``all``; nothing is cleared.
     #[pyo3(signature = (object, *, send=false, room=None, any=None, all=None))]
     fn add(
         &self,
@@ -138,6 +139,8 @@ impl WaitSet {
             self.member(py, mailbox.get().core(), interest)
         } else if let Ok(service) = object.cast::<Service>() {
             self.member(py, service.get().core(), interest)
+        } else if let Ok(asked) = object.cast::<Call>() {
+            call(py, || asked.get().lend(|asked| self.with(|set| set.add(asked, interest))))
         } else if let Ok(port) = object.cast::<Port>() {
             self.member(py, port.get().core(), interest)
         } else if let Ok(array) = object.cast::<Array>() {
@@ -162,7 +165,7 @@ impl WaitSet {
             call(py, || subscriber.get().lend(|subscriber| self.with(|set| set.add(subscriber, interest))))
         } else {
             Err(PyTypeError::new_err(format!(
-                "add: a semaphore, mutex, monitor, event, mailbox, service, port, array, cell, or an end of a ring or \
+                "add: a semaphore, mutex, monitor, event, mailbox, service, call, port, array, cell, or an end of a ring or \
                  topic is needed, not {}; a descriptor goes to add_fd, and who waits for anything else waits for it alone",
                 type_name(object)
             )))

@@ -1,6 +1,7 @@
 """Waiting in asyncio: the event loop watches one descriptor for all waits of its tasks, and no thread waits for each.
 
-Who has to wait makes its object a member of a ``WaitSet`` that belongs to the running loop; when the set's descriptor
+Who has to wait makes its object a member of a ``WaitSet`` that belongs to the running loop (of a further one, when
+that is full); when the set's descriptor
 is readable, the first waiter of each ready member tries again. Those who are ready and not wanted leave the set, so
 that an idle loop sleeps.
 """
@@ -12,10 +13,13 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from ._triveni import Error, Ready, WaitSet
+from ._triveni import Call, Error, Ready, Service, WaitSet
 
 # Closing a set, or taking its last member out, makes no descriptor readable: who waits looks again this often.
 SLICE = 0.5
+
+# Objects in one set: what a set takes.
+MOST = 127
 
 Interest = dict[str, Any]
 
@@ -65,29 +69,16 @@ class Member:
         return False
 
 
-class Lookout:
-    """What the tasks of one event loop wait for."""
-
-    of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, "Lookout"] = WeakKeyDictionary()
+class Watch:
+    """One wait set, and what tasks wait for in it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop):
-        self.pid = os.getpid()
         self.waitset = WaitSet()
         self.members: dict[tuple[Any, ...], Member] = {}
         loop.add_reader(self.waitset.fileno(), self.look)
 
-    @classmethod
-    def here(cls) -> "Lookout":
-        """That of the running loop."""
-        loop = asyncio.get_running_loop()
-        lookout = cls.of_loop.get(loop)
-        if lookout is None or lookout.pid != os.getpid():
-            lookout = cls.of_loop[loop] = cls(loop)
-        return lookout
-
-    async def ready(self, thing: object, interest: Interest) -> None:
+    async def ready(self, key: tuple[Any, ...], thing: object, interest: Interest) -> None:
         """Returns when ``thing`` may be ready."""
-        key = (id(thing), *interest.items())
         member = self.members.get(key)
         if member is None:
             member = self.members[key] = Member(thing, self.waitset.add(thing, **interest))  # type: ignore[arg-type]
@@ -99,6 +90,11 @@ class Lookout:
             if waiter in member.waiters:
                 member.waiters.remove(waiter)
             raise
+        finally:
+            # A call ends once it is answered, and is no member any more then.
+            if isinstance(thing, Call) and self.members.get(key) is member and not member.waiters:
+                del self.members[key]
+                self.waitset.remove(member.token)
 
     def look(self) -> None:
         """The descriptor is readable."""
@@ -119,6 +115,38 @@ class Lookout:
                 self.waitset.remove(member.token)
 
 
+class Lookout:
+    """What the tasks of one event loop wait for: a set, and one more whenever all are full."""
+
+    of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, "Lookout"] = WeakKeyDictionary()
+
+    def __init__(self, loop: asyncio.AbstractEventLoop):
+        self.pid = os.getpid()
+        self.loop = loop
+        self.watches: list[Watch] = []
+
+    @classmethod
+    def here(cls) -> "Lookout":
+        """That of the running loop."""
+        loop = asyncio.get_running_loop()
+        lookout = cls.of_loop.get(loop)
+        if lookout is None or lookout.pid != os.getpid():
+            lookout = cls.of_loop[loop] = cls(loop)
+        return lookout
+
+    async def ready(self, thing: object, interest: Interest) -> None:
+        """Returns when ``thing`` may be ready."""
+        key = (id(thing), *interest.items())
+        for watch in self.watches:
+            if key in watch.members:
+                return await watch.ready(key, thing, interest)
+        for watch in self.watches:
+            if len(watch.waitset) < MOST:
+                return await watch.ready(key, thing, interest)
+        self.watches.append(Watch(self.loop))
+        return await self.watches[-1].ready(key, thing, interest)
+
+
 async def until(
     attempt: Callable[[], Any], last: Callable[[], Any], timeout: float | None, thing: object, interest: Interest
 ) -> Any:
@@ -136,3 +164,14 @@ async def until(
             return await answered()
     except TimeoutError:
         return last()
+
+
+async def call(service: Service, request: Any, timeout: float | None) -> bytes:
+    """What ``Service.call_async`` gives: a free cell, and then the answer, in one time limit."""
+    now = asyncio.get_running_loop().time
+    end = None if timeout is None else now() + timeout
+    started = await service.start_async(request, timeout)
+    try:
+        return await started.wait_async(None if end is None else max(0.0, end - now()))
+    finally:
+        started.cancel()  # when this task was cancelled, or is late: the cell is free again

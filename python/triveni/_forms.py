@@ -67,6 +67,10 @@ class Producer:
     async def reserve_async(self, size, timeout=None):
         return await waits(self, lambda: self.try_reserve(size), lambda: self.reserve(size, 0), timeout, room=size)
 
+    async def reserve_packed_async(self, n, timeout=None):
+        attempt, last = lambda: self.try_reserve_packed(n), lambda: self.reserve_packed(n, 0)
+        return await waits(self, attempt, last, timeout)
+
 
 @adds_to(_triveni.Consumer)
 class Consumer:
@@ -75,6 +79,22 @@ class Consumer:
 
     async def peek_async(self, timeout=None):
         return await waits(self, self.try_peek, lambda: self.peek(0), timeout)
+
+    async def read_into_async(self, buffer, timeout=None):
+        return await waits(self, lambda: self.try_read_into(buffer), lambda: self.read_into(buffer, 0), timeout)
+
+    async def read_many_async(self, n, timeout=None):
+        if n == 0:
+            return []
+        return await waits(self, lambda: self.try_read_many(n) or None, lambda: self.read_many(n, 0), timeout)
+
+    async def read_packed_async(self, n, timeout=None):
+        if n == 0:
+            return self.try_read_packed(0)
+        return await waits(self, lambda: self.try_read_packed(n) or None, lambda: self.read_packed(n, 0), timeout)
+
+    async def peek_packed_async(self, n, timeout=None):
+        return await waits(self, lambda: self.try_peek_packed(n), lambda: self.peek_packed(n, 0), timeout)
 
 
 @adds_to(_triveni.Mailbox)
@@ -131,8 +151,31 @@ class Port:
 
 @adds_to(_triveni.Service)
 class Service:
+    async def call_async(self, request, timeout=None):
+        from . import _asyncio
+
+        return await _asyncio.call(self, request, timeout)
+
+    async def start_async(self, request, timeout=None):
+        return await waits(self, lambda: self.try_start(request), lambda: self.start(request, 0), timeout, send=True)
+
     async def receive_async(self, timeout=None):
         return await waits(self, self.try_receive, lambda: self.receive(0), timeout)
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        try:
+            return await self.receive_async()
+        except _triveni.Closed:
+            raise StopAsyncIteration from None
+
+
+@adds_to(_triveni.Call)
+class Call:
+    async def wait_async(self, timeout=None):
+        return await waits(self, self.try_wait, lambda: self.wait(0), timeout)
 
 
 @adds_to(_triveni.Publisher)
@@ -159,6 +202,15 @@ class Subscriber:
 
     async def peek_async(self, timeout=None):
         return await waits(self, self.try_peek, lambda: self.peek(0), timeout)
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        try:
+            return await self.receive_async()
+        except _triveni.Closed:
+            raise StopAsyncIteration from None
 
 
 @adds_to(_triveni.Array)

@@ -148,6 +148,28 @@ TEST(a_writer_that_died_is_told_until_somebody_recovers) {
     unmake();
 }
 
+TEST(a_wait_set_tells_that_nobody_writes_or_who_did_is_dead) {
+    make();
+    tvn_wait_set_t *set;
+    tvn_ready_t ready;
+    is(tvn_wait_set_new(&set), 0);
+    is(tvn_wait_set_add_array(set, array, TVN_SEND), -EINVAL);
+    is(tvn_wait_set_add_array(set, NULL, TVN_RECEIVE), -EINVAL);
+    int64_t token = tvn_wait_set_add_array(set, array, TVN_RECEIVE);
+    is(tvn_wait_set_wait(set, &ready, 1, TVN_FOREVER), 1);
+    is(ready.token, token);
+    is(tvn_array_write(array, TVN_TRY), 0);
+    is(tvn_wait_set_wait(set, &ready, 1, TVN_TRY), -EAGAIN);
+    is(tvn_array_end_write(array), 0);
+    pid_t child = stays_after(begins_to_write, NULL);
+    is(tvn_wait_set_wait(set, &ready, 1, 5), -ETIMEDOUT);
+    kill_it(child);
+    is(tvn_wait_set_wait(set, &ready, 1, TVN_FOREVER), 1);
+    is(tvn_array_write(array, TVN_TRY), -EOWNERDEAD);
+    tvn_wait_set_close(set);
+    unmake();
+}
+
 TEST(a_forked_child_does_not_write_for_its_parent) {
     make();
     is(tvn_array_write(array, TVN_TRY), 0);

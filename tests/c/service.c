@@ -292,21 +292,44 @@ TEST(what_a_dead_client_had_asked_for_frees_its_cells) {
     unmake();
 }
 
-TEST(a_wait_set_tells_of_requests) {
+TEST(a_wait_set_tells_of_requests_answers_and_free_cells) {
     make(usual());
     tvn_wait_set_t *set;
-    tvn_ready_t ready;
-    tvn_call_t call;
+    tvn_ready_t ready[3];
+    tvn_call_t calls[CALLS];
+    tvn_request_t request;
     is(tvn_wait_set_new(&set), 0);
-    is(tvn_wait_set_add_service(set, service, TVN_SEND), -EINVAL);
-    int64_t token = tvn_wait_set_add_service(set, service, TVN_RECEIVE);
-    holds(token >= 0);
-    is(tvn_wait_set_wait(set, &ready, 1, TVN_TRY), -EAGAIN);
-    is(tvn_service_start(service, "x", 1, TVN_TRY, &call), 0);
-    is(tvn_wait_set_wait(set, &ready, 1, TVN_FOREVER), 1);
-    is(ready.token, token);
+    is(tvn_wait_set_add_service(set, service, 9), -EINVAL);
+    int64_t requests = tvn_wait_set_add_service(set, service, TVN_RECEIVE);
+    holds(requests >= 0);
+    is(tvn_wait_set_wait(set, ready, 3, TVN_TRY), -EAGAIN);
+    for (int i = 0; i < CALLS; i++) is(tvn_service_start(service, "x", 1, TVN_TRY, &calls[i]), 0);
+    is(tvn_wait_set_wait(set, ready, 3, TVN_FOREVER), 1);
+    is(ready[0].token, requests);
+    is(tvn_service_receive(service, TVN_TRY, &request), 1);
+    is(tvn_wait_set_remove(set, requests), 0);
+    int64_t room = tvn_wait_set_add_service(set, service, TVN_SEND);
+    int64_t answer_of = tvn_wait_set_add_call(set, service, &calls[0]);
+    holds(room >= 0 && answer_of >= 0);
+    is(tvn_wait_set_wait(set, ready, 3, TVN_TRY), -EAGAIN);
+    is(tvn_request_reply(service, &request, "yes", 3), 1);
+    is(tvn_wait_set_wait(set, ready, 3, TVN_FOREVER), 1);
+    is(ready[0].token, answer_of);
+    is(tvn_wait_set_remove(set, answer_of), 0);
+    is(tvn_call_wait(service, &calls[0], TVN_TRY), 3);
+    is(tvn_call_end(service, &calls[0]), 0);
+    is(tvn_wait_set_wait(set, ready, 3, TVN_FOREVER), 1);
+    is(ready[0].token, room);
+    is(tvn_wait_set_add_call(set, service, &calls[0]), -EPERM);
+    is(tvn_wait_set_add_call(set, service, NULL), -EINVAL);
+    is(tvn_wait_set_remove(set, room), 0);
+    holds(tvn_wait_set_add_call(set, service, &calls[1]) >= 0);
+    kill_it(stays_after(takes_a_request, NULL)); /* a dead server is told as well */
+    is(tvn_wait_set_wait(set, ready, 3, TVN_FOREVER), 1);
+    is(tvn_call_wait(service, &calls[1], TVN_TRY), -ECONNRESET);
+    is(tvn_call_end(service, &calls[1]), 0);
+    is(tvn_wait_set_wait(set, ready, 3, TVN_FOREVER), -EPERM); /* it was not taken out */
     tvn_wait_set_close(set);
-    is(tvn_call_end(service, &call), 0);
     unmake();
 }
 

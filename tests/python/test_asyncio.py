@@ -227,10 +227,10 @@ def test_a_removed_object_ends_its_waits_and_no_others(segment):
 
 def test_an_idle_loop_sleeps(segment, monkeypatch):
     """Messages that nobody awaits make no loop spin."""
-    from triveni._asyncio import Lookout
+    from triveni._asyncio import Watch
 
-    box, looks, look = segment.mailbox("m"), [], Lookout.look
-    monkeypatch.setattr(Lookout, "look", lambda self: (looks.append(1), look(self)))
+    box, looks, look = segment.mailbox("m"), [], Watch.look
+    monkeypatch.setattr(Watch, "look", lambda self: (looks.append(1), look(self)))
 
     async def story():
         task = asyncio.create_task(box.receive_async())
@@ -259,3 +259,164 @@ def test_each_loop_has_its_own(segment):
     assert answers == [b"across"]
     run(box.send_async(b"again"))
     assert run(box.receive_async()) == b"again"
+
+
+def test_many_calls_wait_at_once_without_a_thread_for_each(segment):
+    service = segment.service("s", 16, 16, calls=300)
+
+    async def story():
+        before = threads()
+        tasks = [asyncio.create_task(service.call_async(b"%d" % i, PATIENCE)) for i in range(300)]
+        while len(service) < 300:
+            await asyncio.sleep(0)
+        assert threads() <= before + 3  # a set holds 127 of them
+        for _ in range(300):
+            request = await service.receive_async(PATIENCE)
+            request.reply(bytes(request)[::-1])
+        assert await asyncio.gather(*tasks) == [(b"%d" % i)[::-1] for i in range(300)]
+
+    run(story())
+
+
+def test_calls_wait_for_a_free_cell_and_are_served_by_an_async_loop(segment):
+    service = segment.service("s", 16, 16, calls=2)
+
+    async def serve():
+        async for request in service:
+            request.reply(bytes(request) * 2)
+
+    async def story():
+        server = asyncio.create_task(serve())
+        answers = await asyncio.gather(*(service.call_async(b"%d" % i) for i in range(50)))
+        assert answers == [b"%d" % i * 2 for i in range(50)]
+        service.shutdown()
+        await server
+        with pytest.raises(triveni.Closed):
+            await service.call_async(b"x")
+
+    run(story())
+
+
+def test_a_cancelled_or_late_call_gives_its_cell_back(segment):
+    service = segment.service("s", 16, 16, calls=1)
+
+    async def story():
+        for cancel in (True, False):
+            task = asyncio.create_task(service.call_async(b"x", PATIENCE if cancel else 0.02))
+            while service.try_start(b"y") is not None:
+                await asyncio.sleep(0)
+            request = service.try_receive()
+            assert request is not None and bytes(request) == b"x"
+            if cancel:
+                task.cancel()
+            with pytest.raises(asyncio.CancelledError if cancel else TimeoutError):
+                await task
+            assert request.is_cancelled and not request.reply(b"late")
+            assert service.try_start(b"z") is not None
+        # And while it waits for a cell.
+        first = service.start(b"1")
+        waiting = asyncio.create_task(service.call_async(b"2"))
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        with pytest.raises(TimeoutError):
+            await service.call_async(b"3", 0.01)
+        first.cancel()
+        assert len(service) == 0
+
+    run(story())
+
+
+def test_what_becomes_of_a_call_is_told_to_who_awaits_it(segment, other):
+    service = segment.service("s", 64, 64)
+
+    async def story():
+        task = asyncio.create_task(service.call_async(b"x"))
+        while (request := service.try_receive()) is None:
+            await asyncio.sleep(0)
+        request.fail("no tea")
+        with pytest.raises(triveni.Failed, match="no tea"):
+            await task
+        task = asyncio.create_task(service.call_async(b"x"))
+        while len(service) == 0:
+            await asyncio.sleep(0)
+        server = other("request = segment.open_service('s').receive(); say('has it'); go()")
+        await asyncio.to_thread(server.says, "has it")
+        server.kill()
+        with pytest.raises(triveni.PeerDead):
+            await task
+        waiting = asyncio.create_task(service.call_async(b"x"))
+        while len(service) == 0:
+            await asyncio.sleep(0)
+        service.shutdown()
+        with pytest.raises(triveni.Closed):
+            await waiting
+
+    run(story())
+
+
+def test_an_answered_call_is_no_member_any_more(segment):
+    from triveni._asyncio import Lookout
+
+    service = segment.service("s", 16, 16)
+
+    async def story():
+        task = asyncio.create_task(service.call_async(b"x"))
+        while (request := service.try_receive()) is None:
+            await asyncio.sleep(0)
+        request.reply(b"y")
+        assert await task == b"y"
+        members = [member for watch in Lookout.here().watches for member in watch.members.values()]
+        assert not any(isinstance(member.thing, triveni.Call) for member in members)
+
+    run(story())
+
+
+def test_batches_of_a_ring_come_to_who_awaits_them(segment):
+    ring, packed = segment.ring("r", 1 << 12), segment.ring_of("p", 8, 512)
+    producer, consumer = ring.producer(), ring.consumer()
+    packer, unpacker = packed.producer(), packed.consumer()
+
+    async def story():
+        batch = asyncio.create_task(consumer.read_many_async(10))
+        column = asyncio.create_task(unpacker.read_packed_async(10))
+        await asyncio.sleep(0)
+        producer.write_many([b"a", b"bb", b"ccc"])
+        packer.write_packed(bytes(24))
+        assert await batch == [b"a", b"bb", b"ccc"]
+        assert await column == bytes(24)
+        assert await consumer.read_many_async(0) == [] and await unpacker.read_packed_async(0) == b""
+        room = bytearray(8)
+        late = asyncio.create_task(consumer.read_into_async(room))
+        await asyncio.sleep(0)
+        await producer.write_async(b"x")
+        assert await late == 1 and room[:1] == b"x"
+        with pytest.raises(TimeoutError):
+            await consumer.read_many_async(10, timeout=0.01)
+        while packer.try_write_packed(bytes(8)):
+            pass
+        grant = asyncio.create_task(packer.reserve_packed_async(2))
+        await asyncio.sleep(0)
+        with await unpacker.peek_packed_async(100) as records:
+            assert len(records) > 8
+        with await grant as reserved:
+            assert len(reserved) in (8, 16)
+
+    run(story())
+
+
+def test_a_loop_over_a_subscriber_ends_with_the_shutdown(segment):
+    topic = segment.topic("t", 8, 16)
+    subscriber, publisher = topic.subscriber(), topic.publisher()
+
+    async def story():
+        got = []
+        for i in range(3):
+            publisher.publish(b"%d" % i)
+        publisher.shutdown()
+        async for message in subscriber:
+            got.append(message)
+        assert got == [b"0", b"1", b"2"]
+
+    run(story())

@@ -8,7 +8,7 @@ use super::{Interest, Waitable};
 use crate::channel::mailbox::Mailbox;
 use crate::channel::port::{Port, PortSide, Right};
 use crate::channel::ring::{Consumer, Producer, Ring};
-use crate::channel::service::Service;
+use crate::channel::service::{Call, CallSide, Service};
 use crate::channel::topic::{Crowd, Publisher, PublisherSide, Subscriber, SubscriberSide};
 use crate::data::array::{Array, RawArray};
 use crate::data::cell::{Cell, RawCell};
@@ -47,6 +47,8 @@ pub trait IntoSide {
 pub enum AnyBell<'a> {
     /// For any number of sleepers.
     Count(&'a EventCount),
+    /// The same, and who rings it does not fence: look again for so long.
+    Unfenced(&'a EventCount, u64),
     /// The same, of a semaphore, whose permits say that somebody sleeps.
     Permits(&'a Semaphore),
     /// The same, beside a publisher that does not fence, and wakes all.
@@ -60,7 +62,7 @@ pub enum AnyBell<'a> {
 impl Ringing for Arc<dyn Side> {
     fn word(&self) -> &AtomicU32 {
         match self.bell() {
-            AnyBell::Count(count) => count.word(),
+            AnyBell::Count(count) | AnyBell::Unfenced(count, _) => count.word(),
             AnyBell::Permits(semaphore) => semaphore.bell().word(),
             AnyBell::Crowd(crowd) => crowd.0.word(),
             AnyBell::Park(park) => park.word(),
@@ -70,7 +72,7 @@ impl Ringing for Arc<dyn Side> {
 
     fn prepare(&self) -> u32 {
         match self.bell() {
-            AnyBell::Count(count) => count.prepare(),
+            AnyBell::Count(count) | AnyBell::Unfenced(count, _) => count.prepare(),
             AnyBell::Permits(semaphore) => semaphore.announce(),
             AnyBell::Crowd(crowd) => crowd.prepare(),
             AnyBell::Park(park) => park.prepare(),
@@ -80,6 +82,7 @@ impl Ringing for Arc<dyn Side> {
 
     fn recheck_ns(&self) -> u64 {
         match self.bell() {
+            AnyBell::Unfenced(_, recheck_ns) => recheck_ns,
             AnyBell::Crowd(crowd) => crowd.recheck_ns(),
             AnyBell::Park(park) => park.recheck_ns(),
             _ => 0,
@@ -95,10 +98,12 @@ impl Ringing for Arc<dyn Side> {
     fn pass_on(&self) {
         match self.bell() {
             // If it is not ready, somebody was faster, and whoever makes it ready again will wake.
-            AnyBell::Count(count) if self.is_ready(false).unwrap_or(true) => count.notify(1),
+            AnyBell::Count(count) | AnyBell::Unfenced(count, _) if self.is_ready(false).unwrap_or(true) => {
+                count.notify(1)
+            }
             AnyBell::Permits(semaphore) if semaphore.value() > 0 => semaphore.bell().notify(1),
             // Of a crowd all were woken.
-            AnyBell::Count(_) | AnyBell::Permits(_) | AnyBell::Crowd(_) => {}
+            AnyBell::Count(_) | AnyBell::Unfenced(..) | AnyBell::Permits(_) | AnyBell::Crowd(_) => {}
             // Ready or not: unlocking has cleared WAITERS, and those who still sleep must set it again.
             AnyBell::Lock(line) => line.wake_one(),
             // The one waiter may be asleep in its own name while the set's lookout sleeps there too.
@@ -392,12 +397,55 @@ impl Side for Service {
     }
 }
 
+/// The client's side of a service: a free cell for a request.
+struct Asks(Service);
+
+impl Side for Asks {
+    fn object(&self) -> &Object {
+        self.0.object()
+    }
+    fn bell(&self) -> AnyBell<'_> {
+        let (bell, recheck_ns) = self.0.rooms();
+        AnyBell::Unfenced(bell, recheck_ns)
+    }
+    fn is_ready(&self, ask: bool) -> Result<bool> {
+        self.0.could_start(ask)
+    }
+}
+
 impl Waitable for Service {}
 impl IntoSide for Service {
     fn side(&self, interest: Interest) -> Result<Arc<dyn Side>> {
         match interest {
             Interest::Receive => Ok(Arc::new(self.clone())),
-            _ => Err(misfit(self.object(), "a service", interest, "Receive (a request)")),
+            Interest::Send => Ok(Arc::new(Asks(self.clone()))),
+            _ => Err(misfit(self.object(), "a service", interest, "Receive (a request) or Send (room for one)")),
+        }
+    }
+}
+
+impl Side for CallSide {
+    fn object(&self) -> &Object {
+        CallSide::object(self)
+    }
+    fn bell(&self) -> AnyBell<'_> {
+        AnyBell::Park(CallSide::bell(self))
+    }
+    fn is_ready(&self, ask: bool) -> Result<bool> {
+        CallSide::is_ready(self, ask)
+    }
+    fn suspect(&self) -> Option<u32> {
+        CallSide::suspect(self)
+    }
+}
+
+impl Waitable for Call<'_> {}
+impl IntoSide for Call<'_> {
+    fn side(&self, interest: Interest) -> Result<Arc<dyn Side>> {
+        let side = Call::side(self)?;
+        match interest {
+            Interest::Receive => Ok(Arc::new(side)),
+            _ => Err(misfit(side.object(), "a call", interest, "Receive (its answer)")),
         }
     }
 }

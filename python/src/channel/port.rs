@@ -14,7 +14,7 @@ use triveni::{Deadline, Error, ErrorKind, PortEvent, Result};
 /// A port is a queue of messages with one receiver, as in Mach. ``Segment.port(name)`` makes one and has the right to
 /// receive, ``Segment.open_port(name)`` has a right to send. A right can be given away in a message, ``send(message,
 /// [right])``: from then on it raises ``NotOwner`` here, and whoever receives the message has it. ``call`` sends and
-/// waits for the answer. ``len(port)`` counts messages.
+/// waits for the answer (in asyncio: ``await asyncio.to_thread(port.call, message)``). ``len(port)`` counts messages.
 ///
 /// ``with`` or ``close()`` gives the right up; with the right to receive the port dies, and senders get ``PeerDead``.
 ///
@@ -335,7 +335,8 @@ impl Port {
 ///     ports.add(complaints)
 ///     port, delivery = ports.receive(timeout=5)
 ///
-/// A port that is in a set is received from through the set only (``Busy``).
+/// A port that is in a set is received from through the set only (``Busy``). In asyncio: a task for each port, with
+/// ``receive_async``, needs no set.
 ///
 /// Threads: one at a time; a second one gets ``Busy``. fork: ``Forked`` in the child. It is not pickled.
 #[pyclass(frozen, module = "triveni")]
@@ -441,7 +442,8 @@ impl PortSet {
 /// This process under a name, for messages to and from processes by name.
 ///
 /// ``send(to, message)`` and ``receive_from(sender)``, where both name each other, or ``receive()``, which says who it
-/// was. A partner that died raises ``PeerDead``; one that has not started yet is waited for.
+/// was. A partner that died raises ``PeerDead``; one that has not started yet is waited for. In asyncio: ``await
+/// asyncio.to_thread(process.receive)``.
 ///
 /// ``with`` or ``close()`` gives the name up. Threads: any number. fork: ``Forked`` in the child. It is not pickled.
 #[pyclass(frozen, module = "triveni")]

@@ -280,7 +280,7 @@ impl Service {
 /// A call that is out.
 ///
 /// ``wait(timeout=None)`` gives the answer, once. ``cancel()`` gives the call up, as does a call that goes away or the
-/// end of its block; a late answer is dropped.
+/// end of its block; a late answer is dropped. ``await wait_async()`` waits in asyncio, and a ``WaitSet`` takes it too.
 ///
 /// Threads: any thread of this process, one at a time. fork: it belongs to the parent.
 #[pyclass(frozen, module = "triveni")]
@@ -291,14 +291,19 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    fn attempt(&self, until: Option<Deadline>) -> Result<Option<()>> {
+    /// Runs `f` on the call, which goes on.
+    pub(crate) fn lend<T>(&self, f: impl FnOnce(&triveni::Call<'_>) -> Result<T>) -> Result<T> {
         let call = self.service.resume_call(self.raw)?;
-        let answered = match until {
+        let answer = f(&call);
+        call.into_raw(); // it stays
+        answer
+    }
+
+    fn attempt(&self, until: Option<Deadline>) -> Result<Option<()>> {
+        self.lend(|call| match until {
             None => call.try_wait().map(|there| there.then_some(())),
             Some(until) => call.wait_until(until).map(Some),
-        };
-        call.into_raw(); // it stays
-        answered
+        })
     }
 
     fn open(&self, py: Python<'_>) -> PyResult<()> {

@@ -11,6 +11,8 @@ use triveni::{Deadline, Result};
 /// ``Segment.barrier(name, parties)`` finds or creates it. If a process that has it open dies, all who wait, and all
 /// who come, get ``Broken``, until somebody calls ``reset()``.
 ///
+/// asyncio: ``await asyncio.to_thread(barrier.wait, timeout)``.
+///
 /// Threads: any number may use one barrier at once; each that waits is one of the parties. fork: the child goes on
 /// using it. pickle: by name.
 #[pyclass(frozen, module = "triveni")]

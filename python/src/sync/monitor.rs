@@ -212,6 +212,8 @@ impl MonitorGuard {
 ///         while not there_is_work():
 ///             work.wait()
 ///
+/// asyncio: ``await asyncio.to_thread(function)``, where ``function`` enters, waits and leaves in one thread.
+///
 /// Threads: any number may use one. fork: the child goes on using it. pickle: by name.
 #[pyclass(frozen, module = "triveni")]
 pub(crate) struct Condition {

@@ -37,6 +37,8 @@ pub(crate) fn policy(py: Python<'_>, name: &str) -> PyResult<RwPolicy> {
 /// (readers may starve), ``"fair"`` (neither side does). There is no upgrade: two readers that both wanted it would wait
 /// for each other for ever. Unlock, lock for writing, look again; or write first and ``downgrade()``.
 ///
+/// asyncio: lock and unlock in one thread: ``await asyncio.to_thread(function)``, where ``function`` holds the lock.
+///
 /// Threads: a thread owns what it locked; another one that unlocks it gets ``NotOwner``. fork: the child does not
 /// hold what its parent held. pickle: by name.
 #[pyclass(frozen, module = "triveni")]

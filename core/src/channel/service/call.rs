@@ -37,12 +37,14 @@ pub struct CallRoom<'a> {
 
 /// A request that was sent. Dropping it gives the call up, wherever it stands; a late answer is dropped.
 ///
+/// A [`WaitSet`](crate::WaitSet) can wait for its answer, among other things: take it out of the set before it ends.
+///
 /// It belongs to the process that sent it, as a [`CallRoom`] does.
 #[must_use]
 pub struct Call<'a> {
-    service: &'a Service,
+    pub(super) service: &'a Service,
     /// The word with which the request was sent.
-    call: Claim,
+    pub(super) call: Claim,
     fork: u32,
 }
 
@@ -97,7 +99,7 @@ impl Service {
     }
 
     #[cold]
-    fn not_ours(&self, claim: Claim) -> Error {
+    pub(super) fn not_ours(&self, claim: Claim) -> Error {
         let why = format!(
             "service {:?}: this process has no such call in cell {}; it has ended, or belongs to another process",
             self.object.address(),
@@ -349,7 +351,7 @@ impl<'a> Call<'a> {
         Error::new(ErrorKind::Corrupt, why)
     }
 
-    fn check_fork(&self) -> Result<()> {
+    pub(super) fn check_fork(&self) -> Result<()> {
         if self.fork == self.service.object.fork_number() { Ok(()) } else { Err(ErrorKind::Forked.into()) }
     }
 }

@@ -37,12 +37,15 @@ mod request;
 #[cfg(all(test, loom))]
 mod model;
 #[cfg(all(test, not(any(loom, shuttle))))]
+mod ready_tests;
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod states;
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;
 
 pub use call::{Call, CallRoom, RawCall};
 pub use options::ServiceOptions;
+pub use ready::CallSide;
 pub use request::{RawRequest, Request};
 
 use crate::deadline::now_ns;
