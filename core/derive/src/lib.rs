@@ -45,7 +45,7 @@ fn derive(input: &DeriveInput) -> Result<TokenStream> {
         // each byte of a value is one of a field.
         unsafe impl ::triveni::Typed for #name {
             fn type_tag() -> ::std::string::String {
-                const { assert!(::core::mem::size_of::<#name>() == 0 #(+ ::core::mem::size_of::<#types>())*, #padding) };
+                const { ::core::assert!(::core::mem::size_of::<#name>() == 0 #(+ ::core::mem::size_of::<#types>())*, #padding) };
                 ::triveni::__of_struct(::core::mem::size_of::<#name>(), &[
                     #((
                         #names,
@@ -59,7 +59,7 @@ fn derive(input: &DeriveInput) -> Result<TokenStream> {
                 .unwrap_or_else(|error| error.to_string())
             }
         }
-        const _: () = assert!(::core::mem::size_of::<#name>() == 0 #(+ ::core::mem::size_of::<#types>())*, #padding);
+        const _: () = ::core::assert!(::core::mem::size_of::<#name>() == 0 #(+ ::core::mem::size_of::<#types>())*, #padding);
     })
 }
 

@@ -38,6 +38,14 @@ use std::fmt;
 /// struct Holed { a: i32, b: f64 }
 /// ```
 ///
+/// ```compile_fail
+/// macro_rules! assert { ($($all:tt)*) => { () } } // no way around it
+/// #[derive(Clone, Copy, triveni::Typed)]
+/// #[repr(C)]
+/// struct Holed { a: i32, b: f64 }
+/// # fn main() {}
+/// ```
+///
 /// So is all that is not a value for any bytes: `bool`, `char`, enums, references and pointers.
 ///
 /// ```compile_fail
