@@ -13,7 +13,7 @@
 //! caller gets `PeerDead`. The caller: who answers gets `PeerDead`.
 
 use super::letter::{Delivery, Enclosure, via};
-use super::places::State;
+use super::places::{Places, State};
 use super::rights::Ticket;
 use super::{KIND_OF_PORT, Port, attach, memory};
 use crate::segment::directory::{Plan, Want};
@@ -77,13 +77,16 @@ impl PortCall {
             if seen.serial == self.ticket.serial && lives {
                 return Ok(());
             }
-            // It may have come just before its right ended. Who answers has claimed a place by then: first whether one
-            // is being written, then whether one is there.
-            let places = memory.places();
-            let coming = places.each().any(|at| matches!(at.state(), Ok(State::Writing(_))));
-            if coming || places.oldest(came) != Ok(None) { Ok(()) } else { Err(self.port.unanswered()) }
+            if may_come(memory.places(), came) { Ok(()) } else { Err(self.port.unanswered()) }
         })
     }
+}
+
+/// May an answer that `came` tells from others still be received, though the right to give it was seen to have ended?
+/// Who answers has claimed a place by then: first whether one is being written, then whether one is there.
+pub(super) fn may_come(places: Places<'_>, came: impl Fn(u32) -> bool) -> bool {
+    let coming = places.each().any(|at| matches!(at.state(), Ok(State::Writing(_))));
+    coming || places.oldest(came) != Ok(None)
 }
 
 impl Drop for PortCall {

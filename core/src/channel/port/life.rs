@@ -2,8 +2,8 @@
 
 use super::KIND_OF_PORT;
 use super::memory::{Memory, index_and_generation, port_id};
-use super::places::State;
-use super::rights::{Right, Seen, Where};
+use super::places::{Places, State};
+use super::rights::{Right, Rights, Seen, Where};
 use crate::prim::{
     AtomicU64,
     Ordering::{Acquire, Relaxed},
@@ -13,7 +13,7 @@ use crate::wait::World;
 
 /// How far the way of a right that is in a message, in a port whose own right to receive is in a message, and so on, is
 /// followed. What is further, or goes round in a circle, is lost: nobody can receive it.
-const DEPTH: u32 = 8;
+pub(super) const DEPTH: u32 = 8;
 
 /// Who can be reached through the object of one port: the processes, and the neighbours in the same segment.
 #[derive(Clone, Copy)]
@@ -21,6 +21,83 @@ pub(super) struct Life<'a> {
     pub object: &'a Object,
     /// Also ask the kernel who is dead: a system call for each.
     pub ask: bool,
+}
+
+/// Whom [`follow`] asks.
+pub(super) trait Ports {
+    /// A port.
+    type Port: Parts;
+    /// Is the process in this slot dead, as far as one asks?
+    fn is_dead(&self, slot: u32) -> bool;
+    /// Ask at all? Otherwise a message is taken to be there.
+    fn asks(&self) -> bool;
+    /// Another port, for a look.
+    fn neighbour(&self, port: u64) -> Option<Self::Port>;
+}
+
+/// A port as far as the way of a right goes.
+pub(super) trait Parts {
+    /// The rights to it.
+    fn rights(&self) -> Rights<'_>;
+    /// Its queue.
+    fn places(&self) -> Places<'_>;
+}
+
+impl Parts for Memory {
+    fn rights(&self) -> Rights<'_> {
+        Memory::rights(self)
+    }
+    fn places(&self) -> Places<'_> {
+        Memory::places(self)
+    }
+}
+
+impl Ports for Life<'_> {
+    type Port = Memory;
+    fn is_dead(&self, slot: u32) -> bool {
+        self.ask && self.object.is_dead(slot)
+    }
+    fn asks(&self) -> bool {
+        self.ask
+    }
+    fn neighbour(&self, port: u64) -> Option<Memory> {
+        Life::neighbour(self, port)
+    }
+}
+
+/// Is the right in record `index` of `port` somebody's? Also what the answer is based on.
+pub(super) fn follow<P: Ports>(ports: &P, port: &P::Port, index: u32, depth: u32) -> (Seen, bool) {
+    let mut seen = port.rights().look(index);
+    // Each time after the first means that somebody changed it: as often as others get something done, or write
+    // garbage.
+    for _ in 0..16 {
+        let lives = match seen.place {
+            Where::Nowhere => false,
+            Where::Held(slot) | Where::Giving(slot) => !ports.is_dead(slot),
+            Where::Taking(slot) if !ports.is_dead(slot) => true,
+            // Without asking, a message is taken to be there.
+            Where::Moving | Where::Taking(_) => !ports.asks() || is_carried(ports, port, index, depth),
+        };
+        let now = port.rights().look(index);
+        // A message that is gone may have been received while we looked for it, and the right with it.
+        if lives || now.word == seen.word {
+            return (seen, lives);
+        }
+        seen = now;
+    }
+    (seen, true)
+}
+
+fn is_carried<P: Ports>(ports: &P, port: &P::Port, index: u32, depth: u32) -> bool {
+    let Some(carrier) = port.rights().carrier(index).filter(|_| depth > 0) else { return false };
+    let Some(port) = ports.neighbour(carrier.port) else { return false };
+    let (receiver, lives) = follow(ports, &port, 0, depth - 1);
+    // Looked at last: who took the message out was a receiver that lived.
+    match port.places().carried(carrier.place, carrier.stamp) {
+        None => false,
+        Some(State::Writing(sender)) if ports.is_dead(sender) => false,
+        Some(_) => lives || receiver.word == 0,
+    }
 }
 
 /// What became of the right to receive.
@@ -37,10 +114,6 @@ pub(super) enum Receiver {
 }
 
 impl Life<'_> {
-    fn is_dead(&self, slot: u32) -> bool {
-        self.ask && self.object.is_dead(slot)
-    }
-
     /// Another port, for a look.
     pub fn neighbour(&self, port: u64) -> Option<Memory> {
         let (index, generation) = index_and_generation(port);
@@ -49,41 +122,7 @@ impl Life<'_> {
 
     /// Is the right in record `index` of `memory` somebody's? Also what the answer is based on.
     pub fn right(&self, memory: &Memory, index: u32) -> (Seen, bool) {
-        self.follow(memory, index, DEPTH)
-    }
-
-    fn follow(&self, memory: &Memory, index: u32, depth: u32) -> (Seen, bool) {
-        let mut seen = memory.rights().look(index);
-        // Each time after the first means that somebody changed it: as often as others get something done, or write
-        // garbage.
-        for _ in 0..16 {
-            let lives = match seen.place {
-                Where::Nowhere => false,
-                Where::Held(slot) | Where::Giving(slot) => !self.is_dead(slot),
-                Where::Taking(slot) if !self.is_dead(slot) => true,
-                // Without asking, a message is taken to be there.
-                Where::Moving | Where::Taking(_) => !self.ask || self.is_carried(memory, index, depth),
-            };
-            let now = memory.rights().look(index);
-            // A message that is gone may have been received while we looked for it, and the right with it.
-            if lives || now.word == seen.word {
-                return (seen, lives);
-            }
-            seen = now;
-        }
-        (seen, true)
-    }
-
-    fn is_carried(&self, memory: &Memory, index: u32, depth: u32) -> bool {
-        let Some(carrier) = memory.rights().carrier(index).filter(|_| depth > 0) else { return false };
-        let Some(port) = self.neighbour(carrier.port) else { return false };
-        let (receiver, lives) = self.follow(&port, 0, depth - 1);
-        // Looked at last: who took the message out was a receiver that lived.
-        match port.places().carried(carrier.place, carrier.stamp) {
-            None => false,
-            Some(State::Writing(sender)) if self.is_dead(sender) => false,
-            Some(_) => lives || receiver.word == 0,
-        }
+        follow(self, memory, index, DEPTH)
     }
 
     /// What became of the right to receive, and what the answer is based on.

@@ -92,6 +92,15 @@ pub(super) struct Enclosed {
     ticket: AtomicU64,
 }
 
+#[cfg(all(test, loom))]
+impl Request {
+    /// A free one; in a segment, zeroed memory is one.
+    pub fn new() -> Request {
+        let zero = || AtomicU64::new(0);
+        Request { word: zero(), port: zero(), message: zero(), pad: zero() }
+    }
+}
+
 // SAFETY: `repr(C)`, made of prim's atomics and of eventcounts, which are too; the rest is padding nobody reads.
 unsafe impl InSegment for Control {}
 // SAFETY: `repr(C)`, made of prim's atomics.

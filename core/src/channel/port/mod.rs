@@ -32,6 +32,8 @@
 //! directory's mutex.
 
 mod call;
+#[cfg(all(test, shuttle))]
+mod deaths;
 #[cfg(all(test, not(loom)))]
 mod handle_tests;
 mod letter;
@@ -39,6 +41,8 @@ mod life;
 mod memory;
 #[cfg(all(test, not(loom)))]
 mod model;
+#[cfg(all(test, loom))]
+mod model_loom;
 mod notify;
 mod places;
 mod process;
@@ -451,7 +455,7 @@ impl Port {
         if !notify::ask(&notify.right.memory, me, wish) {
             return Err(notify::full(&notify.right.object.address()));
         }
-        notify::watch(&self.right.memory, notify.id());
+        notify::watch(&self.right.memory.control().watchers, notify.id());
         // What happened in between nobody has told the port of.
         notify.right.memory.control().rx.0.ring();
         Ok(())

@@ -23,7 +23,7 @@ use super::life::{Life, Receiver};
 use super::memory::{Memory, Request, index_and_generation};
 use crate::channel::death::step;
 use crate::prim::{
-    Full,
+    AtomicU64, Full,
     Ordering::{Acquire, Relaxed},
 };
 use crate::{Error, ErrorKind};
@@ -89,29 +89,33 @@ pub(super) struct Wish {
 
 /// Leaves a wish in `memory`, as participant `me`; `true`: there was room.
 pub(super) fn ask(memory: &Memory, me: u32, wish: Wish) -> bool {
-    for request in &memory.control().requests {
-        let free = request.word.load(Relaxed); // Relaxed: the exchange decides.
-        if !matches!(free & 3, SETTING | SET) {
-            let number = (free >> 16).wrapping_add(1) << 16;
-            let setting = SETTING | u64::from(me & 0xFFF) << 4 | number;
-            if request.change(free, setting) {
-                // Relaxed: `SET` releases both.
-                request.port.store(wish.port, Relaxed);
-                request.message.store(wish.message, Relaxed);
-                if request.change(setting, SET | (wish.event as u64) << 2 | number) {
-                    memory.control().rx.0.ring();
-                    return true;
-                }
-            }
-        }
+    let asked = set(&memory.control().requests, me, wish);
+    if asked {
+        memory.control().rx.0.ring();
     }
-    false
+    asked
 }
 
-/// Has `watcher`, a port's number, woken when something changes at the port in `memory`. With no room it finds out by
-/// itself, later.
-pub(super) fn watch(memory: &Memory, watcher: u64) {
-    for place in &memory.control().watchers {
+/// Writes a wish where there is room.
+pub(super) fn set(requests: &[Request], me: u32, wish: Wish) -> bool {
+    requests.iter().any(|request| {
+        let free = request.word.load(Relaxed); // Relaxed: the exchange decides.
+        let number = (free >> 16).wrapping_add(1) << 16;
+        let setting = SETTING | u64::from(me & 0xFFF) << 4 | number;
+        if matches!(free & 3, SETTING | SET) || !request.change(free, setting) {
+            return false;
+        }
+        // Relaxed: `SET` releases both.
+        request.port.store(wish.port, Relaxed);
+        request.message.store(wish.message, Relaxed);
+        request.change(setting, SET | (wish.event as u64) << 2 | number)
+    })
+}
+
+/// Has `watcher`, a port's number, woken when something changes at the port of these `watchers`. With no room it finds
+/// out by itself, later.
+pub(super) fn watch(watchers: &[AtomicU64], watcher: u64) {
+    for place in watchers {
         let now = place.load(Relaxed); // Relaxed: the exchange decides.
         if now == watcher || now == 0 && place.cas_full(0, watcher).is_ok() {
             return;
@@ -133,18 +137,22 @@ pub(super) fn forget(memory: &Memory, wish: Wish) {
 
 /// Something that was asked for in `memory` and is true: takes it off. Looking costs one load for each request.
 pub(super) fn tell(memory: &Memory, life: Life<'_>) -> Option<Notification> {
-    for request in &memory.control().requests {
+    let happened = |event, port, message| has_happened(life, event, port, message);
+    let (event, port) = take(&memory.control().requests, happened)?;
+    let (index, generation) = index_and_generation(port);
+    Some(Notification { event, port: life.object.neighbour_name(index, generation).unwrap_or_default() })
+}
+
+/// Takes off a wish that has come true: the event, and the port that was watched.
+pub(super) fn take(requests: &[Request], happened: impl Fn(PortEvent, u64, u64) -> bool) -> Option<(PortEvent, u64)> {
+    requests.iter().find_map(|request| {
         // Acquire: who sees it set sees what is asked for.
         let word = request.word.load(Acquire);
-        let Some(event) = Request::event(word) else { continue };
+        let event = Request::event(word)?;
         let (port, message) = (request.port.load(Relaxed), request.message.load(Relaxed));
-        if has_happened(life, event, port, message) && request.change(word, word & !0xFFFF) {
-            let (index, generation) = index_and_generation(port);
-            let port = life.object.neighbour_name(index, generation).unwrap_or_default();
-            return Some(Notification { event, port });
-        }
-    }
-    None
+        let ours = happened(event, port, message) && request.change(word, word & !0xFFFF);
+        ours.then_some((event, port))
+    })
 }
 
 /// Would [`tell`] tell something?

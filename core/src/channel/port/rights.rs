@@ -30,13 +30,16 @@
 //!
 //! # Orderings
 //!
-//! Edge `carrier`: who gives releases when it writes `MOVING`; who reads `MOVING` acquires and sees the carrier.
+//! Edge `carrier`: who gives releases when it writes `MOVING`; who reads `MOVING` acquires and sees the carrier. Back:
+//! `GIVING` is a full barrier before the carrier is written, and a fence follows its loads; who has read a later carrier
+//! does not find the earlier word again.
 //! Edge `right`: who ends a right releases, who is given the record next acquires; and who takes a right acquires.
 
 use crate::channel::death::step;
 use crate::prim::{
     AtomicU64, Full,
     Ordering::{Acquire, Relaxed},
+    fence,
 };
 
 const FREE: u64 = 0;
@@ -197,6 +200,9 @@ impl Rights<'_> {
         let record = self.0.get(index as usize)?;
         // Relaxed: ordered by the Acquire with which the caller saw `MOVING` or `TAKING` (edge `carrier`).
         let (port, place) = (record.port.load(Relaxed), record.place.load(Relaxed));
+        // ORDER carrier: Acquire; what was read here is read before the word is looked at again. If it is of a later
+        // move, that look sees that the right has moved: `GIVING` was a full barrier before the carrier was written.
+        fence(Acquire);
         Some(Carrier { port, place: (place & 0xFFFF) as u32, stamp: place >> 16 })
     }
 
