@@ -8,6 +8,8 @@ In another process, in any of the three languages: ``seg.mailbox("greetings").re
 Every wait takes ``timeout`` in seconds (``None``: for ever) and raises ``TimeoutError``; the ``try_`` forms answer.
 """
 
+import typing as _typing
+
 from . import _forms as _forms
 from ._triveni import (
     DEFAULT_SIZE,
@@ -79,6 +81,26 @@ from ._triveni import (
     __version__,
 )
 
+if _typing.TYPE_CHECKING:
+    from ._types import Type
+
+
+def type_of(source: _typing.Any) -> "Type":
+    """What ``type=`` takes as a ``Type``: its ``tag`` and ``size``, ``pack(value)`` and ``unpack(bytes)``.
+
+    For channels, whose messages are bytes: ``box.send(reading.pack(value))``, ``reading.unpack(box.receive())``.
+    """
+    from . import _types
+
+    found = _types.type_of(source)
+    if found is None:
+        raise TypeError(
+            f"{source!r} says how bytes lie, and no Python type; give a numpy dtype, a ctypes class, a struct.Struct "
+            "or a dataclass"
+        )
+    return found
+
+
 __all__ = [
     "DEFAULT_SIZE",
     "ERRORS",
@@ -146,5 +168,6 @@ __all__ = [
     "WaitSet",
     "Watcher",
     "WriteGrant",
+    "type_of",
     "__version__",
 ]

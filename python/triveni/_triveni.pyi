@@ -121,6 +121,7 @@ class Segment:
         order: Literal["fifo", "priority"] = "fifo",
         unbounded: bool = False,
         max_deliveries: SupportsIndex = 0,
+        type: Any = None,
         type_tag: str | None = None,
     ) -> Mailbox: ...
     def create_mailbox(
@@ -132,15 +133,17 @@ class Segment:
         order: Literal["fifo", "priority"] = "fifo",
         unbounded: bool = False,
         max_deliveries: SupportsIndex = 0,
+        type: Any = None,
         type_tag: str | None = None,
     ) -> Mailbox: ...
-    def open_mailbox(self, name: str) -> Mailbox: ...
+    def open_mailbox(self, name: str, *, type: Any = None) -> Mailbox: ...
     def ring(
         self,
         name: str,
         size: SupportsIndex | None = None,
         *,
         exact_wake: bool = False,
+        type: Any = None,
         type_tag: str | None = None,
     ) -> Ring: ...
     def create_ring(
@@ -149,24 +152,27 @@ class Segment:
         size: SupportsIndex | None = None,
         *,
         exact_wake: bool = False,
+        type: Any = None,
         type_tag: str | None = None,
     ) -> Ring: ...
     def ring_of(
         self,
         name: str,
-        record_size: SupportsIndex,
+        record_size: SupportsIndex | None = None,
         capacity: SupportsIndex | None = None,
         *,
         exact_wake: bool = False,
+        type: Any = None,
         type_tag: str | None = None,
     ) -> Ring: ...
     def create_ring_of(
         self,
         name: str,
-        record_size: SupportsIndex,
+        record_size: SupportsIndex | None = None,
         capacity: SupportsIndex | None = None,
         *,
         exact_wake: bool = False,
+        type: Any = None,
         type_tag: str | None = None,
     ) -> Ring: ...
     def open_ring(self, name: str) -> Ring: ...
@@ -188,6 +194,7 @@ class Segment:
         *,
         calls: SupportsIndex = 16,
         idempotent: bool = False,
+        type: tuple[Any, Any] | None = None,
         type_tag: str | None = None,
     ) -> Service: ...
     def create_service(
@@ -198,9 +205,10 @@ class Segment:
         *,
         calls: SupportsIndex = 16,
         idempotent: bool = False,
+        type: tuple[Any, Any] | None = None,
         type_tag: str | None = None,
     ) -> Service: ...
-    def open_service(self, name: str) -> Service: ...
+    def open_service(self, name: str, *, type: tuple[Any, Any] | None = None) -> Service: ...
     def array(
         self, name: str, shape: SupportsIndex | Iterable[SupportsIndex] | None = None, type: Any = "d"
     ) -> Array: ...
@@ -222,6 +230,7 @@ class Segment:
         policy: str = "block",
         subscribers: SupportsIndex = 16,
         evict_after: float | None = None,
+        type: Any = None,
         type_tag: str | None = None,
     ) -> Topic: ...
     def create_topic(
@@ -233,9 +242,10 @@ class Segment:
         policy: str = "block",
         subscribers: SupportsIndex = 16,
         evict_after: float | None = None,
+        type: Any = None,
         type_tag: str | None = None,
     ) -> Topic: ...
-    def open_topic(self, name: str) -> Topic: ...
+    def open_topic(self, name: str, *, type: Any = None) -> Topic: ...
     def objects(self) -> _list[ObjectInfo]: ...
     def participants(self) -> _list[ParticipantInfo]: ...
     def waits(self) -> _list[Wait]: ...

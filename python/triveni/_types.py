@@ -14,13 +14,23 @@ _BUILTIN = {int: ("q", 8), float: ("d", 8), bool: ("?", 1)}
 
 
 class Type:
-    """A type: its tag, the bytes of a value, and both ways between values and bytes."""
+    """A type: its ``tag``, the ``size`` of a value, and both ways between values and bytes, ``pack`` and ``unpack``."""
+
+    tag: str
+    size: int
+    align: int
 
     def __init__(self, source, tag, size, align, pack, unpack):
         self.source, self.tag, self.size, self.align = source, tag, size, align
-        self._pack, self.unpack = pack, unpack
+        self._pack, self._unpack = pack, unpack
 
-    def pack(self, value):
+    def unpack(self, data: typing.Any) -> typing.Any:
+        """The value of ``data``, bytes or what has them: a numpy scalar or array, a ctypes structure, a tuple, a dataclass."""
+        if memoryview(data).nbytes != self.size:
+            raise ValueError(f"a value of type {self.tag!r} has {self.size} bytes, not {memoryview(data).nbytes}")
+        return self._unpack(bytes(data))
+
+    def pack(self, value: typing.Any) -> bytes:
         """The bytes of ``value``; bytes are taken as they are."""
         data = value if isinstance(value, (bytes, bytearray)) else self._pack(value)
         if len(data) != self.size:
@@ -33,12 +43,29 @@ class Type:
         return type_of, (self.source,)
 
 
+def service_type(pair):
+    """The type tag of a service for ``(request, response)``, and the bytes of both."""
+    if isinstance(pair, str) or not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise TypeError(f"type={pair!r}: a service has two types, (request, response)")
+    kinds = [type_of(kind) for kind in pair]
+    if None in kinds:
+        raise TypeError(f"type={pair!r}: types are needed, not formats; type_tag takes those, as one struct of two members")
+    request, response = kinds
+    at = -(-request.size // response.align) * response.align
+    size = -(-(at + response.size) // max(request.align, response.align)) * max(request.align, response.align)
+    members = [
+        ("request", 0, request.tag, request.size, request.align),
+        ("response", at, response.tag, response.size, response.align),
+    ]
+    return of_struct(size, members)[0], request.size, response.size
+
+
 def tag_of(source):
     """The type tag of ``source``; ``""`` for ``None``."""
     return "" if source is None else source if isinstance(source, str) else type_of(source).tag
 
 
-def type_of(source):
+def type_of(source: typing.Any) -> "Type | None":
     """``source`` as a ``Type``; ``None`` for ``None`` and for text, whose values are bytes."""
     if source is None or isinstance(source, (str, Type)):
         return source if isinstance(source, Type) else None

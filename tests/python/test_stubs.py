@@ -43,7 +43,7 @@ def test_everything_public_is_exported_and_documented():
     import triveni
 
     compiled = {name for name in vars(triveni._triveni) if not name.startswith("_")}
-    assert {*triveni.__all__} == compiled | {"__version__"}
+    assert {*triveni.__all__} == compiled | {"__version__", "type_of"}
     assert triveni.__all__ == sorted(triveni.__all__, key=lambda name: (name[0] == "_", not name.isupper(), name))
     for name in triveni.__all__:
         thing = getattr(triveni, name)

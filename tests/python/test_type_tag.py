@@ -148,3 +148,83 @@ def test_any_dtype_is_described_and_its_values_go_through_a_cell(segment, kind):
     assert tag_of(kind) == cell.type_tag == array.type_tag
     segment.remove("c")
     segment.remove("a")
+
+
+VALUES = {
+    READING: np.array((7, 21.5, 0.25), READING)[()],
+    Reading: Reading(7, 21.5, 0.25),
+    ReadingData: ReadingData(7, np.float32(21.5), 0.25),
+}
+
+
+@pytest.mark.parametrize("kind", VALUES, ids=str)
+def test_channels_are_made_for_a_type_and_carry_its_bytes(segment, kind):
+    reading, value = triveni.type_of(kind), VALUES[kind]
+    packed = reading.pack(value)
+    assert reading.size == len(packed) == 16
+    box = segment.mailbox("m", type=kind)
+    assert (box.message_size, box.type_tag) == (16, reading.tag)
+    box.send(packed)
+    if kind is not ReadingData:
+        box.send(value)  # it has the bytes itself
+        assert box.receive() == packed
+    assert reading.unpack(box.receive()) == value if kind is not Reading else bytes(reading.unpack(box.receive())) == packed
+    topic = segment.topic("t", type=kind)
+    assert (topic.message_size, topic.type_tag) == (16, reading.tag)
+    ring = segment.ring_of("p", type=kind, capacity=8)
+    assert (ring.record_size, ring.type_tag) == (16, reading.tag)
+    assert segment.ring("r", 4096, type=kind).type_tag == reading.tag
+    service = segment.service("s", type=(kind, float))
+    assert (service.request_size, service.response_size) == (16, 8)
+
+
+def test_another_type_is_refused_by_every_channel(segment):
+    segment.mailbox("m", type=READING)
+    segment.topic("t", type=Reading)
+    segment.service("s", type=(ReadingData, float))
+    segment.ring_of("p", type=READING, capacity=8)
+    other = np.dtype([("sensor_id", "i4"), ("temperature", "i4"), ("time", "f8")])
+    for opens in (segment.mailbox, segment.open_mailbox):
+        with pytest.raises(triveni.Incompatible, match="f32 .*temperature"):
+            opens("m", type=other)
+    for opens in (segment.topic, segment.open_topic):
+        with pytest.raises(triveni.Incompatible, match="f32 .*temperature"):
+            opens("t", type=other)
+    for opens in (segment.service, segment.open_service):
+        with pytest.raises(triveni.Incompatible, match="f32 .*temperature"):
+            opens("s", type=(other, float))
+        assert opens("s", type=(READING, ctypes.c_double)).request_size == 16
+    with pytest.raises(triveni.Incompatible, match="f32 .*temperature"):
+        segment.ring_of("p", type=other, capacity=8)
+    # The size is what it is there, where a type says none.
+    segment.mailbox("larger", 4, 64, type=READING)
+    assert segment.mailbox("larger", type=Reading).message_size == 64
+    with pytest.raises(FileNotFoundError):
+        segment.open_mailbox("none", type=READING)
+
+
+def test_the_type_of_a_service_is_one_struct_of_two(segment):
+    assert segment.service("s", type=(np.dtype(("f8", 2)), np.int32)).type_tag == "T{(2)d:request:i:response:4x}"
+    segment.open_service("s", type=(np.dtype(("f8", 2)), ctypes.c_int32))
+    segment.service("s", type_tag="T{2d:request:i:response:4x}")
+    padded = segment.service("p", type=(bool, float))
+    assert padded.type_tag == "T{?:request:7xd:response:}"
+
+
+def test_bad_types_of_channels_are_refused(segment):
+    with pytest.raises(ValueError, match="not both"):
+        segment.mailbox("m", type=READING, type_tag="d")
+    with pytest.raises(ValueError, match="not both"):
+        segment.service("s", type=(int, int), type_tag="T{q:request:q:response:}")
+    for pair in (READING, "T{q:request:q:response:}", (int,), (int, "q"), (int, None)):
+        with pytest.raises(TypeError):
+            segment.service("s", type=pair)
+    with pytest.raises(TypeError):
+        segment.topic("t", type=object)
+    with pytest.raises(TypeError, match="record_size or type"):
+        segment.ring_of("r")
+    with pytest.raises(TypeError, match="numpy dtype"):
+        triveni.type_of("ifd")
+    with pytest.raises(ValueError, match="8 bytes"):
+        triveni.type_of(float).unpack(b"short")
+    assert segment.mailbox("text", type="ifd").message_size == 16

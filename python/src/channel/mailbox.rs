@@ -2,6 +2,7 @@
 
 use super::grant::{Grant, Lender};
 use crate::buffer::{Input, Output, Refused, Room, with_scratch};
+use crate::data::types::Type;
 use crate::error::{call, count, invalid, is_closed, to_py, whole};
 use crate::segment::{Reduced, address, reduce};
 use crate::wait::{deadline, sleeping, trying, waiting};
@@ -44,6 +45,8 @@ pub(crate) struct Wished {
     unbounded: Option<bool>,
     max_deliveries: Option<u16>,
     type_tag: String,
+    /// Bytes of a message, where one is made and nobody says how many.
+    usual_size: usize,
 }
 
 impl Wished {
@@ -52,8 +55,10 @@ impl Wished {
         sizes: [Option<&Bound<'_, PyAny>>; 3],
         order: Option<&str>,
         unbounded: Option<bool>,
+        r#type: Option<&Bound<'_, PyAny>>,
         type_tag: Option<&str>,
     ) -> PyResult<Wished> {
+        let typed = Type::given(py, r#type, type_tag)?;
         let [capacity, message_size, max_deliveries] = sizes;
         let order = match order {
             None => None,
@@ -76,7 +81,8 @@ impl Wished {
             order,
             unbounded,
             max_deliveries,
-            type_tag: type_tag.unwrap_or_default().to_string(),
+            usual_size: if r#type.is_some() { typed.size(py)?.unwrap_or(256) } else { 256 },
+            type_tag: typed.tag,
         })
     }
 
@@ -98,7 +104,7 @@ impl Wished {
 
     /// Creates a mailbox with these.
     pub(crate) fn create(&self, segment: &triveni::Segment, name: &str) -> Result<triveni::Mailbox> {
-        segment.create_mailbox_with(name, self.over(MailboxOptions::new(10, 256)))
+        segment.create_mailbox_with(name, self.over(MailboxOptions::new(10, self.usual_size)))
     }
 
     /// Opens a mailbox with which these agree.

@@ -39,6 +39,8 @@ pub(crate) struct Wished {
     calls: Option<usize>,
     idempotent: Option<bool>,
     type_tag: Option<String>,
+    /// Bytes of a request and an answer, where a service is made and nobody says how many.
+    usual_sizes: (usize, usize),
 }
 
 impl Wished {
@@ -47,14 +49,27 @@ impl Wished {
         response_size: Option<&Bound<'_, PyAny>>,
         calls: Option<&Bound<'_, PyAny>>,
         idempotent: Option<bool>,
+        r#type: Option<&Bound<'_, PyAny>>,
         type_tag: Option<&str>,
     ) -> PyResult<Wished> {
+        let (type_tag, usual_sizes) = match r#type.filter(|pair| !pair.is_none()) {
+            None => (type_tag.map(str::to_string), (256, 256)),
+            Some(pair) if type_tag.is_some() => {
+                return Err(invalid(pair.py(), "give type or type_tag, not both: type says the tag"));
+            }
+            Some(pair) => {
+                let of_pair = pair.py().import("triveni._types")?.getattr("service_type")?.call1((pair,))?;
+                let (tag, request, response): (String, usize, usize) = of_pair.extract()?;
+                (Some(tag), (request, response))
+            }
+        };
         Ok(Wished {
+            usual_sizes,
             request_size: request_size.map(|size| whole("request_size", size)).transpose()?,
             response_size: response_size.map(|size| whole("response_size", size)).transpose()?,
             calls: calls.map(|calls| whole("calls", calls)).transpose()?,
             idempotent,
-            type_tag: type_tag.map(str::to_string),
+            type_tag,
         })
     }
 
@@ -66,7 +81,8 @@ impl Wished {
     }
 
     pub(crate) fn create(&self, segment: &triveni::Segment, name: &str) -> Result<triveni::Service> {
-        segment.create_service(name, self.with(256, 256, 16, false))
+        let (request_size, response_size) = self.usual_sizes;
+        segment.create_service(name, self.with(request_size, response_size, 16, false))
     }
 
     /// Opens one that agrees with what was given.

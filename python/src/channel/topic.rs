@@ -3,6 +3,7 @@
 use super::grant::{Grant, Lender};
 use super::role::{Noun, Role};
 use crate::buffer::{Input, Output, Refused, Room, with_scratch};
+use crate::data::types::Type;
 use crate::error::{call, detached, invalid, whole};
 use crate::segment::{Reduced, address, reduce};
 use crate::wait::{deadline, duration, trying, waiting};
@@ -45,6 +46,8 @@ pub(crate) struct Wished {
     subscribers: Option<usize>,
     evict_after: Option<Duration>,
     type_tag: String,
+    /// Bytes of a message, where one is made and nobody says how many.
+    usual_size: usize,
 }
 
 impl Wished {
@@ -53,8 +56,10 @@ impl Wished {
         sizes: [Option<&Bound<'_, PyAny>>; 3],
         policy: Option<&str>,
         evict_after: Option<&Bound<'_, PyAny>>,
+        r#type: Option<&Bound<'_, PyAny>>,
         type_tag: Option<&str>,
     ) -> PyResult<Wished> {
+        let typed = Type::given(py, r#type, type_tag)?;
         let [capacity, message_size, subscribers] = sizes;
         let size = |what, size: Option<&Bound<'_, PyAny>>| size.map(|size| whole(what, size)).transpose();
         let policies = [TopicPolicy::Block, TopicPolicy::DropOldest, TopicPolicy::DropNewest];
@@ -71,7 +76,8 @@ impl Wished {
             subscribers: size("subscribers", subscribers)?,
             policy,
             evict_after: evict_after.map(|time| duration("evict_after", time)).transpose()?,
-            type_tag: type_tag.unwrap_or_default().to_string(),
+            usual_size: if r#type.is_some() { typed.size(py)?.unwrap_or(256) } else { 256 },
+            type_tag: typed.tag,
         })
     }
 
@@ -89,7 +95,7 @@ impl Wished {
 
     /// Creates a topic with these.
     pub(crate) fn create(&self, segment: &triveni::Segment, name: &str) -> Result<triveni::Topic> {
-        segment.create_topic(name, self.over(TopicOptions::new(16, 256)))
+        segment.create_topic(name, self.over(TopicOptions::new(16, self.usual_size)))
     }
 
     /// Opens a topic with which these agree.

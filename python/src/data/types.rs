@@ -12,6 +12,15 @@ pub(crate) struct Type {
 }
 
 impl Type {
+    /// What a channel is given: `type=`, or `type_tag=` alone.
+    pub(crate) fn given(py: Python<'_>, source: Option<&Bound<'_, PyAny>>, tag: Option<&str>) -> PyResult<Type> {
+        match (source, tag) {
+            (Some(_), Some(_)) => Err(crate::error::invalid(py, "give type or type_tag, not both: type says the tag")),
+            (None, Some(tag)) => Ok(Type { tag: tag.to_string(), codec: None }),
+            (source, None) => Type::of(py, source),
+        }
+    }
+
     pub(crate) fn of(py: Python<'_>, source: Option<&Bound<'_, PyAny>>) -> PyResult<Type> {
         let Some(source) = source.filter(|source| !source.is_none()) else {
             return Ok(Type { tag: String::new(), codec: None });

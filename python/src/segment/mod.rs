@@ -11,16 +11,27 @@ use crate::channel::service::{self, Service};
 use crate::channel::topic::{Topic, Wished};
 use crate::data::array::{self, Array};
 use crate::data::cell::{self, Cell};
+use crate::data::types::Type;
 use crate::error::{call, count, detached, invalid, to_py, whole};
 use crate::sync::monitor::{Condition, Monitor};
 use crate::sync::{barrier::Barrier, event::Event, mutex::Mutex, rwlock, rwlock::RwLock, semaphore::Semaphore};
 use info::{DeadlockInfo, ObjectInfo, ParticipantInfo, Wait};
 use pyo3::IntoPyObjectExt;
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::PoisonError;
 use triveni::{Error, ErrorKind, SemaphoreOptions, Stale};
 use watch::Watcher;
+
+/// Bytes of a packed record, as said or as the type has them.
+fn record_size_of<'py>(py: Python<'py>, said: Option<&Bound<'py, PyAny>>, typed: &Type) -> PyResult<Bound<'py, PyAny>> {
+    match (said, typed.size(py)?) {
+        (Some(said), _) => Ok(said.clone()),
+        (None, Some(size)) => size.into_bound_py_any(py),
+        (None, None) => Err(PyTypeError::new_err("a ring of packed records: give record_size or type")),
+    }
+}
 
 /// One piece of shared memory with named objects in it, shared with Rust and C processes.
 ///
@@ -125,10 +136,10 @@ pub(crate) fn reopen(py: Python<'_>, kind: &str, segment: &str, name: &str) -> P
         "rwlock" => object(py, segment.open_rwlock(py, name)),
         "barrier" => object(py, segment.open_barrier(py, name)),
         "event" => object(py, segment.open_event(py, name)),
-        "mailbox" => object(py, segment.open_mailbox(py, name)),
+        "mailbox" => object(py, segment.open_mailbox(py, name, None)),
         "ring" => object(py, segment.open_ring(py, name)),
-        "topic" => object(py, segment.open_topic(py, name)),
-        "service" => object(py, segment.open_service(py, name)),
+        "topic" => object(py, segment.open_topic(py, name, None)),
+        "service" => object(py, segment.open_service(py, name, None)),
         "array" => object(py, segment.open_array(py, name, None)),
         other => Err(invalid(py, format!("no kind of object is called {other:?}; this pickle is of another version"))),
     }
@@ -427,12 +438,14 @@ impl Segment {
     /// Finds or creates a mailbox for up to ``capacity`` messages of up to ``message_size`` bytes. With capacity 0 a send
     /// returns when a receiver has the message. ``order`` is ``"fifo"`` or ``"priority"``; ``unbounded=True`` makes the
     /// capacity a ceiling, where senders get an error instead of waiting; after ``max_deliveries`` receivers had a
-    /// message in vain it is dropped (0: never).
+    /// message in vain it is dropped (0: never). ``type`` says what messages are (a numpy dtype, a ctypes class, a
+    /// ``struct.Struct``, a dataclass, a PEP 3118 format), and how large, unless ``message_size`` does. They are bytes in
+    /// and out all the same: numpy and ctypes values can be sent as they are, ``triveni.type_of(type)`` packs and unpacks.
     ///
     /// What is given must agree with a mailbox that exists already, else ``Incompatible``; what is not given
     /// is taken as it is there, and has these defaults where the mailbox is made.
-    #[pyo3(signature = (name, capacity=None, message_size=None, *, order=None, unbounded=None, max_deliveries=None, type_tag=None),
-           text_signature = "($self, name, capacity=10, message_size=256, *, order='fifo', unbounded=False, max_deliveries=0, type_tag=None)")]
+    #[pyo3(signature = (name, capacity=None, message_size=None, *, order=None, unbounded=None, max_deliveries=None, r#type=None, type_tag=None),
+           text_signature = "($self, name, capacity=10, message_size=256, *, order='fifo', unbounded=False, max_deliveries=0, type=None, type_tag=None)")]
     #[expect(clippy::too_many_arguments, reason = "Python's keywords")]
     fn mailbox(
         &self,
@@ -443,17 +456,19 @@ impl Segment {
         order: Option<&str>,
         unbounded: Option<bool>,
         max_deliveries: Option<&Bound<'_, PyAny>>,
+        r#type: Option<&Bound<'_, PyAny>>,
         type_tag: Option<&str>,
     ) -> PyResult<Mailbox> {
-        let wished = mailbox::Wished::of(py, [capacity, message_size, max_deliveries], order, unbounded, type_tag)?;
+        let wished =
+            mailbox::Wished::of(py, [capacity, message_size, max_deliveries], order, unbounded, r#type, type_tag)?;
         let found =
             |segment: &triveni::Segment| find_or_create(|| wished.open(segment, name), || wished.create(segment, name));
         self.object(py, found, Mailbox::new)
     }
 
     /// Creates a mailbox. ``FileExistsError`` if there is one.
-    #[pyo3(signature = (name, capacity=None, message_size=None, *, order=None, unbounded=None, max_deliveries=None, type_tag=None),
-           text_signature = "($self, name, capacity=10, message_size=256, *, order='fifo', unbounded=False, max_deliveries=0, type_tag=None)")]
+    #[pyo3(signature = (name, capacity=None, message_size=None, *, order=None, unbounded=None, max_deliveries=None, r#type=None, type_tag=None),
+           text_signature = "($self, name, capacity=10, message_size=256, *, order='fifo', unbounded=False, max_deliveries=0, type=None, type_tag=None)")]
     #[expect(clippy::too_many_arguments, reason = "Python's keywords")]
     fn create_mailbox(
         &self,
@@ -464,15 +479,20 @@ impl Segment {
         order: Option<&str>,
         unbounded: Option<bool>,
         max_deliveries: Option<&Bound<'_, PyAny>>,
+        r#type: Option<&Bound<'_, PyAny>>,
         type_tag: Option<&str>,
     ) -> PyResult<Mailbox> {
-        let wished = mailbox::Wished::of(py, [capacity, message_size, max_deliveries], order, unbounded, type_tag)?;
+        let wished =
+            mailbox::Wished::of(py, [capacity, message_size, max_deliveries], order, unbounded, r#type, type_tag)?;
         self.object(py, |segment| wished.create(segment, name), Mailbox::new)
     }
 
-    /// Opens a mailbox of whatever geometry. ``FileNotFoundError`` if there is none.
-    fn open_mailbox(&self, py: Python<'_>, name: &str) -> PyResult<Mailbox> {
-        self.object(py, |segment| segment.open_mailbox(name), Mailbox::new)
+    /// Opens a mailbox of whatever geometry. ``FileNotFoundError`` if there is none, ``Incompatible``
+    /// if it was made with another ``type``.
+    #[pyo3(signature = (name, *, r#type=None))]
+    fn open_mailbox(&self, py: Python<'_>, name: &str, r#type: Option<&Bound<'_, PyAny>>) -> PyResult<Mailbox> {
+        let wished = mailbox::Wished::of(py, [None; 3], None, None, r#type, None)?;
+        self.object(py, |segment| wished.open(segment, name), Mailbox::new)
     }
 
     /// Finds or makes a port, and takes the right to receive from it: ``Busy`` if a live process has it. A port whose
@@ -533,65 +553,76 @@ impl Segment {
     /// Finds or creates a ring of ``size`` bytes, rounded up to a power of two, for records of any size.
     ///
     /// ``size`` is 8 MiB, or an eighth of the segment if that is less, unless given. ``exact_wake=True``: who is about to
-    /// sleep is never overlooked for a slice of up to 16 ms; writing costs about twice as much. ``type_tag``: what its
-    /// records are, as a PEP 3118 format. What is given must agree with a ring that exists already, else ``Incompatible``.
-    #[pyo3(signature = (name, size=None, *, exact_wake=false, type_tag=None))]
+    /// sleep is never overlooked for a slice of up to 16 ms; writing costs about twice as much. ``type``, or
+    /// ``type_tag`` as a PEP 3118 format: what its records are; bytes all the same, as for ``mailbox``. What is given must agree with a ring that exists already, else ``Incompatible``.
+    #[pyo3(signature = (name, size=None, *, exact_wake=false, r#type=None, type_tag=None))]
     fn ring(
         &self,
         py: Python<'_>,
         name: &str,
         size: Option<&Bound<'_, PyAny>>,
         exact_wake: bool,
+        r#type: Option<&Bound<'_, PyAny>>,
         type_tag: Option<&str>,
     ) -> PyResult<Ring> {
-        let options = ring_options(size, exact_wake, type_tag)?;
+        let typed = Type::given(py, r#type, type_tag)?;
+        let options = ring_options(size, exact_wake, Some(&typed.tag))?;
         self.object(py, |segment| segment.ring_with(name, options), Ring::new)
     }
 
     /// Creates a ring, as ``ring`` does. ``FileExistsError`` if there is one.
-    #[pyo3(signature = (name, size=None, *, exact_wake=false, type_tag=None))]
+    #[pyo3(signature = (name, size=None, *, exact_wake=false, r#type=None, type_tag=None))]
     fn create_ring(
         &self,
         py: Python<'_>,
         name: &str,
         size: Option<&Bound<'_, PyAny>>,
         exact_wake: bool,
+        r#type: Option<&Bound<'_, PyAny>>,
         type_tag: Option<&str>,
     ) -> PyResult<Ring> {
-        let options = ring_options(size, exact_wake, type_tag)?;
+        let typed = Type::given(py, r#type, type_tag)?;
+        let options = ring_options(size, exact_wake, Some(&typed.tag))?;
         self.object(py, |segment| segment.create_ring_with(name, options), Ring::new)
     }
 
     /// Finds or creates a ring of packed records, all of ``record_size`` bytes: back to back, so that a batch is one buffer.
     ///
-    /// ``capacity`` records, rounded up to a power of two; unless given, as many as a ring has bytes by default.
+    /// ``capacity`` records, rounded up to a power of two; unless given, as many as a ring has bytes by default. The size
+    /// may be left to ``type``.
     /// Otherwise as ``ring``.
-    #[pyo3(signature = (name, record_size, capacity=None, *, exact_wake=false, type_tag=None))]
+    #[pyo3(signature = (name, record_size=None, capacity=None, *, exact_wake=false, r#type=None, type_tag=None))]
     fn ring_of(
         &self,
         py: Python<'_>,
         name: &str,
-        record_size: &Bound<'_, PyAny>,
+        record_size: Option<&Bound<'_, PyAny>>,
         capacity: Option<&Bound<'_, PyAny>>,
         exact_wake: bool,
+        r#type: Option<&Bound<'_, PyAny>>,
         type_tag: Option<&str>,
     ) -> PyResult<Ring> {
-        let options = packed_options(record_size, capacity, exact_wake, type_tag)?;
+        let typed = Type::given(py, r#type, type_tag)?;
+        let record_size = record_size_of(py, record_size, &typed)?;
+        let options = packed_options(&record_size, capacity, exact_wake, Some(&typed.tag))?;
         self.object(py, |segment| segment.ring_with(name, options), Ring::new)
     }
 
     /// Creates a ring of packed records, as ``ring_of`` does. ``FileExistsError`` if there is one.
-    #[pyo3(signature = (name, record_size, capacity=None, *, exact_wake=false, type_tag=None))]
+    #[pyo3(signature = (name, record_size=None, capacity=None, *, exact_wake=false, r#type=None, type_tag=None))]
     fn create_ring_of(
         &self,
         py: Python<'_>,
         name: &str,
-        record_size: &Bound<'_, PyAny>,
+        record_size: Option<&Bound<'_, PyAny>>,
         capacity: Option<&Bound<'_, PyAny>>,
         exact_wake: bool,
+        r#type: Option<&Bound<'_, PyAny>>,
         type_tag: Option<&str>,
     ) -> PyResult<Ring> {
-        let options = packed_options(record_size, capacity, exact_wake, type_tag)?;
+        let typed = Type::given(py, r#type, type_tag)?;
+        let record_size = record_size_of(py, record_size, &typed)?;
+        let options = packed_options(&record_size, capacity, exact_wake, Some(&typed.tag))?;
         self.object(py, |segment| segment.create_ring_with(name, options), Ring::new)
     }
 
@@ -604,10 +635,10 @@ impl Segment {
     /// subscribers at the same time.
     ///
     /// ``policy`` is ``"block"``, ``"drop oldest"`` or ``"drop newest"``; a live subscriber that is in the publisher's way for
-    /// ``evict_after`` seconds is put out. What is given must agree with a topic that exists already, else
+    /// ``evict_after`` seconds is put out. ``type`` says what messages are, as for ``mailbox``. What is given must agree with a topic that exists already, else
     /// ``Incompatible``; what is not given is taken as it is there, and has these defaults where the topic is made.
-    #[pyo3(signature = (name, capacity=None, message_size=None, *, policy=None, subscribers=None, evict_after=None, type_tag=None),
-           text_signature = "($self, name, capacity=16, message_size=256, *, policy='block', subscribers=16, evict_after=None, type_tag=None)")]
+    #[pyo3(signature = (name, capacity=None, message_size=None, *, policy=None, subscribers=None, evict_after=None, r#type=None, type_tag=None),
+           text_signature = "($self, name, capacity=16, message_size=256, *, policy='block', subscribers=16, evict_after=None, type=None, type_tag=None)")]
     #[allow(clippy::too_many_arguments)] // they are Python's, by name
     fn topic(
         &self,
@@ -618,17 +649,18 @@ impl Segment {
         policy: Option<&str>,
         subscribers: Option<&Bound<'_, PyAny>>,
         evict_after: Option<&Bound<'_, PyAny>>,
+        r#type: Option<&Bound<'_, PyAny>>,
         type_tag: Option<&str>,
     ) -> PyResult<Topic> {
-        let wished = Wished::of(py, [capacity, message_size, subscribers], policy, evict_after, type_tag)?;
+        let wished = Wished::of(py, [capacity, message_size, subscribers], policy, evict_after, r#type, type_tag)?;
         let found =
             |segment: &triveni::Segment| find_or_create(|| wished.open(segment, name), || wished.create(segment, name));
         self.object(py, found, Topic::new)
     }
 
     /// Creates a topic. ``FileExistsError`` if there is one.
-    #[pyo3(signature = (name, capacity=None, message_size=None, *, policy=None, subscribers=None, evict_after=None, type_tag=None),
-           text_signature = "($self, name, capacity=16, message_size=256, *, policy='block', subscribers=16, evict_after=None, type_tag=None)")]
+    #[pyo3(signature = (name, capacity=None, message_size=None, *, policy=None, subscribers=None, evict_after=None, r#type=None, type_tag=None),
+           text_signature = "($self, name, capacity=16, message_size=256, *, policy='block', subscribers=16, evict_after=None, type=None, type_tag=None)")]
     #[allow(clippy::too_many_arguments)] // they are Python's, by name
     fn create_topic(
         &self,
@@ -639,26 +671,31 @@ impl Segment {
         policy: Option<&str>,
         subscribers: Option<&Bound<'_, PyAny>>,
         evict_after: Option<&Bound<'_, PyAny>>,
+        r#type: Option<&Bound<'_, PyAny>>,
         type_tag: Option<&str>,
     ) -> PyResult<Topic> {
-        let wished = Wished::of(py, [capacity, message_size, subscribers], policy, evict_after, type_tag)?;
+        let wished = Wished::of(py, [capacity, message_size, subscribers], policy, evict_after, r#type, type_tag)?;
         self.object(py, |segment| wished.create(segment, name), Topic::new)
     }
 
-    /// Opens a topic, whatever it is like. ``FileNotFoundError`` if there is none.
-    fn open_topic(&self, py: Python<'_>, name: &str) -> PyResult<Topic> {
-        self.object(py, |segment| segment.open_topic(name), Topic::new)
+    /// Opens a topic, whatever it is like. ``FileNotFoundError`` if there is none, ``Incompatible``
+    /// if it was made with another ``type``.
+    #[pyo3(signature = (name, *, r#type=None))]
+    fn open_topic(&self, py: Python<'_>, name: &str, r#type: Option<&Bound<'_, PyAny>>) -> PyResult<Topic> {
+        let wished = Wished::of(py, [None; 3], None, None, r#type, None)?;
+        self.object(py, |segment| wished.open(segment, name), Topic::new)
     }
 
     /// Finds or creates a service for requests of up to ``request_size`` and answers of up to ``response_size`` bytes.
     ///
     /// ``calls`` are the most calls at once. With ``idempotent=True`` a request is served again whose server died over it.
-    /// ``type_tag`` says what requests and answers are, as one struct of two members: ``"T{d:request:2d:response:}"``.
+    /// ``type=(request, response)`` says what they are, and how large, unless the sizes do; both are bytes in and out all
+    /// the same, as for ``mailbox``. ``type_tag`` says it as one struct of two members: ``"T{d:request:2d:response:}"``.
     ///
     /// What is given must agree with a service that exists already, else ``Incompatible``; what is not given is taken as
     /// it is there, and has these defaults where the service is made.
-    #[pyo3(signature = (name, request_size=None, response_size=None, *, calls=None, idempotent=None, type_tag=None),
-           text_signature = "($self, name, request_size=256, response_size=256, *, calls=16, idempotent=False, type_tag=None)")]
+    #[pyo3(signature = (name, request_size=None, response_size=None, *, calls=None, idempotent=None, r#type=None, type_tag=None),
+           text_signature = "($self, name, request_size=256, response_size=256, *, calls=16, idempotent=False, type=None, type_tag=None)")]
     #[allow(clippy::too_many_arguments)] // they are Python's, by name
     fn service(
         &self,
@@ -668,17 +705,18 @@ impl Segment {
         response_size: Option<&Bound<'_, PyAny>>,
         calls: Option<&Bound<'_, PyAny>>,
         idempotent: Option<bool>,
+        r#type: Option<&Bound<'_, PyAny>>,
         type_tag: Option<&str>,
     ) -> PyResult<Service> {
-        let wished = service::Wished::of(request_size, response_size, calls, idempotent, type_tag)?;
+        let wished = service::Wished::of(request_size, response_size, calls, idempotent, r#type, type_tag)?;
         let found =
             |segment: &triveni::Segment| find_or_create(|| wished.open(segment, name), || wished.create(segment, name));
         self.object(py, found, Service::new)
     }
 
     /// Creates a service. ``FileExistsError`` if there is one.
-    #[pyo3(signature = (name, request_size=None, response_size=None, *, calls=None, idempotent=None, type_tag=None),
-           text_signature = "($self, name, request_size=256, response_size=256, *, calls=16, idempotent=False, type_tag=None)")]
+    #[pyo3(signature = (name, request_size=None, response_size=None, *, calls=None, idempotent=None, r#type=None, type_tag=None),
+           text_signature = "($self, name, request_size=256, response_size=256, *, calls=16, idempotent=False, type=None, type_tag=None)")]
     #[allow(clippy::too_many_arguments)] // they are Python's, by name
     fn create_service(
         &self,
@@ -688,15 +726,19 @@ impl Segment {
         response_size: Option<&Bound<'_, PyAny>>,
         calls: Option<&Bound<'_, PyAny>>,
         idempotent: Option<bool>,
+        r#type: Option<&Bound<'_, PyAny>>,
         type_tag: Option<&str>,
     ) -> PyResult<Service> {
-        let wished = service::Wished::of(request_size, response_size, calls, idempotent, type_tag)?;
+        let wished = service::Wished::of(request_size, response_size, calls, idempotent, r#type, type_tag)?;
         self.object(py, |segment| wished.create(segment, name), Service::new)
     }
 
-    /// Opens a service, however it was made. ``FileNotFoundError`` if there is none.
-    fn open_service(&self, py: Python<'_>, name: &str) -> PyResult<Service> {
-        self.object(py, |segment| segment.open_service(name), Service::new)
+    /// Opens a service, however it was made. ``FileNotFoundError`` if there is none, ``Incompatible``
+    /// if it was made with another ``type``.
+    #[pyo3(signature = (name, *, r#type=None))]
+    fn open_service(&self, py: Python<'_>, name: &str, r#type: Option<&Bound<'_, PyAny>>) -> PyResult<Service> {
+        let wished = service::Wished::of(None, None, None, None, r#type, None)?;
+        self.object(py, |segment| wished.open(segment, name), Service::new)
     }
 
     /// Finds or creates an array of ``shape``, of zeros: ``segment.array("grid", (480, 640), type="d")``. The type of an
