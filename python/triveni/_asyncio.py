@@ -11,7 +11,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from ._triveni import Call, Error, Ready, Service, WaitSet
 
@@ -24,8 +24,15 @@ MOST = 127
 Interest = dict[str, Any]
 
 
+def check(timeout: float | None) -> None:
+    """As the waiting forms do."""
+    if timeout is not None and not timeout >= 0:
+        raise ValueError(f"timeout {timeout} is no time to wait; give seconds from 0 on, or None for ever")
+
+
 async def wait(waitset: WaitSet, timeout: float | None) -> list[Ready]:
     """What ``WaitSet.wait_async`` gives."""
+    check(timeout)
     try:
         async with asyncio.timeout(timeout):
             while not (ready := waitset.try_wait()):
@@ -70,9 +77,10 @@ class Member:
 
 
 class Watch:
-    """One wait set, and what tasks wait for in it."""
+    """One wait set, and what tasks wait for in it. It lives as long as the loop looks at its descriptor."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop):
+    def __init__(self, lookout: "Lookout", loop: asyncio.AbstractEventLoop):
+        self.lookout = lookout  # kept alive by the loop, through this
         self.waitset = WaitSet()
         self.members: dict[tuple[Any, ...], Member] = {}
         loop.add_reader(self.waitset.fileno(), self.look)
@@ -118,20 +126,22 @@ class Watch:
 class Lookout:
     """What the tasks of one event loop wait for: a set, and one more whenever all are full."""
 
-    of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, "Lookout"] = WeakKeyDictionary()
+    # Held by nothing but its loop: waiters know the loop, so a loop that is closed would stay for ever, and its sets.
+    of_loop: "WeakKeyDictionary[asyncio.AbstractEventLoop, ref[Lookout]]" = WeakKeyDictionary()
 
-    def __init__(self, loop: asyncio.AbstractEventLoop):
+    def __init__(self) -> None:
         self.pid = os.getpid()
-        self.loop = loop
         self.watches: list[Watch] = []
 
     @classmethod
     def here(cls) -> "Lookout":
         """That of the running loop."""
         loop = asyncio.get_running_loop()
-        lookout = cls.of_loop.get(loop)
+        held = cls.of_loop.get(loop)
+        lookout = held() if held else None
         if lookout is None or lookout.pid != os.getpid():
-            lookout = cls.of_loop[loop] = cls(loop)
+            lookout = cls()
+            cls.of_loop[loop] = ref(lookout)
         return lookout
 
     async def ready(self, thing: object, interest: Interest) -> None:
@@ -143,7 +153,7 @@ class Lookout:
         for watch in self.watches:
             if len(watch.waitset) < MOST:
                 return await watch.ready(key, thing, interest)
-        self.watches.append(Watch(self.loop))
+        self.watches.append(Watch(self, asyncio.get_running_loop()))
         return await self.watches[-1].ready(key, thing, interest)
 
 
@@ -151,6 +161,7 @@ async def until(
     attempt: Callable[[], Any], last: Callable[[], Any], timeout: float | None, thing: object, interest: Interest
 ) -> Any:
     """What ``attempt`` answers once it answers something; what ``last`` does when the time is up."""
+    check(timeout)
 
     async def answered() -> Any:
         while (answer := attempt()) is None or answer is False:

@@ -118,6 +118,8 @@ class Mailbox:
         return await waits(self, self.try_receive, lambda: self.receive(0), timeout)
 
     async def receive_many_async(self, n, timeout=None):
+        if n == 0:
+            return []
         return await waits(self, lambda: self.try_receive_many(n) or None, lambda: self.receive_many(n, 0), timeout)
 
     async def receive_many_into_async(self, buffer, timeout=None):

@@ -1,8 +1,10 @@
 """The ``_async`` forms: no thread waits for each, nothing is lost when one is cancelled."""
 
 import asyncio
+import gc
 import os
 import threading
+import time
 
 import pytest
 
@@ -418,5 +420,58 @@ def test_a_loop_over_a_subscriber_ends_with_the_shutdown(segment):
         async for message in subscriber:
             got.append(message)
         assert got == [b"0", b"1", b"2"]
+
+    run(story())
+
+
+def test_a_loop_that_is_closed_leaves_no_descriptor_and_no_thread(segment):
+    box = segment.mailbox("m", 4, 8)
+
+    async def story():
+        late = asyncio.create_task(box.receive_async())
+        await asyncio.sleep(0.001)
+        box.send(b"x")
+        await late
+
+    def is_open():
+        gc.collect()
+        return len(os.listdir("/proc/self/fd"))
+
+    asyncio.run(story())
+    before = is_open(), threads()
+    for _ in range(3):
+        asyncio.run(story())
+    loop = asyncio.new_event_loop()  # closed under a task that waits
+    late = loop.create_task(box.receive_async())
+    loop.run_until_complete(asyncio.sleep(0.001))
+    loop.close()
+    late._log_destroy_pending = False
+    del late, loop
+    assert is_open() <= before[0]
+    deadline = time.monotonic() + 10
+    while threads() > before[1] and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert threads() <= before[1]
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan"), float("-inf")])
+def test_a_time_that_is_none_is_refused_as_elsewhere(segment, timeout):
+    box, waitset = segment.mailbox("m"), triveni.WaitSet()
+    waitset.add(box)
+
+    async def story():
+        with pytest.raises(ValueError, match="is no time to wait"):
+            await box.receive_async(timeout)
+        with pytest.raises(ValueError, match="is no time to wait"):
+            await waitset.wait_async(timeout)
+
+    run(story())
+
+
+def test_no_messages_are_there_at_once(segment):
+    box = segment.mailbox("m")
+
+    async def story():
+        assert await asyncio.wait_for(box.receive_many_async(0), 10) == []
 
     run(story())
