@@ -14,6 +14,8 @@
 
 #[macro_use]
 mod scene;
+mod array;
+mod cell;
 mod lock;
 mod mailbox;
 mod meeting;

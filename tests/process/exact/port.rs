@@ -153,3 +153,151 @@ fn a_right_goes_over_or_stays_or_dies_with_its_owner() {
         .map(|verb| case(format!("port: {verb:?}"), move || PortScene { place: Place::new(), verb, carrier: None }));
     run_all("port", cases.into());
 }
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum CallVerb {
+    /// Ask, and give up waiting for the answer.
+    Ask,
+    /// Receive an answer that is there.
+    Answered,
+    /// Receive a call, and answer it.
+    Serve,
+}
+
+/// A caller and a server, one of them the survivor.
+struct CallScene {
+    place: Place,
+    verb: CallVerb,
+    /// The survivor's right: to receive the calls, or to call.
+    port: Option<Port>,
+    call: Option<PortCall>,
+}
+
+/// Answers the call that is there; `None`: there is none. Otherwise what was asked, and whether it could be answered.
+fn serve(port: &Port, answer: &[u8]) -> Result<Option<((u64, u64), bool)>> {
+    let mut buffer = [0; SIZE];
+    let Some(delivery) = port.try_receive(&mut buffer)? else { return Ok(None) };
+    let asked = read(&buffer[..delivery.size]);
+    let Some(reply) = delivery.reply else {
+        assert_eq!(delivery.lost, 1, "a call without a right to answer it");
+        return Ok(Some((asked, false)));
+    };
+    match reply.send_until(answer, in_time()) {
+        Ok(()) => Ok(Some((asked, true))),
+        // The caller is gone.
+        Err(error) if [ErrorKind::PeerDead, ErrorKind::NotOwner].contains(&error.kind()) => Ok(Some((asked, false))),
+        Err(error) => Err(error),
+    }
+}
+
+fn calls() -> PortOptions {
+    options().rights(3)
+}
+
+impl Scene for CallScene {
+    in_place!();
+
+    fn prepare(&mut self) -> Result<(), Refused> {
+        let segment = &self.place.segment;
+        let server = segment.create_port_with("s", calls()).unwrap();
+        match self.verb {
+            CallVerb::Ask => self.port = Some(server),
+            // The child takes the port over.
+            CallVerb::Answered => drop(server),
+            CallVerb::Serve => {
+                let caller = segment.open_port("s").unwrap();
+                self.call = Some(caller.begin_call(&message(1, 0, 40), &[], in_time()).unwrap());
+                self.port = Some(caller);
+                drop(server);
+            }
+        }
+        Ok(())
+    }
+
+    fn act(&self, step: &Step) {
+        let segment = &self.place.segment;
+        let (question, answer) = (message(2, 0, 40), message(2, 1, 48));
+        match self.verb {
+            CallVerb::Ask => {
+                let port = segment.open_port("s").unwrap();
+                step.through(|| port.begin_call(&question, &[], soon()).map(|_| OK))
+            }
+            CallVerb::Answered => {
+                let server = segment.port_with("s", calls()).unwrap();
+                let caller = segment.open_port("s").unwrap();
+                let call = caller.begin_call(&question, &[], in_time()).unwrap();
+                assert_eq!(serve(&server, &answer).unwrap(), Some(((2, 0), true)));
+                let left = step.0.buffer();
+                step.through(|| {
+                    call.wait_until(left, in_time())?;
+                    drop(call);
+                    Ok(OK)
+                })
+            }
+            CallVerb::Serve => {
+                let server = segment.port_with("s", calls()).unwrap();
+                step.through(|| {
+                    assert_eq!(serve(&server, &answer)?, Some(((1, 0), true)));
+                    Ok(OK)
+                })
+            }
+        }
+    }
+
+    fn check(&mut self, killed: &Killed) {
+        let segment = &self.place.segment;
+        if killed.swept {
+            segment.sweep().unwrap();
+        }
+        let mut buffer = [0; SIZE];
+        if let Some(call) = self.call.take() {
+            // Answered, or told at once that nobody will.
+            match self.place.recovering(|| call.wait_until(&mut buffer, in_time())) {
+                Ok(delivery) => assert_eq!(read(&buffer[..delivery.size]), (2, 1)),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::PeerDead, "{error}");
+                    assert!(!killed.done(), "it was answered");
+                }
+            }
+        }
+        if self.verb == CallVerb::Answered && killed.done() {
+            assert_eq!(read(&self.place.page.left()[..48]), (2, 1));
+        }
+        let caller = self.port.take_if(|port| port.right() == Right::Send);
+        let server = self.port.take().unwrap_or_else(|| {
+            self.place.recovering(|| segment.port_with("s", calls())).expect("the port of a dead server")
+        });
+        // A call of the dead comes whole. Its death is found out by who waits, or by the sweep.
+        if let Some((asked, answered)) = serve(&server, &[0]).unwrap() {
+            assert!(asked == (2, 0) && self.verb == CallVerb::Ask || asked == (1, 0) && self.verb == CallVerb::Serve);
+            assert!(!answered || !killed.swept, "a call of the dead was answered");
+        }
+        drop(caller);
+        // As new: all rights, and calls that are answered.
+        segment.sweep().unwrap();
+        let caller = segment.open_port("s").unwrap();
+        let rights = [caller.send_right().unwrap(), caller.send_right().unwrap()];
+        assert_eq!(caller.send_right().unwrap_err().kind(), ErrorKind::NoSpace, "more rights than before");
+        drop(rights);
+        for seq in 0..3 {
+            let call = caller.begin_call(&message(3, seq, 40), &[], in_time()).unwrap();
+            assert_eq!(serve(&server, &message(4, seq, 48)).unwrap(), Some(((3, seq), true)));
+            let delivery = call.wait_until(&mut buffer, in_time()).unwrap();
+            assert_eq!(read(&buffer[..delivery.size]), (4, seq));
+        }
+        drop((server, caller));
+        for object in segment.objects().unwrap() {
+            segment.remove(&object.name).unwrap();
+        }
+        self.place.is_as_new();
+    }
+}
+
+#[test]
+fn a_caller_is_answered_or_told_whoever_dies() {
+    use CallVerb::{Answered, Ask, Serve};
+    let cases = [Ask, Answered, Serve].map(|verb| {
+        case(format!("port: {verb:?}"), move || CallScene { place: Place::new(), verb, port: None, call: None })
+    });
+    run_all("port calls", cases.into());
+}
