@@ -718,6 +718,25 @@ typedef struct {
 } tvn_holder_t;
 
 /**
+ * Room for a value that is written in place. Plain data: it lies where the caller wants, and is over with
+ * tvn_cell_commit() or tvn_cell_cancel().
+ */
+typedef struct {
+  /**
+   * The room, a multiple of 16, of tvn_cell_size() bytes: those of some older value, to be written over.
+   */
+  void *value;
+  /**
+   * The room; for triveni only.
+   */
+  uint64_t word;
+  /**
+   * The room; for triveni only.
+   */
+  uint32_t index;
+} tvn_store_t;
+
+/**
  * What a mailbox is like. Begin with `tvn_mailbox_options_t options = TVN_MAILBOX_OPTIONS;` and set `message_size`:
  * 0 is the default everywhere else.
  */
@@ -1603,6 +1622,33 @@ int64_t tvn_cell_store(const tvn_cell_t *cell,
                        const void *value,
                        size_t size,
                        int timeout_ms);
+
+/**
+ * Claims room for the next value, to be written in place at `store->value`; blocks as tvn_cell_store() does. As long as
+ * it is out it counts as a writer in the middle of a store. Lends `cell`, writes `*store`: make it the latest value with
+ * tvn_cell_commit(), or give it back with tvn_cell_cancel(). If this process dies first, nothing was stored. Any thread;
+ * the room stays with the process that claimed it.
+ * @return 0; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -EIDRM if the cell was removed.
+ */
+int tvn_cell_reserve(const tvn_cell_t *cell,
+                     int timeout_ms,
+                     tvn_store_t *store);
+
+/**
+ * Makes what was written at `store->value` the latest value. Lends `cell` and `store`, which is over. Never blocks. Any
+ * thread of the process that claimed it.
+ * @return the value's number, from 1 on; -EPERM if this process does not hold this room (any more).
+ */
+int64_t tvn_cell_commit(const tvn_cell_t *cell,
+                        const tvn_store_t *store);
+
+/**
+ * Gives room back: nothing was stored. Lends `cell` and `store`, which is over. Never blocks. Any thread of the process
+ * that claimed it.
+ * @return 0; -EPERM if this process does not hold this room (any more).
+ */
+int tvn_cell_cancel(const tvn_cell_t *cell,
+                    const tvn_store_t *store);
 
 /**
  * Copies the latest value to the `size` bytes at `value`, which must be the cell's. It is whole, whatever writers do.

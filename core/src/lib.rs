@@ -34,7 +34,7 @@ pub use channel::ring::{Consumer, Producer, ReadGrant, Ring, RingOptions, WriteG
 pub use channel::service::{Call, CallRoom, RawCall, RawRequest, Request, Service, ServiceOptions};
 pub use channel::topic::{PeekGrant, PublishGrant, Publisher, Start, Subscriber, Topic, TopicOptions, TopicPolicy};
 pub use data::array::{Array, ArrayGuard, RawArray, WriteGuard};
-pub use data::cell::{Cell, CellOptions, RawCell};
+pub use data::cell::{Cell, CellOptions, RawCell, RawStoreGrant, StoreGrant};
 pub use data::type_tag::{Scalar, TypeField, TypeLayout};
 #[doc(hidden)]
 pub use data::typed::__of_struct;

@@ -1,16 +1,28 @@
 //! The cell in C.
 
-use crate::argument::{buffer, bytes, text};
+use crate::argument::{buffer, bytes, output, text};
 use crate::boundary::call;
 use crate::deadline::{TVN_TRY, deadline, tried};
 use crate::handle::{give, lend, take};
 use crate::segment::tvn_segment_t;
 use crate::type_tag::{tell, wanted};
 use std::ffi::{c_char, c_int, c_void};
-use triveni::{CellOptions, RawCell, Result};
+use triveni::{CellOptions, RawCell, RawStoreGrant, Result, StoreGrant};
 
 /// A cell, the latest value of a struct for any number of writers and readers: a handle on one that lies in a segment.
 pub struct tvn_cell_t(pub(crate) RawCell);
+
+/// Room for a value that is written in place. Plain data: it lies where the caller wants, and is over with
+/// tvn_cell_commit() or tvn_cell_cancel().
+#[repr(C)]
+pub struct tvn_store_t {
+    /// The room, a multiple of 16, of tvn_cell_size() bytes: those of some older value, to be written over.
+    pub value: *mut c_void,
+    /// The room; for triveni only.
+    pub word: u64,
+    /// The room; for triveni only.
+    pub index: u32,
+}
 
 /// # Safety
 /// - As for [`wanted`].
@@ -114,6 +126,65 @@ pub unsafe extern "C" fn tvn_cell_store(
             TVN_TRY => tried(cell.try_store(value)?),
             ms => cell.store_until(value, deadline(ms)),
         }
+    })
+}
+
+/// Claims room for the next value, to be written in place at `store->value`; blocks as tvn_cell_store() does. As long as
+/// it is out it counts as a writer in the middle of a store. Lends `cell`, writes `*store`: make it the latest value with
+/// tvn_cell_commit(), or give it back with tvn_cell_cancel(). If this process dies first, nothing was stored. Any thread;
+/// the room stays with the process that claimed it.
+/// @return 0; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -EIDRM if the cell was removed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_cell_reserve(
+    cell: *const tvn_cell_t,
+    timeout_ms: c_int,
+    store: *mut tvn_store_t,
+) -> c_int {
+    call("tvn_cell_reserve", || {
+        // SAFETY: the C contract: NULL or a cell's handle, not closed during this call; NULL or a place for a store.
+        let (cell, out) = unsafe { (&lend(cell)?.0, output(store)?) };
+        let mut grant = match timeout_ms {
+            TVN_TRY => tried(cell.try_reserve()?)?,
+            ms => cell.reserve_until(deadline(ms))?,
+        };
+        let value = grant.as_mut_ptr().cast();
+        let RawStoreGrant { index, word } = grant.into_raw();
+        out.write(tvn_store_t { value, word, index });
+        Ok(())
+    })
+}
+
+/// The room that C keeps. Whatever is in it, core checks it against the buffer.
+///
+/// # Safety
+/// - As for [`lend`], for both pointers; otherwise this reads strange memory.
+unsafe fn resume<'a>(cell: *const tvn_cell_t, store: *const tvn_store_t) -> Result<StoreGrant<'a>> {
+    // SAFETY: the caller's promise is the one `lend` asks for. A store was not made by `give`, yet all that `lend` does is
+    // to make a reference, and C's store is aligned and initialised by `tvn_cell_reserve`.
+    let (cell, store) = unsafe { (&lend(cell)?.0, lend(store)?) };
+    cell.resume_store(RawStoreGrant { index: store.index, word: store.word })
+}
+
+/// Makes what was written at `store->value` the latest value. Lends `cell` and `store`, which is over. Never blocks. Any
+/// thread of the process that claimed it.
+/// @return the value's number, from 1 on; -EPERM if this process does not hold this room (any more).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_cell_commit(cell: *const tvn_cell_t, store: *const tvn_store_t) -> i64 {
+    call("tvn_cell_commit", || {
+        // SAFETY: the C contract: NULL or a cell's handle, not closed during this call; NULL or a store.
+        unsafe { resume(cell, store) }?.commit()
+    })
+}
+
+/// Gives room back: nothing was stored. Lends `cell` and `store`, which is over. Never blocks. Any thread of the process
+/// that claimed it.
+/// @return 0; -EPERM if this process does not hold this room (any more).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_cell_cancel(cell: *const tvn_cell_t, store: *const tvn_store_t) -> c_int {
+    call("tvn_cell_cancel", || {
+        // SAFETY: the C contract: NULL or a cell's handle, not closed during this call; NULL or a store.
+        unsafe { resume(cell, store) }?.cancel();
+        Ok(())
     })
 }
 

@@ -193,18 +193,35 @@ impl Room {
         if flags & ffi::PyBUF_WRITABLE != 0 && !self.writable {
             return Err(PyBufferError::new_err(format!("this {what} is to be read only")));
         }
-        let size = isize::try_from(self.size).map_err(|_| PyBufferError::new_err("too large to view"))?;
+        // SAFETY: `view` and `flags` as they came; `at` and `size` are lent to us until the room ends (`new`).
+        unsafe { self.lend_at((self.at, self.size, self.writable), owner, view, flags, what) }
+    }
+
+    /// `__getbuffer__` of `owner` on other memory that is ours as long as the room: `(at, size, writable)`. The room does
+    /// not end while that view is alive.
+    ///
+    /// # Safety
+    /// - `view` and `flags` are what Python passed to `owner`'s `bf_getbuffer`.
+    /// - `at` points to `size` bytes that stay mapped, and lent to us, until the room ends.
+    pub(crate) unsafe fn lend_at(
+        &self,
+        (at, size, writable): (*mut u8, usize, bool),
+        owner: &Bound<'_, PyAny>,
+        view: *mut ffi::Py_buffer,
+        flags: c_int,
+        what: &str,
+    ) -> PyResult<()> {
+        let size = isize::try_from(size).map_err(|_| PyBufferError::new_err("too large to view"))?;
         let mut state = self.state();
         if state.ended {
             drop(state); // an exception may run Python code, and that may come here again
             return Err(Refused::Ended.to_py(owner.py(), what));
         }
-        // SAFETY: `view` is Python's, to be filled. `at` and `size` are lent to us until the room ends (`new`), and it
-        // does not end while the view we count below is out. `owner` is referenced by the view.
+        // SAFETY: `view` is Python's, to be filled. `at` and `size` are lent to us until the room ends, as the caller
+        // promises, and it does not end while the view we count below is out. `owner` is referenced by the view.
         // Peers may write there at any time, if they misbehave: a memoryview has no promise against that.
-        let filled = unsafe {
-            ffi::PyBuffer_FillInfo(view, owner.as_ptr(), self.at.cast(), size, c_int::from(!self.writable), flags)
-        };
+        let filled =
+            unsafe { ffi::PyBuffer_FillInfo(view, owner.as_ptr(), at.cast(), size, c_int::from(!writable), flags) };
         if filled != 0 {
             drop(state);
             return Err(PyErr::fetch(owner.py()));

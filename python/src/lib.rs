@@ -21,7 +21,7 @@ mod _triveni {
     #[pymodule_export]
     use crate::channel::ring::{Consumer, Producer, ReadGrant, Ring, WriteGrant};
     #[pymodule_export]
-    use crate::channel::service::{Call, Request, Service};
+    use crate::channel::service::{Answer, Call, CallGrant, Request, Service};
     #[pymodule_export]
     use crate::channel::topic::{PeekGrant, PublishGrant, Publisher, Subscriber, Topic};
     #[pymodule_export]
@@ -29,7 +29,7 @@ mod _triveni {
     #[pymodule_export]
     use crate::data::array::{Array, ArrayGuard, ArraySnapshot};
     #[pymodule_export]
-    use crate::data::cell::Cell;
+    use crate::data::cell::{Cell, StoreGrant};
     #[pymodule_export]
     use crate::segment::info::{DeadlockInfo, Holder, ObjectInfo, ParticipantInfo, Wait};
     #[pymodule_export]

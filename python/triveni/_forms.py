@@ -161,6 +161,9 @@ class Service:
     async def start_async(self, request, timeout=None):
         return await waits(self, lambda: self.try_start(request), lambda: self.start(request, 0), timeout, send=True)
 
+    async def reserve_async(self, size, timeout=None):
+        return await waits(self, lambda: self.try_reserve(size), lambda: self.reserve(size, 0), timeout, send=True)
+
     async def receive_async(self, timeout=None):
         return await waits(self, self.try_receive, lambda: self.receive(0), timeout)
 

@@ -89,6 +89,61 @@ TEST(a_newer_value_is_waited_for) {
     unmake();
 }
 
+TEST(a_value_is_written_in_place) {
+    segment = fresh_segment();
+    is(tvn_cell(segment, "c", sizeof(struct reading), READING, 1, &cell), 0);
+    tvn_store_t store, other, forged;
+    struct reading *written, value;
+    is(tvn_cell_reserve(cell, TVN_TRY, &store), 0);
+    holds((uintptr_t)store.value % 16 == 0);
+    written = store.value;
+    *written = (struct reading){7, 1.5f, 2.5};
+    is(tvn_cell_load(cell, &value, sizeof value), -EAGAIN);
+    is(tvn_cell_commit(cell, &store), 1);
+    is(tvn_cell_load(cell, &value, sizeof value), 1);
+    holds(memcmp(&value, written, sizeof value) == 0);
+    is(tvn_cell_commit(cell, &store), -EPERM);
+    is(tvn_cell_cancel(cell, &store), -EPERM);
+    is(tvn_cell_reserve(cell, TVN_FOREVER, &store), 0);
+    memset(store.value, 9, sizeof value);
+    forged = store;
+    forged.index = 4000000000u;
+    is(tvn_cell_commit(cell, &forged), -EPERM);
+    pid_t child = fork();
+    if (child == 0) _exit(tvn_cell_cancel(cell, &store) == -EPERM ? 0 : 1); /* it is its parent's */
+    is(exit_of(child), 0);
+    is(tvn_cell_reserve(cell, TVN_TRY, &other), 0);
+    is(tvn_cell_store(cell, &value, sizeof value, TVN_TRY), -EAGAIN); /* each counts as a writer */
+    is(tvn_cell_reserve(cell, 5, &forged), -ETIMEDOUT);
+    is(tvn_cell_cancel(cell, &store), 0);
+    is(tvn_cell_cancel(cell, &other), 0);
+    is(tvn_cell_load(cell, &value, sizeof value), 1);
+    is(value.sensor_id, 7);
+    is(tvn_cell_reserve(NULL, TVN_TRY, &store), -EINVAL);
+    is(tvn_cell_reserve(cell, TVN_TRY, NULL), -EINVAL);
+    is(tvn_cell_commit(cell, NULL), -EINVAL);
+    unmake();
+}
+
+static void reserves(void *unused) {
+    (void)unused;
+    tvn_store_t store;
+    for (int i = 0; i < 2; i++) is(tvn_cell_reserve(cell, TVN_TRY, &store), 0);
+    memset(store.value, 9, sizeof(struct reading));
+}
+
+TEST(what_a_dead_process_wrote_in_place_was_never_stored) {
+    segment = fresh_segment();
+    is(tvn_cell(segment, "c", sizeof(struct reading), READING, 1, &cell), 0);
+    struct reading value = {1, 2, 3};
+    is(tvn_cell_store(cell, &value, sizeof value, TVN_TRY), 1);
+    kill_it(stays_after(reserves, NULL));
+    is(tvn_cell_load(cell, &value, sizeof value), 1);
+    is(value.sensor_id, 1);
+    is(tvn_cell_store(cell, &value, sizeof value, TVN_FOREVER), 2); /* its room is free again */
+    unmake();
+}
+
 enum { WORDS = 512 };
 
 static void stores_for_ever(void *unused) {

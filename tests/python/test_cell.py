@@ -141,3 +141,31 @@ def test_a_wait_set_and_an_observer_see_it(segment):
     (info,) = [info for info in segment.objects() if info.name == "c"]
     assert info.kind == "cell" and info.state == {"size": 8, "version": 1, "writers": [], "type_tag": "q"}
     assert "version 1" in repr(cell) and "8 bytes, version 1" in segment._repr_html_()
+
+
+def test_a_value_is_written_in_place(segment):
+    cell = segment.create_cell("in place", 8, writers=1)
+    grant = cell.reserve()
+    with memoryview(grant) as view:
+        view[:] = b"abcdefgh"
+        with pytest.raises(BufferError):
+            grant.commit()
+    assert cell.load() is None
+    assert grant.commit() == 1 and cell.load() == b"abcdefgh"
+    for ends in (grant.commit, grant.cancel):
+        with pytest.raises(ValueError, match="ended"):
+            ends()
+    with cell.reserve() as grant:
+        memoryview(grant)[:] = b"12345678"
+    assert (cell.load(), cell.version, len(grant)) == (b"12345678", 2, 8)
+    with pytest.raises(ZeroDivisionError), cell.reserve() as grant:
+        memoryview(grant)[:4] = b"half"
+        1 / 0
+    assert cell.load() == b"12345678"
+    one, other = cell.reserve(), cell.try_reserve()
+    assert cell.try_reserve() is None
+    with pytest.raises(TimeoutError):
+        cell.reserve(timeout=0.01)
+    del one
+    other.cancel()
+    assert cell.store(b"87654321") == 3

@@ -140,3 +140,70 @@ def test_a_server_that_is_killed_is_told_to_its_client(segment, other):
     server.kill()
     with pytest.raises(triveni.PeerDead):
         call.wait(60)
+
+
+def test_requests_and_answers_are_written_in_place(segment):
+    service = segment.service("s", 64, 64)
+    grant = service.reserve(16)
+    with memoryview(grant) as view:
+        view[:5] = b"three"
+        with pytest.raises(BufferError):
+            grant.send(5)
+    with pytest.raises(triveni.TooLarge):
+        grant.send(17)
+    call = grant.send(5)
+    with pytest.raises(ValueError, match="ended"):
+        grant.send(5)
+    with service.receive() as request:
+        assert bytes(request) == b"three"
+        with request.answer() as answer:
+            assert len(answer) == 64
+            memoryview(answer)[:] = bytes(request)[:1] * 64
+    assert call.wait(60) == b"t" * 64
+    call = service.start(b"x")
+    request = service.receive()
+    answer = request.answer(8)
+    with memoryview(answer) as view:
+        view[:2] = b"ok"
+        for ends in (lambda: answer.commit(2), lambda: request.reply(b"y"), lambda: request.fail("y")):
+            with pytest.raises(BufferError):
+                ends()
+    with memoryview(request), pytest.raises(BufferError):
+        answer.commit(2)
+    with pytest.raises(triveni.TooLarge):
+        answer.commit(9)
+    with pytest.raises(triveni.TooLarge):
+        request.answer(65)
+    assert answer.commit(2) and call.wait(60) == b"ok"
+    with pytest.raises(ValueError, match="ended"):
+        answer.commit(2)
+    with pytest.raises(ValueError, match="ended"), answer:
+        memoryview(answer)
+
+
+def test_room_for_a_request_is_given_back_when_its_block_ends(segment):
+    service = segment.service("s", 16, 16, calls=1)
+    with service.reserve(16) as grant:
+        assert service.try_reserve(1) is None
+        with pytest.raises(TimeoutError):
+            service.reserve(1, timeout=0.01)
+        call = grant.send(0)
+    assert service.try_reserve(1) is None  # it was sent
+    call.cancel()
+    with service.reserve(16), pytest.raises(ZeroDivisionError):
+        1 / 0
+    grant = service.reserve(16)
+    del grant
+    service.reserve(8).cancel()
+    assert service.try_reserve(1) is not None
+    with pytest.raises(triveni.TooLarge):
+        service.reserve(17)
+
+
+def test_a_block_around_an_answer_that_fails_leaves_the_request_open(segment):
+    service = segment.service("s")
+    call = service.start(b"x")
+    request = service.receive()
+    with pytest.raises(ZeroDivisionError), request.answer(8):
+        1 / 0
+    assert request.reply(b"y") and call.wait(60) == b"y"

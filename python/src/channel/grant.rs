@@ -70,6 +70,11 @@ impl<L: Lender> Grant<L> {
         Ok(size)
     }
 
+    /// Undone if no view is alive, or else when the grant goes away; without a complaint.
+    pub(crate) fn gone(&self) {
+        self.lender.give_back(&self.room);
+    }
+
     /// A block ends: done, or undone after an exception. It may have ended the grant already.
     pub(crate) fn exit(&self, py: Python<'_>, exception: &Bound<'_, PyAny>) -> PyResult<()> {
         if self.room.is_ended() {

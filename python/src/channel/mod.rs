@@ -1,6 +1,6 @@
 //! Objects through which processes hand data to each other.
 
-mod grant;
+pub(crate) mod grant;
 pub(crate) mod mailbox;
 pub(crate) mod port;
 pub(crate) mod ring;

@@ -1,6 +1,7 @@
 //! A service: clients ask, servers answer.
 
-use crate::buffer::{Input, Room, ending};
+use super::grant::{Grant, Lender};
+use crate::buffer::{Input, Refused, Room, ending};
 use crate::error::{call as calling, invalid, to_py, type_name, whole};
 use crate::segment::{Reduced, address, reduce};
 use crate::wait::{deadline, trying, waiting};
@@ -123,6 +124,21 @@ impl Service {
         Ok(self.started(waiting(py, until, |until| self.begin(&request, until))?))
     }
 
+    fn attempt_reserve(&self, size: usize, until: Option<Deadline>) -> Result<Option<CallGrant>> {
+        let room = match until {
+            None => self.service.try_reserve(size)?,
+            Some(until) => Some(self.service.reserve_until(size, until)?),
+        };
+        Ok(room.map(|mut room| {
+            let (at, size) = (room.as_mut_ptr(), room.size());
+            let asking = Asking { service: self.service.clone(), raw: room.into_raw() };
+            // SAFETY: `at` points to `size` bytes of the cell that `raw` stands for, which stay this claim's until it is
+            // sent or given back. That happens in `CallGrant` only, after the room has ended; and its service keeps the
+            // mapping until then, as a view keeps the grant.
+            CallGrant(Grant::new(asking, Arc::new(unsafe { Room::new(at, size, true) })))
+        }))
+    }
+
     fn take(&self, until: Option<Deadline>) -> Result<Option<Request>> {
         let request = match until {
             None => self.service.try_receive()?,
@@ -173,6 +189,25 @@ impl Service {
     fn try_start(&self, py: Python<'_>, request: &Bound<'_, PyAny>) -> PyResult<Option<Call>> {
         let input = Input::of(request)?;
         Ok(trying(py, |_| self.begin(input.bytes(py), None))?.map(|raw| self.started(raw)))
+    }
+
+    /// Claims room for a request of up to ``size`` bytes, to be written in place; waits for a free cell. It gets its place
+    /// in the queue when it is sent.
+    #[pyo3(signature = (size, timeout=None))]
+    fn reserve(
+        &self,
+        py: Python<'_>,
+        size: &Bound<'_, PyAny>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<CallGrant> {
+        let size = whole("size", size)?;
+        waiting(py, deadline(py, timeout)?, |until| self.attempt_reserve(size, until))
+    }
+
+    /// Claims room if there is a free cell; ``None`` if not.
+    fn try_reserve(&self, py: Python<'_>, size: &Bound<'_, PyAny>) -> PyResult<Option<CallGrant>> {
+        let size = whole("size", size)?;
+        trying(py, |until| self.attempt_reserve(size, until))
     }
 
     /// Takes the oldest request; waits for one. ``Closed`` if the service was shut down and none is left.
@@ -293,6 +328,107 @@ impl Service {
     }
 }
 
+/// Room for a request, claimed for one call.
+///
+/// ``memoryview(grant)``, ``struct.pack_into(fmt, grant, 0, ...)`` and ``numpy.frombuffer(grant, dtype)`` write straight into
+/// the segment. ``send(size=None)`` asks with the first ``size`` bytes (all of them unless given) and gives a ``Call``;
+/// ``cancel()`` gives the room back, as does a grant that goes away, or the end of its block. All but the last raise
+/// ``BufferError`` while a view of it is alive.
+///
+/// Threads: any thread of this process may end it. fork: it belongs to the parent.
+#[pyclass(frozen, module = "triveni")]
+pub(crate) struct CallGrant(Grant<Asking>);
+
+/// A claim in a service.
+pub(crate) struct Asking {
+    service: Arc<triveni::Service>,
+    raw: RawCall,
+}
+
+impl Lender for Asking {
+    const NOUN: &'static str = "grant";
+
+    fn address(&self) -> String {
+        format!("'{}'", self.service.name())
+    }
+
+    fn end(&self, room: &Room, _done: Option<usize>) -> Result<std::result::Result<(), Refused>> {
+        if let Err(refused) = room.end() {
+            return Ok(Err(refused));
+        }
+        self.service.resume_room(self.raw)?.cancel();
+        Ok(Ok(()))
+    }
+
+    fn give_back(&self, room: &Room) {
+        if room.end_if_free()
+            && let Ok(claim) = self.service.resume_room(self.raw)
+        {
+            claim.cancel();
+        }
+    }
+}
+
+#[pymethods]
+impl CallGrant {
+    /// Asks with the first ``size`` bytes; with all of them unless given. ``TooLarge`` leaves the room as it is.
+    #[pyo3(signature = (size=None))]
+    fn send(&self, py: Python<'_>, size: Option<&Bound<'_, PyAny>>) -> PyResult<Call> {
+        let size = self.0.chosen(py, "send", size)?;
+        let mut call = Err(Error::from(ErrorKind::NotOwner));
+        self.0.ended_by(py, |asking, room| {
+            if let Err(refused) = room.end() {
+                return Ok(Err(refused));
+            }
+            let raw = asking.service.resume_room(asking.raw)?.send(size)?.into_raw();
+            call = Ok(Call { service: asking.service.clone(), raw, ended: AtomicBool::new(false) });
+            Ok(Ok(()))
+        })?;
+        call.map_err(|error| to_py(py, error))
+    }
+
+    /// Gives the room back.
+    fn cancel(&self, py: Python<'_>) -> PyResult<()> {
+        self.0.undone(py)
+    }
+
+    /// Bytes of room.
+    #[getter]
+    fn size(&self) -> usize {
+        self.0.size()
+    }
+
+    fn __len__(&self) -> usize {
+        self.0.size()
+    }
+
+    fn __bool__(&self) -> bool {
+        true
+    }
+
+    fn __enter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    #[pyo3(signature = (*_exception))]
+    fn __exit__(&self, _exception: &Bound<'_, PyAny>) {
+        self.0.gone(); // a view that is alive delays this until it is gone
+    }
+
+    unsafe fn __getbuffer__(slf: &Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
+        // SAFETY: `view` and `flags` are Python's, for this very object.
+        unsafe { slf.get().0.lend(slf, view, flags) }
+    }
+
+    unsafe fn __releasebuffer__(&self, _view: *mut ffi::Py_buffer) {
+        self.0.view_ended();
+    }
+
+    fn __repr__(&self) -> String {
+        self.0.repr("CallGrant")
+    }
+}
+
 /// A call that is out.
 ///
 /// ``wait(timeout=None)`` gives the answer, once. ``cancel()`` gives the call up, as does a call that goes away or the
@@ -406,6 +542,7 @@ impl Call {
 /// ``bytes(request)`` copies it, ``memoryview(request)`` and ``numpy.frombuffer(request, dtype)`` read it in place.
 /// ``reply(answer)`` answers it, ``fail(why)`` says why there is no answer; both raise ``BufferError`` while a view of it
 /// is alive. A request that goes away, or whose block ends, without either fails; after an exception with its text.
+/// ``with request.answer() as room:`` writes the answer in place.
 ///
 /// Threads: any thread of this process may answer it. fork: it belongs to the parent.
 #[pyclass(frozen, module = "triveni")]
@@ -478,6 +615,22 @@ impl Request {
             return Err(to_py(py, Error::new(ErrorKind::TooLarge, sentence)));
         }
         self.end(py, |request| request.reply(input.bytes(py)))
+    }
+
+    /// Room for an answer that is written in place, of ``size`` bytes; of the most there can be unless given.
+    #[pyo3(signature = (size=None))]
+    fn answer(slf: Py<Self>, py: Python<'_>, size: Option<&Bound<'_, PyAny>>) -> PyResult<Answer> {
+        let request = slf.get();
+        let most = request.service.response_size();
+        let size = size.map_or(Ok(most), |size| whole("size", size))?;
+        if size > most {
+            let sentence = format!(
+                "answer: {size} bytes are too large for service '{}', whose answers have at most {most}",
+                request.service.name()
+            );
+            return Err(to_py(py, Error::new(ErrorKind::TooLarge, sentence)));
+        }
+        Ok(Answer { request: slf, size })
     }
 
     /// Tells the client that there is no answer, and why. ``False``: the client has given up.
@@ -559,5 +712,91 @@ impl Request {
     fn __repr__(&self) -> String {
         let state = if self.room.is_ended() { "ended" } else { "open" };
         format!("<triveni.Request of '{}' {} bytes, {state}>", self.service.name(), self.room.size())
+    }
+}
+
+/// Room for the answer to a request, to be written in place.
+///
+/// ``memoryview(answer)``, ``struct.pack_into(fmt, answer, 0, ...)`` and ``numpy.frombuffer(answer, dtype)`` write straight
+/// into the segment. ``commit(size=None)`` answers with the first ``size`` bytes (all of them unless given), as does the
+/// end of its block, unless an exception ends it: then the request stays open. ``BufferError`` while a view of it, or of
+/// the request, is alive.
+///
+/// Threads: any thread of this process may end it. fork: it belongs to the parent.
+#[pyclass(frozen, module = "triveni")]
+pub(crate) struct Answer {
+    request: Py<Request>,
+    size: usize,
+}
+
+#[pymethods]
+impl Answer {
+    /// Answers with the first ``size`` bytes; with all of them unless given. ``False``: the client has given up.
+    #[pyo3(signature = (size=None))]
+    fn commit(&self, py: Python<'_>, size: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        let size = size.map_or(Ok(self.size), |size| whole("size", size))?;
+        if size > self.size {
+            let sentence = format!("commit of {size} bytes: this answer has {}; commit at most those", self.size);
+            return Err(to_py(py, Error::new(ErrorKind::TooLarge, sentence)));
+        }
+        self.request.get().end(py, |request| request.commit(size))
+    }
+
+    /// Bytes of room.
+    #[getter]
+    fn size(&self) -> usize {
+        self.size
+    }
+
+    fn __len__(&self) -> usize {
+        self.size
+    }
+
+    fn __bool__(&self) -> bool {
+        true
+    }
+
+    fn __enter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        _class: &Bound<'_, PyAny>,
+        exception: &Bound<'_, PyAny>,
+        _traceback: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        if exception.is_none() && !self.request.get().room.is_ended() {
+            self.commit(py, None)?;
+        }
+        Ok(())
+    }
+
+    unsafe fn __getbuffer__(slf: &Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
+        let (request, size) = (slf.get().request.get(), slf.get().size);
+        let at = calling(slf.py(), || {
+            if request.room.is_ended() {
+                return Ok(std::ptr::null_mut()); // and the room will say so
+            }
+            let mut there = request.service.resume_request(request.raw)?;
+            let at = there.as_mut_ptr();
+            there.into_raw(); // it stays
+            Ok(at)
+        })?;
+        // SAFETY: `view` and `flags` are Python's, for this very object. `at` is not used if the room has ended; otherwise
+        // it points to `response_size` bytes of the cell that `raw` stands for, and `size` is no more
+        // (`Request::answer`). They stay this request's until its room ends, and its service keeps the mapping until then,
+        // as a view keeps this object, and this the request.
+        unsafe { request.room.lend_at((at, size, true), slf, view, flags, "answer") }
+    }
+
+    unsafe fn __releasebuffer__(&self, _view: *mut ffi::Py_buffer) {
+        self.request.get().room.give_back();
+    }
+
+    fn __repr__(&self) -> String {
+        let state = if self.request.get().room.is_ended() { "ended" } else { "open" };
+        format!("<triveni.Answer for '{}' {} bytes, {state}>", self.request.get().service.name(), self.size)
     }
 }

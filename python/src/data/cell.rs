@@ -1,13 +1,17 @@
 //! A cell: the latest value.
 
 use super::types::Type;
-use crate::buffer::{Input, with_scratch};
+use crate::buffer::{Input, Refused, Room, with_scratch};
+use crate::channel::grant::{Grant, Lender};
 use crate::error::{call, whole};
 use crate::segment::{address, name_for_pickle};
 use crate::wait::{deadline, trying, waiting};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use triveni::{CellOptions, RawCell};
+use std::ffi::c_int;
+use std::sync::Arc;
+use triveni::{CellOptions, Deadline, RawCell, RawStoreGrant, Result};
 
 /// The latest value of a struct, which Rust, C and Python processes share: whoever stores replaces it, whoever loads gets
 /// it whole.
@@ -118,6 +122,17 @@ impl Cell {
         trying(value.py(), |_| self.cell.try_store(input.bytes(value.py())))
     }
 
+    /// Claims room for the next value, to be written in place; waits as ``store`` does.
+    #[pyo3(signature = (timeout=None))]
+    fn reserve(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<StoreGrant> {
+        waiting(py, deadline(py, timeout)?, |until| self.attempt_reserve(until))
+    }
+
+    /// Claims room if it need not wait, else ``None``.
+    fn try_reserve(&self, py: Python<'_>) -> PyResult<Option<StoreGrant>> {
+        trying(py, |until| self.attempt_reserve(until))
+    }
+
     /// The latest value; ``None`` if nothing was stored yet. Never waits.
     fn load<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let mut found = Ok(None);
@@ -198,5 +213,135 @@ impl Cell {
     fn __repr__(&self) -> String {
         let (size, version) = (self.cell.size(), self.cell.version());
         format!("<triveni.Cell {} {size} bytes, version {version}>", address(&self.segment, self.cell.name()))
+    }
+}
+
+/// Room for the next value of a cell.
+///
+/// ``memoryview(grant)``, ``struct.pack_into(fmt, grant, 0, ...)`` and ``numpy.frombuffer(grant, dtype)`` write straight into
+/// the segment; it begins with the bytes of some older value, so write all of it. ``commit()`` makes it the latest value
+/// and gives its number, as does the end of its block; ``cancel()`` gives the room back, as does an exception, or a grant
+/// that goes away. Both raise ``BufferError`` while a view of it is alive.
+///
+/// Threads: any thread of this process may end it. fork: it belongs to the parent.
+#[pyclass(frozen, module = "triveni")]
+pub(crate) struct StoreGrant(Grant<Storing>);
+
+/// A claim in a cell.
+pub(crate) struct Storing {
+    cell: RawCell,
+    raw: RawStoreGrant,
+}
+
+impl Cell {
+    fn attempt_reserve(&self, until: Option<Deadline>) -> Result<Option<StoreGrant>> {
+        let grant = match until {
+            None => self.cell.try_reserve()?,
+            Some(until) => Some(self.cell.reserve_until(until)?),
+        };
+        Ok(grant.map(|mut grant| {
+            let (at, size) = (grant.as_mut_ptr(), grant.size());
+            let storing = Storing { cell: self.cell.clone(), raw: grant.into_raw() };
+            // SAFETY: `at` points to `size` bytes of the buffer that `raw` stands for, which stay this claim's until it is
+            // committed or given back. That happens in `StoreGrant` only, after the room has ended; and its cell keeps the
+            // mapping until then, as a view keeps the grant.
+            StoreGrant(Grant::new(storing, Arc::new(unsafe { Room::new(at, size, true) })))
+        }))
+    }
+}
+
+impl Storing {
+    fn commit(&self, room: &Room) -> Result<std::result::Result<u64, Refused>> {
+        match room.end() {
+            Ok(()) => self.cell.resume_store(self.raw)?.commit().map(Ok),
+            Err(refused) => Ok(Err(refused)),
+        }
+    }
+}
+
+impl Lender for Storing {
+    const NOUN: &'static str = "grant";
+
+    fn address(&self) -> String {
+        format!("'{}'", self.cell.name())
+    }
+
+    fn end(&self, room: &Room, done: Option<usize>) -> Result<std::result::Result<(), Refused>> {
+        if done.is_some() {
+            return Ok(self.commit(room)?.map(drop));
+        }
+        if let Err(refused) = room.end() {
+            return Ok(Err(refused));
+        }
+        self.cell.resume_store(self.raw)?.cancel();
+        Ok(Ok(()))
+    }
+
+    fn give_back(&self, room: &Room) {
+        if room.end_if_free()
+            && let Ok(grant) = self.cell.resume_store(self.raw)
+        {
+            grant.cancel();
+        }
+    }
+}
+
+#[pymethods]
+impl StoreGrant {
+    /// Makes what was written the latest value; gives its number.
+    fn commit(&self, py: Python<'_>) -> PyResult<u64> {
+        let mut version = 0;
+        self.0.ended_by(py, |storing, room| {
+            Ok(storing.commit(room)?.map(|number| {
+                version = number;
+            }))
+        })?;
+        Ok(version)
+    }
+
+    /// Gives the room back.
+    fn cancel(&self, py: Python<'_>) -> PyResult<()> {
+        self.0.undone(py)
+    }
+
+    /// Bytes of a value.
+    #[getter]
+    fn size(&self) -> usize {
+        self.0.size()
+    }
+
+    fn __len__(&self) -> usize {
+        self.0.size()
+    }
+
+    fn __bool__(&self) -> bool {
+        true
+    }
+
+    fn __enter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        exception: &Bound<'_, PyAny>,
+        _value: &Bound<'_, PyAny>,
+        _traceback: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        self.0.exit(py, exception)
+    }
+
+    unsafe fn __getbuffer__(slf: &Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
+        // SAFETY: `view` and `flags` are Python's, for this very object.
+        unsafe { slf.get().0.lend(slf, view, flags) }
+    }
+
+    unsafe fn __releasebuffer__(&self, _view: *mut ffi::Py_buffer) {
+        self.0.view_ended();
+    }
+
+    fn __repr__(&self) -> String {
+        self.0.repr("StoreGrant")
     }
 }

@@ -15,21 +15,26 @@
 //!
 //! Nobody for a reader: it copies, and looks whether what it copied was still that value; else it copies again. That
 //! happens only if all other buffers were written in the meantime. A writer waits only if as many others as the cell has
-//! writers are in the middle of a store at that moment, and live: stopped ones count.
+//! writers are in the middle of a store at that moment, and live: stopped ones count, and who writes in place.
 //!
 //! # Cost
 //!
 //! `store`: three exchanges and a copy; a system call only if somebody sleeps. `load`: four loads and a copy.
 
+mod grant;
 mod ready;
 mod words;
 
+#[cfg(all(test, not(loom)))]
+mod grant_tests;
 #[cfg(all(test, loom))]
 mod model;
 #[cfg(all(test, not(loom)))]
 mod states;
 #[cfg(all(test, not(loom)))]
 mod tests;
+
+pub use grant::{RawStoreGrant, StoreGrant};
 
 use super::type_tag::TypeLayout;
 use super::typed::Typed;

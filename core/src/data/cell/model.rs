@@ -112,6 +112,25 @@ fn a_model_of_two_writers_and_a_reader() {
 }
 
 #[test]
+fn a_model_of_room_that_is_given_back_half_written() {
+    check(|| {
+        let heap = Heap::new(2);
+        assert!(heap.store(1, 1));
+        let writer = heap.clone();
+        let writer = loom::thread::spawn(move || {
+            let claim = writer.words().claim(1).unwrap().unwrap();
+            writer.values[claim.index as usize][0].store(9, Relaxed);
+            writer.words().release(claim);
+            assert!(writer.store(1, 2));
+        });
+        let (version, value) = heap.load().unwrap();
+        assert_eq!(version, u64::from(value));
+        writer.join().unwrap();
+        assert_eq!(heap.load(), Some((2, 2)));
+    });
+}
+
+#[test]
 fn a_model_of_who_waits_for_a_newer_value() {
     check(|| {
         let heap = Heap::new(2);

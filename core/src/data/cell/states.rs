@@ -89,6 +89,8 @@ struct Cell {
     stores: &'static [u8],
     loads: &'static [u8],
     deaths: u8,
+    /// May writers give a buffer back that they have begun to write in place?
+    give_up: bool,
     without: Without,
 }
 
@@ -222,6 +224,11 @@ impl Model for Cell {
                 continue;
             }
             steps.push((Step { by: who as u8, does: "goes on", counts: true }, self.act(state, who)));
+            if self.give_up && matches!(actor.at, First | Second | Succeed) {
+                let mut s = state.clone();
+                s.actors[who].at = Release;
+                steps.push((Step { by: who as u8, does: "gives up", counts: true }, s));
+            }
             if state.deaths < self.deaths && who < self.stores.len() {
                 let mut s = state.clone();
                 s.actors[who].at = Dead;
@@ -248,7 +255,7 @@ impl Model for Cell {
     }
 }
 
-const ALL: Cell = Cell { stores: &[1, 2], loads: &[1], deaths: 1, without: Without::Nothing };
+const ALL: Cell = Cell { stores: &[1, 2], loads: &[1], deaths: 1, give_up: false, without: Without::Nothing };
 
 #[test]
 fn a_reader_returns_what_was_stored_whoever_dies() {
@@ -258,7 +265,12 @@ fn a_reader_returns_what_was_stored_whoever_dies() {
 
 #[test]
 fn one_writer_goes_round_under_a_reader_without_harm() {
-    explore(&Cell { stores: &[4], loads: &[2], deaths: 1, without: Without::Nothing });
+    explore(&Cell { stores: &[4], loads: &[2], deaths: 1, give_up: false, without: Without::Nothing });
+}
+
+#[test]
+fn who_gives_up_what_it_wrote_in_place_has_stored_nothing() {
+    explore(&Cell { stores: &[1, 1], give_up: true, ..ALL });
 }
 
 #[test]
@@ -271,7 +283,7 @@ fn every_rule_is_needed() {
 #[test]
 #[ignore = "a minute: three writers, two deaths; in tests/soak"]
 fn two_that_die_leave_one_buffer_which_is_the_latest_until_they_are_repaired() {
-    let dying = Cell { stores: &[1, 1, 1], loads: &[], deaths: 2, without: Without::Nothing };
+    let dying = Cell { stores: &[1, 1, 1], loads: &[], deaths: 2, give_up: false, without: Without::Nothing };
     explore(&dying);
     assert!(find_fault(&Cell { without: Without::Repair, ..dying }).is_err());
 }

@@ -96,7 +96,7 @@ pub enum Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
     pub index: u32,
-    word: u64,
+    pub word: u64,
 }
 
 /// The words of one cell.
@@ -186,6 +186,18 @@ impl<B: Buffers> Words<'_, B> {
         // It fails where somebody wrote garbage into the word: there is nothing to give back then.
         let _ = self.buffers.word(claim.index).cas_full(claim.word, claim.word & !OWNER);
         self.control.freed.notify(1);
+    }
+
+    /// Does `me` hold buffer `index` by a claim that left this word?
+    pub fn standing(&self, index: u32, word: u64, me: u32) -> Option<Claim> {
+        let claim = Claim { index, word };
+        (index < self.count && owner(word) == me && me != 0 && self.stands(claim)).then_some(claim)
+    }
+
+    /// Does the claim stand still? Only its process ends it while it lives.
+    pub fn stands(&self, claim: Claim) -> bool {
+        // Relaxed: our own store, or another's that ended it.
+        self.buffers.word(claim.index).load(Relaxed) == claim.word
     }
 
     /// Copies the latest value with `copy`, which gets the buffer's number. `None`: nothing was stored yet.
