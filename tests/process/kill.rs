@@ -4,6 +4,9 @@
 //! Each process says what it is about to do and what it has done, each in one write to a pipe, so that the
 //! books survive it. What a killed process was about to do may have happened or not: both are right.
 
+#[path = "kill/objects.rs"]
+mod objects;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -86,6 +89,15 @@ impl Logged {
 
     fn hear(&mut self) {
         self.said.extend(self.peer.lines_so_far());
+    }
+
+    /// Kills it as soon as it has said this.
+    fn kill_after(mut self, line: &str) {
+        wait_for(line, || {
+            self.hear();
+            self.said.iter().any(|said| said == line)
+        });
+        self.kill();
     }
 
     /// All that it said, torn messages excluded: those end a receiver by itself.

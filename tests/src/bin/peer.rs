@@ -42,6 +42,9 @@
 //!
 //! The roles below these are this peer's alone; each says at its function what it does.
 
+#[path = "peer/logs.rs"]
+mod logs;
+
 use std::fs::File;
 use std::io::{Read, Write};
 use std::mem::forget;
@@ -117,6 +120,14 @@ fn run(args: &[&str]) -> Result<()> {
         "log-consume" => log_consume(&segment, object, n),
         "log-publish" => log_publish(&segment, object, n),
         "log-subscribe" => log_subscribe(&segment, object),
+        "log-call" => logs::call(&segment, object, n),
+        "log-serve" => logs::serve(&segment, object),
+        "log-ask" => logs::ask(&segment, object, n),
+        "log-answer" => logs::answer(&segment, object),
+        "log-write-array" => logs::write_array(&segment, object, n),
+        "log-read-array" => logs::read_array(&segment, object, n),
+        "log-store" => logs::store(&segment, object, n),
+        "log-load" => logs::load(&segment, object, n),
         "torture" => torture(&segment, object, n),
         "interrupted" => interrupted(&segment, object, n, extra),
         "fork" => fork(&segment, object),
