@@ -307,6 +307,9 @@ pub unsafe extern "C" fn tvn_mailbox_send_with(
     })
 }
 
+/// The most empty messages in one call: no memory of the caller's bounds their number.
+const EMPTY_AT_ONCE: usize = 1 << 20;
+
 /// Sends copies of `count` messages of `size` bytes each that lie behind each other at `messages`, in their order;
 /// blocks while the mailbox is full, or until `timeout_ms` has passed. One call costs less than `count` of them. Lends
 /// `mailbox` and `messages`. Any thread; a forked child too.
@@ -325,6 +328,10 @@ pub unsafe extern "C" fn tvn_mailbox_send_many(
         // read.
         let (mailbox, all) = unsafe { (&lend(mailbox)?.0, bytes(messages.cast(), size.saturating_mul(count))?) };
         let messages: Vec<&[u8]> = match size {
+            0 if count > EMPTY_AT_ONCE => {
+                let why = format!("{count} empty messages at once: the most is {EMPTY_AT_ONCE}; is the count negative?");
+                return Err(Error::new(ErrorKind::Invalid, why));
+            }
             0 => vec![&[][..]; count],
             size => all.chunks_exact(size).collect(),
         };

@@ -105,6 +105,8 @@ TEST(batches_go_and_come) {
     is(tvn_mailbox_receive_many(box, room, sizeof room, received, 3, TVN_TRY), -EAGAIN);
     is(tvn_mailbox_receive_many(box, room, sizeof room, received, 3, 10), -ETIMEDOUT);
     is(tvn_mailbox_receive_many(box, room, sizeof room, received, 0, TVN_FOREVER), 0);
+    is(tvn_mailbox_send_many(box, NULL, 0, SIZE_MAX, TVN_TRY), -EINVAL);
+    is(tvn_mailbox_send_many(box, NULL, 0, (size_t)1 << 40, TVN_TRY), -EINVAL);
     is(tvn_mailbox_send_many(box, NULL, 0, 2, TVN_TRY), 2);
     is(tvn_mailbox_length(box), 2);
     unmake();

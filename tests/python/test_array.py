@@ -180,3 +180,9 @@ def test_it_is_to_be_seen(segment):
     assert "shape [2, 3]" in repr(array) and "[2, 3] of d" in segment._repr_html_()
     with array.write():
         assert segment.objects()[0].state["writer"] is not None
+
+
+@pytest.mark.parametrize("shape, wrong", [(-1, "-1 is out of range"), (2**64, "is out of range"), (2.5, "not float"), ("3", "not str")])
+def test_a_shape_that_cannot_be_is_named(segment, shape, wrong):
+    with pytest.raises((ValueError, TypeError), match=f"shape.*{wrong}"):
+        segment.create_array("a", shape)

@@ -270,11 +270,13 @@ impl<'a> Directory<'a> {
                 }
                 let (header, _) = self.object(entry).ok_or_else(|| garbage(name))?;
                 if header.kind() != kind as u32 {
-                    let there = kinds::of(header.kind()).map_or("an unknown object", |k| k.kind.name());
+                    let there = kinds::of(header.kind()).map_or("unknown object", |k| k.kind.name());
                     return Err(Error::new(
                         ErrorKind::Incompatible,
                         format!(
-                            "{name:?} is a {there}, not a {}; open it as what it is or choose another name",
+                            "{name:?} is {} {there}, not {} {}; open it as what it is or choose another name",
+                            article(there),
+                            article(kind.name()),
                             kind.name()
                         ),
                     ));
@@ -453,6 +455,11 @@ impl<'a> Directory<'a> {
         }
         Ok(())
     }
+}
+
+/// That of a kind's name.
+fn article(noun: &str) -> &'static str {
+    if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
 }
 
 #[cold]

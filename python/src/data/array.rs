@@ -93,10 +93,11 @@ impl Export {
 
 /// The dimensions: one number, or several.
 pub(crate) fn shape(shape: &Bound<'_, PyAny>) -> PyResult<Vec<usize>> {
-    if let Ok(n) = whole("shape", shape) {
-        return Ok(vec![n]);
+    match (whole("shape", shape), shape.try_iter()) {
+        (Ok(n), _) => Ok(vec![n]),
+        (Err(_), Ok(numbers)) => numbers.map(|n| whole("shape", &n?)).collect(),
+        (Err(error), Err(_)) => Err(error),
     }
-    shape.try_iter()?.map(|n| whole("shape", &n?)).collect()
 }
 
 /// The type of the elements of a new array.
