@@ -329,7 +329,8 @@ pub unsafe extern "C" fn tvn_mailbox_send_many(
         let (mailbox, all) = unsafe { (&lend(mailbox)?.0, bytes(messages.cast(), size.saturating_mul(count))?) };
         let messages: Vec<&[u8]> = match size {
             0 if count > EMPTY_AT_ONCE => {
-                let why = format!("{count} empty messages at once: the most is {EMPTY_AT_ONCE}; is the count negative?");
+                let why =
+                    format!("{count} empty messages at once: the most is {EMPTY_AT_ONCE}; is the count negative?");
                 return Err(Error::new(ErrorKind::Invalid, why));
             }
             0 => vec![&[][..]; count],
