@@ -8,7 +8,7 @@ lib=${TRIVENI_LIB:-$PWD/target/release}
 rust=${TRIVENI_EXAMPLES:-target/debug/examples}
 python=${TRIVENI_PYTHON:-.venv/bin/python}
 triveni=${TRIVENI:-target/debug/triveni}
-stories='producer_consumer print_spooler readers_writers dining_philosophers signaling patterns capacity'
+stories='producer_consumer print_spooler readers_writers dining_philosophers signaling patterns capacity mach'
 exec 9>"/tmp/triveni-examples-$(id -u).lock" && flock 9 # the stories' names are fixed: one run at a time
 work=$(mktemp -d)
 trap 'fresh $stories; rm -rf "$work"' EXIT
@@ -59,6 +59,15 @@ together() {
     [ "$failed" = 0 ]
 }
 
+# mach_holds FILE CLIENTS: all pages printed, each right refused that was given away, everybody told and answered?
+mach_holds() {
+    grep -qx "printer: $(($2 * 3)) pages printed, and nobody can send any more" "$1" &&
+        [ "$(grep -cx 'desk: a right that was given away is refused' "$1")" = "$2" ] &&
+        [ "$(grep -c ': 3 pages sent; then dead_name of questions$' "$1")" = "$2" ] &&
+        grep -qx "answerer: $2 callers answered, whoever they were" "$1" &&
+        [ "$(awk '/ heard: good morning, / && $1 == $5' "$1" | wc -l)" = "$2" ]
+}
+
 # holds STORY: does $out, the output of a story as a whole, say what it must?
 holds() {
     case $1 in
@@ -85,6 +94,7 @@ holds() {
             grep -qx 'three: 3 of 10 messages sent before anybody receives' "$out" &&
             grep -qx 'unbounded: 10 of 10 messages sent before anybody receives' "$out" &&
             [ "$(grep -c ': 10 of 10 messages received in order$' "$out")" = 3 ] ;;
+    mach) mach_holds "$out" 3 ;;
     esac
 }
 
@@ -216,4 +226,17 @@ for pair in 'rust c' 'c python' 'python rust'; do
     echo "capacity, $pair"
     echo 'ran 1'
 done
-fresh patterns capacity
+
+# Mixed: each of the roles in each language, beside clients and callers in all three.
+for languages in 'rust c python' 'c python rust' 'python rust c'; do
+    set -- $languages
+    fresh mach
+    together "$1 mach printer 3" "$2 mach desk 3" "$3 mach answerer 3" "$1 mach client ada 3" "$2 mach client bob 3" \
+        "$3 mach client eve 3" "$1 mach caller tom" "$2 mach caller kim" "$3 mach caller joe" || fail "mach, mixed, $languages"
+    cat "$work"/role?.out >"$work/mach.out"
+    mach_holds "$work/mach.out" 3 || fail "mach, mixed, $languages"
+    rm -f "$work"/role?.out
+    echo "mach, mixed: printer, desk and answerer in $languages"
+    echo 'ran 1'
+done
+fresh patterns capacity mach
