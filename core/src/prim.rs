@@ -27,6 +27,23 @@ pub use std::hint::spin_loop;
 
 use Ordering::{AcqRel, Relaxed, SeqCst};
 
+/// Asks for the cache line of `word`, which will be loaded soon. A hint: nothing else happens.
+#[inline(always)]
+pub fn prefetch<T>(word: &T) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: a prefetch of any address is allowed, and this one is mapped.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(word).cast());
+    }
+    #[cfg(all(target_arch = "aarch64", not(miri)))]
+    // SAFETY: as above.
+    unsafe {
+        std::arch::asm!("prfm pldl1keep, [{}]", in(reg) word, options(nostack, preserves_flags, readonly));
+    }
+    let _ = word;
+}
+
 /// Read-modify-write operations that are also full barriers.
 pub trait Full {
     /// The integer inside.

@@ -184,6 +184,27 @@ pub unsafe fn copy_out(from: *const u8, target: &mut [u8]) {
     unsafe { copy::<false>(target.as_mut_ptr(), from, target.len()) }
 }
 
+/// Two words with one store: a stream is limited by how many stores can wait for their cache lines. Into shared memory
+/// each word has a load of its own: the caller has often just written one of them, and a load of both could only begin
+/// when that store has left the store buffer, behind all those that wait.
+///
+/// # Safety
+/// - `to` must be valid for writes of 16 bytes and `from` for reads of them.
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+#[inline(always)]
+unsafe fn pair<const IN: bool>(to: *mut u8, from: *const u8) {
+    // SAFETY: the caller's promise; assembly may race with other processes, as it is outside of Rust's memory model.
+    unsafe {
+        if IN {
+            std::arch::asm!("movq {x}, qword ptr [{from}]", "movhps {x}, qword ptr [{from} + 8]", "movups xmmword ptr [{to}], {x}",
+                x = out(xmm_reg) _, to = in(reg) to, from = in(reg) from, options(nostack, preserves_flags));
+        } else {
+            std::arch::asm!("movups {x}, xmmword ptr [{from}]", "movups xmmword ptr [{to}], {x}",
+                x = out(xmm_reg) _, to = in(reg) to, from = in(reg) from, options(nostack, preserves_flags));
+        }
+    }
+}
+
 /// `IN`: the target is shared and gets aligned to words; otherwise the source is.
 #[inline(always)]
 unsafe fn copy<const IN: bool>(mut to: *mut u8, mut from: *const u8, mut n: usize) {
@@ -207,6 +228,11 @@ unsafe fn copy<const IN: bool>(mut to: *mut u8, mut from: *const u8, mut n: usiz
             (to, from) = (to.add(1), from.add(1));
         }
         n -= head;
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        while n >= 16 {
+            pair::<IN>(to, from);
+            (to, from, n) = (to.add(16), from.add(16), n - 16);
+        }
         while n >= 8 {
             if IN {
                 to.cast::<u64>().write_volatile(from.cast::<u64>().read_unaligned());

@@ -91,6 +91,10 @@ pub trait Bell {
     fn sleep(&self, key: u32, at_ns: u64) -> Woken;
     /// Takes the announcement back, as far as that is possible.
     fn done(&self) {}
+    /// So many polls come before anything else, even a look at the clock, which takes longer than several of them.
+    fn first_polls(&self) -> u32 {
+        BARE_POLLS
+    }
     /// Between two polls of a waiter that spins since `began_ns`; `polls` of them were in vain.
     fn between(&self, polls: u32, _began_ns: u64) {
         if polls >= BARE_POLLS {
@@ -129,9 +133,17 @@ fn contended<T>(
     suspect: impl FnMut() -> Option<u32>,
     mut attempt: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
-    let began = now_ns();
-    let end = began.saturating_add(spin.budget_ns()).min(deadline.at_ns());
+    let budget = spin.budget_ns();
     let mut polls = 0u32;
+    while budget > 0 && polls < bell.first_polls() {
+        if let Some(answer) = attempt()? {
+            spin.caught(0);
+            return Ok(answer);
+        }
+        polls += 1;
+    }
+    let began = now_ns();
+    let end = began.saturating_add(budget).min(deadline.at_ns());
     let mut now = began;
     while now < end {
         bell.between(polls, began);

@@ -102,17 +102,28 @@ fn play<C: Channel>(
 ) {
     if member.index < spec.senders {
         let mut tx = channel.tx(member.index);
+        if let Some(lap) = first_lap(spec, load) {
+            send(&mut tx, spec, lap, 0);
+        }
         member.start();
         let first = member.index as u64 * load.count;
         let tally = send(&mut tx, spec, load, first);
         member.stop(tally.count, tally.sum);
     } else {
         let mut rx = channel.rx(member.index - spec.senders);
+        if let Some(lap) = first_lap(spec, load) {
+            receive(&mut rx, spec, lap);
+        }
         member.start();
         let tally = receive(&mut rx, spec, load);
         assert!(tally.wrong == 0 || spec.senders > 1, "a message was lost, doubled, torn or came out of order");
         member.stop(tally.count, tally.sum);
     }
+}
+
+/// Twice round the channel before the time begins: the first touch of each page is the kernel's work, not the channel's.
+fn first_lap(spec: &Spec, load: Load) -> Option<Load> {
+    (spec.senders == 1 && spec.receivers == 1).then(|| Load { count: 2 * spec.depth as u64, proof: false, ..load })
 }
 
 /// The sum of `count` numbers from `first`.
@@ -210,13 +221,16 @@ fn one(tally: &mut Tally, message: &[u8]) {
     tally.count += 1;
 }
 
+/// `WHOLE`: the number in the first word, its lowest byte in all others, as memset writes them.
 fn send_in_place<C: InPlace, const WHOLE: bool>(tx: &mut C::Tx, spec: &Spec, load: Load, first: u64) -> Tally {
-    let words = if WHOLE { spec.size / 8 } else { 1 };
     for n in (first..first + load.count).chain([END]) {
         tx.send_in_place(spec.size, |to| {
-            for i in 0..words {
-                // SAFETY: the channel lends `size` bytes. Not all of them are aligned for words.
-                unsafe { to.cast::<u64>().add(i).write_unaligned(n) };
+            // SAFETY: the channel lends `size` bytes, 8 at least. Not all of them are aligned for words.
+            unsafe {
+                if WHOLE {
+                    to.add(8).write_bytes(n as u8, spec.size - 8);
+                }
+                to.cast::<u64>().write_unaligned(n);
             }
         });
     }
@@ -227,19 +241,20 @@ fn receive_in_place<C: InPlace, const WHOLE: bool>(rx: &mut C::Rx, spec: &Spec, 
     let words = if WHOLE { spec.size / 8 } else { 1 };
     let mut tally = Tally::default();
     loop {
-        let (mut and, mut or) = (u64::MAX, 0);
+        let (mut n, mut wrong) = (0, 0);
         rx.receive_in_place(spec.size, |from| {
-            for i in 0..words {
-                // SAFETY: the channel lends `size` bytes; the sender leaves them alone until they are given back.
-                let word = unsafe { from.cast::<u64>().add(i).read_unaligned() };
-                and &= word;
-                or |= word;
+            // SAFETY: the channel lends `size` bytes; the sender leaves them alone until they are given back.
+            n = unsafe { from.cast::<u64>().read_unaligned() };
+            let all = u64::from_le_bytes([n as u8; 8]);
+            for i in 1..words {
+                // SAFETY: as above.
+                wrong |= all ^ unsafe { from.cast::<u64>().add(i).read_unaligned() };
             }
         });
-        tally.wrong |= and ^ or;
-        if and == END {
+        tally.wrong |= wrong;
+        if n == END {
             return tally;
         }
-        one(&mut tally, &and.to_le_bytes());
+        one(&mut tally, &n.to_le_bytes());
     }
 }

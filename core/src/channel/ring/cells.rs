@@ -52,9 +52,11 @@
 //! The consumer, before its position: its successor reads the record in hand again. After: it is consumed.
 
 use super::role::Role;
+use super::stream::Stream;
 use crate::prim::{
     AtomicU32, AtomicU64, Full,
     Ordering::{Acquire, Relaxed, Release},
+    prefetch,
 };
 use crate::wait::ParkWord;
 
@@ -196,6 +198,7 @@ pub struct Writer {
     freed: u64,
     /// Positions below it may lie in cells that hold something other than a header of an earlier lap.
     dirty_until: u64,
+    stream: Stream,
 }
 
 impl Writer {
@@ -210,7 +213,7 @@ impl Writer {
             return Err(Fault::Garbage("position", written.max(freed)));
         }
         // The consumer may be further than a producer that died before it stored its position.
-        let mut scan = Reader { at: written.max(freed) };
+        let mut scan = Reader::at(written.max(freed));
         // Each step advances by a cell at least, and the ring's end ends the walk: at most N steps.
         loop {
             if scan.at - freed > cells {
@@ -224,12 +227,12 @@ impl Writer {
         let at = scan.at;
         // Relaxed: read by successors, whom edge `role` orders, and by observers, who want no more than a number.
         memory.producer().position.store(at, Relaxed);
-        Ok(Writer { at, ahead: at, head: 0, freed, dirty_until: at + cells + 1 })
+        Ok(Writer { at, ahead: at, head: 0, freed, dirty_until: at + cells + 1, stream: Stream::new(WRITER_PAUSES) })
     }
 
     /// Finds room for a record of up to `size` bytes behind those staged. `None`: the ring is too full. Stores nothing
     /// shared.
-    #[inline]
+    #[inline(always)]
     pub fn reserve(&mut self, memory: &impl Memory, size: u64) -> Result<Option<Room>, Fault> {
         let cells = memory.cells();
         if size > max_record(cells) {
@@ -241,11 +244,13 @@ impl Writer {
             if start + k - self.at > cells {
                 return Err(Fault::TooMany);
             }
+            self.stream.slip();
             // ORDER room: Acquire; pairs with the Release in `release`.
             let freed = memory.consumer().position.load(Acquire);
             if !(self.freed..=self.at).contains(&freed) {
                 return Err(Fault::Garbage("consumer's position", freed));
             }
+            self.stream.found((freed - self.freed).div_ceil(k), few(cells / k));
             self.freed = freed;
             if start + k - freed > cells {
                 return Ok(None);
@@ -258,7 +263,7 @@ impl Writer {
     }
 
     /// Completes the first `len` bytes of `room`, the last reservation, as a record that [`Writer::publish`] will show.
-    #[inline]
+    #[inline(always)]
     pub fn stage(&mut self, memory: &impl Memory, room: Room, len: u64) -> Result<(), Fault> {
         if len > room.size {
             return Err(Fault::TooLarge { asked: len, most: room.size });
@@ -283,7 +288,7 @@ impl Writer {
     }
 
     /// Shows all that is staged, with one store.
-    #[inline]
+    #[inline(always)]
     pub fn publish(&mut self, memory: &impl Memory) {
         let (at, end) = (self.at, self.ahead);
         if at == end {
@@ -342,7 +347,7 @@ pub struct Record {
 
 impl Record {
     /// The position behind it.
-    #[inline]
+    #[inline(always)]
     pub fn end(&self) -> u64 {
         self.start + cells_for(self.len)
     }
@@ -353,7 +358,28 @@ impl Record {
 pub struct Reader {
     /// Where the next record, or its pad, begins.
     at: u64,
+    /// Before it all is published, as far as the producer's position tells; or nothing is known.
+    known: u64,
+    /// Cells of the last record.
+    step: u64,
+    /// Before it all cells have been asked for, where records are short.
+    fetched: u64,
+    stream: Stream,
 }
+
+/// So many cells ahead of the reader are on their way to its cache: where the next header is is known only when this
+/// one has come, so otherwise each record would take the whole way of a line. Of long ones only the header is wanted.
+const FETCH: u64 = 10;
+/// A look that shows less than so many records is little.
+pub const FEW: u64 = 64;
+/// Pauses of a reader: some 0.5 µs, which a record may come late in a stream, and only there.
+pub const READER_PAUSES: u32 = 12;
+/// The same for a writer that looks for room, in a ring for so many.
+pub const fn few(records: u64) -> u64 {
+    if records < 4 * FEW { records / 4 } else { FEW }
+}
+/// Pauses of a writer whose ring is full: all that it writes waits for longer.
+pub const WRITER_PAUSES: u32 = 31;
 
 impl Reader {
     /// Starts where the predecessor stopped. The caller has the consumer's role.
@@ -364,18 +390,42 @@ impl Reader {
         if at > LAST_POSITION || written.saturating_sub(at) > memory.cells() {
             return Err(Fault::Garbage("consumer's position", at));
         }
-        Ok(Reader { at })
+        Ok(Reader::at(at))
+    }
+
+    fn at(at: u64) -> Reader {
+        Reader { at, known: at, step: 1, fetched: at, stream: Stream::new(READER_PAUSES) }
     }
 
     /// The oldest record. `None`: there is none yet. Stores nothing.
-    #[inline]
-    pub fn peek(&self, memory: &impl Memory) -> Result<Option<Record>, Fault> {
+    #[inline(always)]
+    pub fn peek(&mut self, memory: &impl Memory) -> Result<Option<Record>, Fault> {
         let cells = memory.cells();
         let mut start = self.at;
+        if self.known <= start && self.stream.flows() {
+            self.stream.slip();
+            // Relaxed: a hint; whether a record is there its header says.
+            self.known = memory.producer().position.load(Relaxed);
+            self.stream.found(self.known.saturating_sub(start).div_ceil(self.step), FEW);
+        }
+        // What is published already the producer does not write to: nothing is taken away from it.
+        if self.step < FETCH {
+            self.fetched = self.fetched.max(start + 1);
+            while self.fetched < self.known.min(start + FETCH) {
+                prefetch(memory.header(self.fetched));
+                self.fetched += 1;
+            }
+        } else if start + 4 * self.step < self.known {
+            prefetch(memory.header(start + 4 * self.step));
+        }
         // ORDER record: Acquire; pairs with the Release in `commit`.
         let mut header = memory.header(start).load(Acquire);
         if !is_header_of(header, start) {
+            self.stream.found(0, FEW);
             return Ok(None);
+        }
+        if self.known <= self.at {
+            self.stream.found(1, 0);
         }
         if header & PAD != 0 {
             let index = start & (cells - 1);
@@ -398,9 +448,10 @@ impl Reader {
     }
 
     /// Goes on behind `record`, the last one peeked at, without freeing it.
-    #[inline]
+    #[inline(always)]
     pub fn hold(&mut self, record: Record) {
         self.at = record.end();
+        self.step = self.at - record.start;
     }
 
     /// Gives the cells of `record`, the last one peeked at, of the pad before it, and of all that is held, back to the
@@ -412,7 +463,7 @@ impl Reader {
     }
 
     /// Gives all that is held back to the producer.
-    #[inline]
+    #[inline(always)]
     pub fn release_held(&mut self, memory: &impl Memory) {
         // ORDER room: Release; pairs with the Acquire in `reserve`.
         publish(memory, &memory.consumer().position, self.at);

@@ -96,7 +96,7 @@ fn a_commit_may_be_shorter_than_its_reservation_and_no_longer() {
 
 #[test]
 fn a_reservation_that_is_not_committed_leaves_nothing() {
-    let (heap, mut writer, reader) = start(8);
+    let (heap, mut writer, mut reader) = start(8);
     writer.reserve(&heap, 200).unwrap().unwrap();
     assert_eq!(reader.peek(&heap), Ok(None));
     assert_eq!(write(&heap, &mut writer, 3).map(|room| room.start), Some(0));
@@ -146,17 +146,17 @@ fn small_records_store_to_no_cell_but_their_own() {
 
 #[test]
 fn each_header_that_cannot_be_is_garbage() {
-    let (heap, _, reader) = start(4);
+    let (heap, _, mut reader) = start(4);
     for low in [PAD | 4, PAD, PAD | 1, 1 << 29, 1 << 31, 121, LEN] {
         heap.header(0).store(tag(0) | low, Relaxed);
         assert!(matches!(reader.peek(&heap), Err(Fault::Garbage(..))), "{low:#x}");
     }
     heap.header(3).store(tag(3) | PAD | 1, Relaxed);
-    assert!(matches!(Reader { at: 3 }.peek(&heap), Err(Fault::Garbage("header behind a pad", _))));
+    assert!(matches!(Reader::at(3).peek(&heap), Err(Fault::Garbage("header behind a pad", _))));
     heap.header(4).store(tag(4) | PAD | 1, Relaxed);
-    assert!(matches!(Reader { at: 3 }.peek(&heap), Err(Fault::Garbage("record's header", _))));
+    assert!(matches!(Reader::at(3).peek(&heap), Err(Fault::Garbage("record's header", _))));
     heap.header(3).store(tag(3) | 57, Relaxed);
-    assert!(matches!(Reader { at: 3 }.peek(&heap), Err(Fault::Garbage(..))), "crosses the end");
+    assert!(matches!(Reader::at(3).peek(&heap), Err(Fault::Garbage(..))), "crosses the end");
 }
 
 #[test]

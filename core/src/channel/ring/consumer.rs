@@ -206,17 +206,17 @@ impl Consumer {
         &self.ring
     }
 
-    #[inline]
+    #[inline(always)]
     fn is_ours(&self) -> bool {
         self.fork == self.ring.object.fork_number()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn ours(&self) -> Result<()> {
         if self.is_ours() { Ok(()) } else { Err(self.ring.forked("consumer")) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn try_record(&mut self, n: u64) -> Result<Option<Record>> {
         self.ours()?;
         match self.reader.peek(&self.ring.place, n) {
@@ -232,7 +232,7 @@ impl Consumer {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn record_until(&mut self, n: u64, deadline: Deadline) -> Result<Record> {
         self.ours()?;
         match self.reader.peek(&self.ring.place, n) {
@@ -257,14 +257,14 @@ impl Consumer {
     }
 
     /// Frees all that is held.
-    #[inline]
+    #[inline(always)]
     fn free(&mut self) {
         self.reader.release_held(&self.ring.place);
         self.freed = self.reader.mark();
     }
 
     /// Copies `record` to the front of `buffer`, if it fits, and goes on behind it.
-    #[inline]
+    #[inline(always)]
     fn copy(&mut self, record: Record, buffer: &mut [u8]) -> Option<usize> {
         let size = record.len as usize;
         let target = buffer.get_mut(..size)?;
@@ -275,7 +275,7 @@ impl Consumer {
         Some(size)
     }
 
-    #[inline]
+    #[inline(always)]
     fn consume(&mut self, record: Record, buffer: &mut [u8]) -> Result<usize> {
         let room = buffer.len();
         let Some(size) = self.copy(record, buffer) else { return Err(self.too_small(record.len, room)) };
@@ -307,7 +307,7 @@ impl Consumer {
     }
 
     /// Copies packed records: those of `first`, and those at the ring's beginning if it ended there.
-    #[inline]
+    #[inline(always)]
     fn consume_packed(&mut self, first: Record, most: u64, buffer: &mut [u8]) -> usize {
         // `first` has at most `most` records, which is what fits.
         let mut done = self.copy(first, buffer).unwrap_or(0);
@@ -321,7 +321,7 @@ impl Consumer {
     }
 
     /// How many packed records fit into so many bytes: at least one.
-    #[inline]
+    #[inline(always)]
     fn fitting(&self, bytes: usize) -> Result<u64> {
         match self.ring.place.record_size() {
             Some(size) if size <= bytes as u64 => Ok(bytes as u64 / size),

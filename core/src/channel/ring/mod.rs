@@ -51,6 +51,7 @@ pub(super) mod role;
 mod side;
 #[cfg(all(test, not(loom)))]
 mod simulation;
+mod stream;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
@@ -59,7 +60,7 @@ pub use grant::{ReadGrant, WriteGrant};
 pub use options::RingOptions;
 pub use producer::Producer;
 
-use crate::deadline::now_ns;
+use crate::deadline::coarse_ns;
 use crate::error::{Error, ErrorKind, Result};
 use crate::prim::Woken;
 use crate::segment::object::{Holds, Kind, Object, View};
@@ -409,7 +410,7 @@ impl Doubt {
 
     /// Is it time to ask again? Says yes once per period.
     fn is_due(&mut self) -> bool {
-        let now = now_ns();
+        let now = coarse_ns();
         let due = now.saturating_sub(self.asked_ns) >= Self::EVERY_NS;
         if due {
             self.asked_ns = now;

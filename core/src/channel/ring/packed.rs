@@ -25,7 +25,8 @@
 //! Two lines move for one small record, one of them the position. Many records share it, and the lines of their
 //! bytes: a stream of batches costs what its bytes cost.
 
-use super::cells::{Fault, LAST_POSITION, Memory, publish};
+use super::cells::{FEW, Fault, LAST_POSITION, Memory, READER_PAUSES, WRITER_PAUSES, few, publish};
+use super::stream::Stream;
 use crate::prim::Ordering::{Acquire, Relaxed};
 
 /// The producer's side.
@@ -37,6 +38,7 @@ pub struct Writer {
     ahead: u64,
     /// The consumer's position as last seen; it only grows. `ahead - N <= freed <= at`.
     freed: u64,
+    stream: Stream,
 }
 
 /// Both positions, if they can be.
@@ -55,11 +57,11 @@ impl Writer {
     /// Starts where the predecessor stopped. The caller has the producer's role.
     pub fn take(memory: &impl Memory) -> Result<Writer, Fault> {
         let (at, freed) = positions(memory)?;
-        Ok(Writer { at, ahead: at, freed })
+        Ok(Writer { at, ahead: at, freed, stream: Stream::new(WRITER_PAUSES) })
     }
 
     /// How many records there is room for behind those staged: all that is known of at once, or more if `wanted` is.
-    #[inline]
+    #[inline(always)]
     pub fn room(&mut self, memory: &impl Memory, wanted: u64) -> Result<u64, Fault> {
         let all = memory.cells();
         let free = all - (self.ahead - self.freed);
@@ -69,23 +71,25 @@ impl Writer {
         if wanted > all - (self.ahead - self.at) {
             return Err(Fault::TooMany);
         }
+        self.stream.slip();
         // ORDER room: Acquire; pairs with the Release in `release_held`.
         let freed = memory.consumer().position.load(Acquire);
         if !(self.freed..=self.at).contains(&freed) {
             return Err(Fault::Garbage("consumer's position", freed));
         }
+        self.stream.found(freed - self.freed, few(all));
         self.freed = freed;
         Ok(all - (self.ahead - freed))
     }
 
     /// The next `n` records, for which there is room, are complete.
-    #[inline]
+    #[inline(always)]
     pub fn stage(&mut self, n: u64) {
         self.ahead += n;
     }
 
     /// Shows all that is staged, with one store.
-    #[inline]
+    #[inline(always)]
     pub fn publish(&mut self, memory: &impl Memory) {
         if self.at != self.ahead {
             self.at = self.ahead;
@@ -124,43 +128,46 @@ pub struct Reader {
     freed: u64,
     /// The producer's position as last seen; it only grows. `at <= written <= freed + N`.
     written: u64,
+    stream: Stream,
 }
 
 impl Reader {
     /// Starts where the predecessor stopped. The caller has the consumer's role.
     pub fn take(memory: &impl Memory) -> Result<Reader, Fault> {
         let (_, freed) = positions(memory)?;
-        Ok(Reader { at: freed, freed, written: freed })
+        Ok(Reader { at: freed, freed, written: freed, stream: Stream::new(READER_PAUSES) })
     }
 
     /// How many records there are to read: all that is known of, or more if `wanted` is.
-    #[inline]
+    #[inline(always)]
     pub fn there(&mut self, memory: &impl Memory, wanted: u64) -> Result<u64, Fault> {
         if self.written - self.at < wanted {
+            self.stream.slip();
             // ORDER record: Acquire; pairs with the Release in `publish`.
             let written = memory.producer().position.load(Acquire);
             if !(self.written..=self.freed + memory.cells()).contains(&written) {
                 return Err(Fault::Garbage("producer's position", written));
             }
+            self.stream.found(written - self.written, FEW);
             self.written = written;
         }
         Ok(self.written - self.at)
     }
 
     /// How many of them are known to be there without looking.
-    #[inline]
+    #[inline(always)]
     pub fn known(&self) -> u64 {
         self.written - self.at
     }
 
     /// Goes on behind the next `n` records, which are there, without freeing them.
-    #[inline]
+    #[inline(always)]
     pub fn hold(&mut self, n: u64) {
         self.at += n;
     }
 
     /// Gives all that is held back to the producer.
-    #[inline]
+    #[inline(always)]
     pub fn release_held(&mut self, memory: &impl Memory) {
         self.freed = self.at;
         // ORDER room: Release; pairs with the Acquire in `room`.

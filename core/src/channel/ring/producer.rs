@@ -220,30 +220,30 @@ impl Producer {
         &self.ring
     }
 
-    #[inline]
+    #[inline(always)]
     fn is_ours(&self) -> bool {
         self.fork == self.ring.object.fork_number()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn ours(&self) -> Result<()> {
         if self.is_ours() { Ok(()) } else { Err(self.ring.forked("producer")) }
     }
 
     /// Is it ours, and may it write?
-    #[inline]
+    #[inline(always)]
     fn open(&self) -> Result<()> {
         self.ours()?;
         if self.ring.object.is_shut_down() { Err(self.ring.closed()) } else { Ok(()) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn check(&self) -> Result<()> {
         self.open()?;
         if self.pending.is_none() { Ok(()) } else { Err(self.reserved()) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn try_room(&mut self, wish: impl Wish) -> Result<Option<Room>> {
         self.check()?;
         match wish.reserve(&mut self.writer, &self.ring) {
@@ -257,7 +257,7 @@ impl Producer {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn room_until(&mut self, wish: impl Wish, deadline: Deadline) -> Result<Room> {
         self.check()?;
         match wish.reserve(&mut self.writer, &self.ring) {
@@ -282,7 +282,7 @@ impl Producer {
     }
 
     /// Copies `record` to `room`, which was reserved for it, and stages it.
-    #[inline]
+    #[inline(always)]
     fn copy(&mut self, room: Room, record: &[u8]) -> Result<()> {
         let to = self.ring.place.payload(room.start).as_ptr();
         // SAFETY: `room` was reserved for `record.len()` bytes, all of them within the ring's cells; `record` is
@@ -291,7 +291,7 @@ impl Producer {
         self.writer.stage(&self.ring.place, room, record.len() as u64).map_err(|fault| self.ring.fault(fault))
     }
 
-    #[inline]
+    #[inline(always)]
     fn put(&mut self, room: Room, record: &[u8]) -> Result<()> {
         self.copy(room, record)?;
         self.writer.publish(&self.ring.place);
@@ -299,7 +299,7 @@ impl Producer {
     }
 
     /// Copies `records`, for all of which there is room, beginning at `room`; perhaps around the ring's end.
-    #[inline]
+    #[inline(always)]
     fn put_packed(&mut self, room: Room, records: &[u8]) -> Result<()> {
         let (first, rest) = records.split_at(records.len().min(room.size as usize));
         self.copy(Room { start: room.start, size: first.len() as u64 }, first)?;
@@ -362,7 +362,7 @@ trait Wish: Copy {
 struct One(usize);
 
 impl Wish for One {
-    #[inline]
+    #[inline(always)]
     fn reserve(self, writer: &mut Writing, ring: &Ring) -> std::result::Result<Option<Room>, Fault> {
         writer.reserve(&ring.place, self.0 as u64)
     }
@@ -373,7 +373,7 @@ impl Wish for One {
 struct All(u64);
 
 impl Wish for All {
-    #[inline]
+    #[inline(always)]
     fn reserve(self, writer: &mut Writing, ring: &Ring) -> std::result::Result<Option<Room>, Fault> {
         writer.reserve_packed(&ring.place, self.0, true)
     }
@@ -384,7 +384,7 @@ impl Wish for All {
 struct UpTo(u64);
 
 impl Wish for UpTo {
-    #[inline]
+    #[inline(always)]
     fn reserve(self, writer: &mut Writing, ring: &Ring) -> std::result::Result<Option<Room>, Fault> {
         writer.reserve_packed(&ring.place, self.0, false)
     }

@@ -23,7 +23,7 @@ impl Writing {
     }
 
     /// Finds room for one record. `None`: the ring is too full.
-    #[inline]
+    #[inline(always)]
     pub fn reserve(&mut self, place: &Place, size: u64) -> Result<Option<Room>, Fault> {
         match self {
             Writing::Cells(writer) => writer.reserve(place, size),
@@ -36,7 +36,7 @@ impl Writing {
     }
 
     /// Finds room for up to `n` packed records in one piece; for all of them if `all`. `None`: the ring is too full.
-    #[inline]
+    #[inline(always)]
     pub fn reserve_packed(&mut self, place: &Place, n: u64, all: bool) -> Result<Option<Room>, Fault> {
         let Writing::Packed(writer) = self else { return Ok(None) };
         let least = if all { n } else { 1 };
@@ -50,7 +50,7 @@ impl Writing {
     }
 
     /// Completes the first `len` bytes of `room`, the last reservation. They are seen once published.
-    #[inline]
+    #[inline(always)]
     pub fn stage(&mut self, place: &Place, room: Room, len: u64) -> Result<(), Fault> {
         match self {
             Writing::Cells(writer) => writer.stage(place, room, len),
@@ -69,7 +69,7 @@ impl Writing {
     }
 
     /// Shows all that is staged.
-    #[inline]
+    #[inline(always)]
     pub fn publish(&mut self, place: &Place) {
         match self {
             Writing::Cells(writer) => writer.publish(place),
@@ -78,7 +78,7 @@ impl Writing {
     }
 
     /// Behind what is staged.
-    #[inline]
+    #[inline(always)]
     pub fn mark(&self) -> u64 {
         match self {
             Writing::Cells(writer) => writer.mark(),
@@ -123,7 +123,7 @@ impl Reading {
     }
 
     /// The next record; in a packed ring up to `n` of them in one piece. `None`: there is none yet.
-    #[inline]
+    #[inline(always)]
     pub fn peek(&mut self, place: &Place, n: u64) -> Result<Option<Record>, Fault> {
         match self {
             Reading::Cells(reader) => reader.peek(place),
@@ -138,7 +138,7 @@ impl Reading {
 
     /// Up to `n` more packed records, at the ring's beginning, if the last ones that were held ended where it does.
     /// Only what is known to be there.
-    #[inline]
+    #[inline(always)]
     pub fn peek_more(&self, place: &Place, n: u64) -> Option<Record> {
         match self {
             Reading::Packed(reader) => {
@@ -151,7 +151,7 @@ impl Reading {
     }
 
     /// Goes on behind `record`, the last one peeked at, without freeing it.
-    #[inline]
+    #[inline(always)]
     pub fn hold(&mut self, place: &Place, record: Record) {
         match self {
             Reading::Cells(reader) => reader.hold(record),
@@ -160,7 +160,7 @@ impl Reading {
     }
 
     /// Frees all that is held.
-    #[inline]
+    #[inline(always)]
     pub fn release_held(&mut self, place: &Place) {
         match self {
             Reading::Cells(reader) => reader.release_held(place),
@@ -169,7 +169,7 @@ impl Reading {
     }
 
     /// Behind what is held.
-    #[inline]
+    #[inline(always)]
     pub fn mark(&self) -> u64 {
         match self {
             Reading::Cells(reader) => reader.mark(),

@@ -670,6 +670,9 @@ impl Bell for Attentive<'_> {
         self.bell.sleep(key, at_ns)
     }
 
+    fn first_polls(&self) -> u32 {
+        0
+    }
     fn between(&self, polls: u32, began_ns: u64) {
         self.thorough.set(polls.is_multiple_of(ALL_CELLS_EVERY));
         self.bell.between(polls, began_ns);

@@ -1,5 +1,9 @@
 //! The cells under loom: every interleaving of two or three threads, with at most three preemptions. Request and answer
 //! are numbers in cells that loom watches, so that a torn or premature read fails.
+//!
+//! Loom remembers only the last access to a word when it looks for what to try next: a load that is followed by another
+//! thread's load and exchange is never tried behind the exchange. So whoever looks first is spawned, and runs last at
+//! first. Not seen here: the barriers of `withdraw` while the call is served, behind which its client touches nothing.
 
 use super::cells::{Answered, Cells, Claim, Control, Head, Heads, Standing, Trail};
 use crate::wait::Bell;
@@ -21,15 +25,21 @@ struct Model {
     row: Row,
     /// A short request, and the answer in its place.
     payload: UnsafeCell<u32>,
+    idempotent: bool,
 }
 
 impl Model {
     fn new() -> Arc<Model> {
-        Arc::new(Model { control: Control::new(), row: Row([Head::new()]), payload: UnsafeCell::new(0) })
+        Model::with(false)
+    }
+
+    fn with(idempotent: bool) -> Arc<Model> {
+        let (control, row) = (Control::new(), Row([Head::new()]));
+        Arc::new(Model { control, row, payload: UnsafeCell::new(0), idempotent })
     }
 
     fn cells(&self) -> Cells<'_, Row> {
-        Cells { control: &self.control, heads: &self.row, calls: 1, idempotent: false }
+        Cells { control: &self.control, heads: &self.row, calls: 1, idempotent: self.idempotent }
     }
 
     fn start(&self, me: u32, request: u32) -> Option<Claim> {
@@ -142,5 +152,58 @@ fn repair_of_a_dead_client_and_an_answer_leave_the_cell_free() {
         model.cells().repair(1);
         let served = server.join().unwrap();
         assert!(model.row.0[0].is_free(), "{served:?}");
+    });
+}
+
+#[test]
+fn a_client_that_sleeps_for_a_cell_is_woken() {
+    explore(|| {
+        let model = Model::new();
+        let call = model.start(1, 7).unwrap();
+        let theirs = model.clone();
+        let other = thread::spawn(move || {
+            let bell = &theirs.control.clients.0;
+            while theirs.start(3, 8).is_none() {
+                let key = bell.prepare();
+                if theirs.start(3, 8).is_some() {
+                    return;
+                }
+                bell.sleep(key, u64::MAX);
+            }
+        });
+        assert!(model.cells().withdraw(call));
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn a_cell_that_its_client_lets_go_of_is_the_next_clients() {
+    explore(|| {
+        let model = Model::new();
+        let call = model.start(1, 7).unwrap();
+        assert_eq!(model.serve(2, &Trail::default()), Some(Answered::Given));
+        let theirs = model.clone();
+        let other = thread::spawn(move || theirs.start(3, 8));
+        // SAFETY: a plain read, as above.
+        assert_eq!(model.payload.with(|cell| unsafe { *cell }), 107);
+        model.cells().let_go(call);
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn a_request_that_is_queued_again_is_served_behind_the_dead() {
+    explore(|| {
+        let model = Model::with(true);
+        let call = model.start(1, 7).unwrap();
+        // Killed in the middle of its answer; the kernel says so before the repair.
+        model.cells().take(2, &Trail::default(), true).unwrap().unwrap();
+        // SAFETY: a plain write, as above.
+        model.payload.with_mut(|cell| unsafe { *cell = 7 });
+        let theirs = model.clone();
+        let successor = thread::spawn(move || theirs.serve(3, &Trail::default()));
+        model.cells().repair(2);
+        let served = successor.join().unwrap();
+        assert_eq!(model.finish(call), served.map(|_| 107));
     });
 }

@@ -332,6 +332,9 @@ impl Bell for Bed<'_> {
         woken
     }
 
+    fn first_polls(&self) -> u32 {
+        0
+    }
     fn between(&self, polls: u32, began_ns: u64) {
         self.turn.wait(polls, began_ns);
     }
