@@ -3,7 +3,7 @@
 //! A row of [`ErrorKind::TABLE`] that names a built-in exception raises that one; every other row gets a class
 //! under `triveni.Error`, made here when the module is loaded. All of them carry the number as `errno`.
 
-use pyo3::exceptions::{PyConnectionResetError, PyException, PyOSError, PyTypeError};
+use pyo3::exceptions::{PyAttributeError, PyConnectionResetError, PyException, PyOSError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
@@ -122,12 +122,15 @@ pub(crate) fn is_closed(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
 
 /// A whole number from 0 on; `what` is the argument's name, for the sentence.
 pub(crate) fn whole(what: &str, number: &Bound<'_, PyAny>) -> PyResult<usize> {
-    let index = number
-        .call_method0("__index__")
-        .map_err(|_| PyTypeError::new_err(format!("{what}: a whole number is needed, not {}", type_name(number))))?;
+    let py = number.py();
+    // Another exception, such as KeyboardInterrupt or RecursionError, is the caller's to see.
+    let index = number.call_method0("__index__").map_err(|error| match error.is_instance_of::<PyAttributeError>(py) {
+        true => PyTypeError::new_err(format!("{what}: a whole number is needed, not {}", type_name(number))),
+        false => error,
+    })?;
     index.extract::<usize>().map_err(|_| {
         let shown: String = index.to_string().chars().take(40).collect();
-        invalid(number.py(), format!("{what} {shown} is out of range; give a whole number from 0 to 2**64 - 1"))
+        invalid(py, format!("{what} {shown} is out of range; give a whole number from 0 to 2**64 - 1"))
     })
 }
 

@@ -192,3 +192,12 @@ os._exit(0)
     again = other(code)
     assert again.line() == "whole"
     again.ends()
+
+
+def test_an_exception_of_a_number_of_its_own_is_passed_on(segment):
+    class Number:
+        def __index__(self):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        segment.mailbox("m").receive_many(Number())
