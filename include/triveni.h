@@ -2351,7 +2351,7 @@ int64_t tvn_port_message_size(const tvn_port_t *port);
  * Messages in the port at this moment. Lends `port`. Never waits. Any thread; a forked child too.
  * @return a count; -EINVAL for NULL.
  */
-int64_t tvn_port_len(const tvn_port_t *port);
+int64_t tvn_port_length(const tvn_port_t *port);
 
 /**
  * A new right to send to the same port, to use or to give away. Lends `port`, gives `*out`. Never waits. Any thread.

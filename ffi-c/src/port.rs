@@ -213,9 +213,9 @@ pub unsafe extern "C" fn tvn_port_message_size(port: *const tvn_port_t) -> i64 {
 /// Messages in the port at this moment. Lends `port`. Never waits. Any thread; a forked child too.
 /// @return a count; -EINVAL for NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tvn_port_len(port: *const tvn_port_t) -> i64 {
+pub unsafe extern "C" fn tvn_port_length(port: *const tvn_port_t) -> i64 {
     // SAFETY: the C contract: NULL or a port's handle, not closed during this call.
-    call("tvn_port_len", || Ok(unsafe { lend(port) }?.0.len()))
+    call("tvn_port_length", || Ok(unsafe { lend(port) }?.0.len()))
 }
 
 /// A new right to send to the same port, to use or to give away. Lends `port`, gives `*out`. Never waits. Any thread.

@@ -21,7 +21,7 @@ TEST(eight_messages_fit_and_there_is_one_receiver) {
     for (int i = 0; i < 8; i++) is(tvn_port_send(sender, &i, sizeof i, TVN_TRY), 0);
     is(tvn_port_send(sender, "", 1, TVN_TRY), -EAGAIN);
     is(tvn_port_send(sender, "", 1, 5), -ETIMEDOUT);
-    is(tvn_port_len(port), 8);
+    is(tvn_port_length(port), 8);
     is(tvn_port_send(sender, buffer, SIZE + 1, TVN_TRY), -EMSGSIZE);
     is(tvn_port_receive(port, buffer, SIZE - 1, NULL, TVN_TRY), -EMSGSIZE);
     is(tvn_port_receive(sender, buffer, SIZE, NULL, TVN_TRY), -EPERM);
