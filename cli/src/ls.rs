@@ -26,6 +26,7 @@
 //! | event       | `flags`                                                                              |
 //! | mailbox     | `capacity`, `message_size`, `len`, `voided`, `redelivered`                           |
 //! | ring        | `size`, `used`, `producer`, `consumer`: null or PROCESS                              |
+//! | topic       | `capacity`, `message_size`, `policy`, `published`, `dropped`, `evicted`, `shut_down`, `publisher`: null or PROCESS; `subscribers`: [PROCESS with `count`, how many messages it is behind]; `max_subscribers` |
 //! | service     | `calls`, `request_size`, `response_size`, `idempotent`, `waiting`, `serving`, `servers`, `died`, `requeued`, `shut_down` |
 //! | unreadable  | `reason`                                                                             |
 //!
@@ -42,8 +43,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::SystemTime;
 use triveni::{
-    Capacity, Deadlock, ErrorKind, ObjectInfo, ObjectKind, ObjectState, Order, ParticipantInfo, Segment, Semaphore,
-    Snapshot, Wait, WaitMode,
+    Capacity, Deadlock, ErrorKind, Fact, ObjectInfo, ObjectKind, ObjectState, Order, ParticipantInfo, Segment,
+    Semaphore, Snapshot, Wait, WaitMode,
 };
 
 /// Lists segments, their participants and their objects, who holds them and who waits for them.
@@ -507,87 +508,38 @@ impl WhoJson<'_> {
         holder
     }
 
-    fn reader(self, (slot, count): (u32, u32)) -> Value {
-        let mut reader = self.process(slot);
-        reader["count"] = json!(count);
-        reader
+    fn counted(self, (slot, count): (u32, u64)) -> Value {
+        let mut process = self.process(slot);
+        process["count"] = json!(count);
+        process
     }
 }
 
 fn state_json(state: &ObjectState, who: WhoJson<'_>) -> Value {
-    let thread = |holder| who.thread(holder);
-    match state {
-        ObjectState::Semaphore { value, max, leases } => {
-            json!({ "value": value, "max": max, "holders": leases.iter().copied().map(thread).collect::<Vec<_>>() })
-        }
-        ObjectState::Mutex { holder, owner_died } => {
-            json!({ "holder": holder.map(thread), "owner_died": owner_died })
-        }
-        ObjectState::Monitor { holder, owner_died, conditions } => {
-            json!({ "holder": holder.map(thread), "owner_died": owner_died, "conditions": conditions })
-        }
-        ObjectState::RwLock { policy, writer, readers, owner_died } => json!({
-            "policy": policy.name(),
-            "writer": writer.map(thread),
-            "readers": readers.iter().map(|reader| who.reader(*reader)).collect::<Vec<_>>(),
-            "owner_died": owner_died,
-        }),
-        ObjectState::Barrier { parties, arrived, broken } => {
-            json!({ "parties": parties, "arrived": arrived, "broken": broken })
-        }
-        ObjectState::Event { flags } => json!({ "flags": flags }),
-        ObjectState::Mailbox {
-            capacity,
-            message_size,
-            order,
-            len,
-            voided,
-            redelivered,
-            dropped,
-            shut_down,
-            holders,
-        } => {
-            let holders: Vec<_> = holders.iter().map(|slot| who.process(*slot)).collect();
-            json!({
-                "capacity": capacity.most(), "unbounded": matches!(capacity, Capacity::Unbounded { .. }),
-                "order": order.name(), "message_size": message_size, "len": len, "voided": voided,
-                "redelivered": redelivered, "dropped": dropped, "shut_down": shut_down, "holders": holders
-            })
-        }
-        ObjectState::Service {
-            calls,
-            request_size,
-            response_size,
-            idempotent,
-            waiting,
-            serving,
-            servers,
-            died,
-            requeued,
-            shut_down,
-        } => json!({
-            "calls": calls, "request_size": request_size, "response_size": response_size, "idempotent": idempotent,
-            "waiting": waiting, "serving": serving, "servers": servers, "died": died, "requeued": requeued,
-            "shut_down": shut_down
-        }),
-        ObjectState::Port { capacity, message_size, len, receiver, senders } => json!({
-            "capacity": capacity, "message_size": message_size, "len": len, "receiver": receiver, "senders": senders,
-        }),
-        ObjectState::Ring { size, used, record_size, shut_down, producer, consumer } => {
-            let process = |slot| who.process(slot);
-            json!({
-                "size": size, "used": used, "record_size": record_size, "shut_down": shut_down,
-                "producer": producer.map(process), "consumer": consumer.map(process)
-            })
-        }
-        ObjectState::Array { type_tag, shape, writer, owner_died, version } => json!({
-            "type_tag": type_tag, "shape": shape, "writer": writer.map(thread), "owner_died": owner_died, "version": version
-        }),
-        ObjectState::Cell { size, version, writers, type_tag } => {
-            json!({ "size": size, "version": version, "writers": writers, "type_tag": type_tag })
-        }
-        ObjectState::Unreadable(reason) => json!({ "reason": reason }),
-        _ => json!({}),
+    let named = |(name, fact): (&'static str, Fact)| {
+        let name = match name {
+            "leases" => "holders",
+            "unreadable" => "reason",
+            name => name,
+        };
+        (name.to_string(), fact_json(fact, who))
+    };
+    Value::Object(state.facts().into_iter().map(named).collect())
+}
+
+fn fact_json(fact: Fact, who: WhoJson<'_>) -> Value {
+    match fact {
+        Fact::Flag(yes) => json!(yes),
+        Fact::Number(n) => json!(n),
+        Fact::Text(text) => json!(text),
+        Fact::Texts(texts) => json!(texts),
+        Fact::Numbers(numbers) => json!(numbers),
+        Fact::Process(slot) => json!(slot.map(|slot| who.process(slot))),
+        Fact::Processes(slots) => slots.into_iter().map(|slot| who.process(slot)).collect(),
+        Fact::Thread(thread) => json!(thread.map(|thread| who.thread(thread))),
+        Fact::Threads(threads) => threads.into_iter().map(|thread| who.thread(thread)).collect(),
+        Fact::Counts(counts) => counts.into_iter().map(|count| who.counted(count)).collect(),
+        _ => Value::Null, // a fact that this version does not show
     }
 }
 
@@ -689,6 +641,21 @@ mod tests {
                 ),
                 object("barrier", ObjectState::Barrier { parties: 5, arrived: 2, broken: true }),
                 object("event", ObjectState::Event { flags: 5 }),
+                object(
+                    "topic",
+                    ObjectState::Topic {
+                        capacity: 16,
+                        message_size: 64,
+                        policy: triveni::TopicPolicy::Block,
+                        published: 9,
+                        dropped: 0,
+                        evicted: 0,
+                        shut_down: false,
+                        publisher: Some(1),
+                        subscribers: vec![(2, 3)],
+                        max_subscribers: 4,
+                    },
+                ),
             ],
             waits: vec![
                 wait((1, 0), "m", WaitMode::Lock, Some((2, 1))),
@@ -801,6 +768,9 @@ mod tests {
         assert_eq!(objects[2]["state"]["consumer"], Value::Null);
         assert_eq!(objects[3]["state"]["holder"]["pid"], Value::Null);
         assert_eq!(objects[4]["kind"], "unreadable");
+        assert_eq!(objects[4]["state"], json!({ "reason": "kind 77 is unknown" }));
+        assert_eq!(objects[10]["state"]["publisher"]["pid"], 71);
+        assert_eq!(objects[10]["state"]["subscribers"][0]["count"], 3);
         assert_eq!(objects[5]["state"]["holders"][2], json!({ "slot": 1, "thread": 0, "pid": 71, "name": "python3" }));
         assert_eq!(objects[6]["state"]["holder"]["thread"], 2);
         assert_eq!(objects[7]["state"]["policy"], "fair");

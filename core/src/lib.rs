@@ -43,7 +43,7 @@ pub use deadline::Deadline;
 pub use error::{Error, ErrorKind, ErrorRow, Result};
 pub use name::NAME_MAX;
 pub use segment::{
-    Deadlock, ObjectInfo, ObjectKind, ObjectState, ParticipantInfo, Segment, SegmentOptions, Snapshot, Stale, Wait,
+    Deadlock, Fact, ObjectInfo, ObjectKind, ObjectState, ParticipantInfo, Segment, SegmentOptions, Snapshot, Stale, Wait,
     WaitMode, WatchEvent, Watcher,
 };
 pub use sync::{

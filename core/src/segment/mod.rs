@@ -3,6 +3,7 @@
 mod backing;
 mod deadlock;
 pub mod directory;
+mod facts;
 mod info;
 pub mod layout;
 pub mod object;
@@ -11,6 +12,7 @@ pub mod waits;
 mod watch;
 
 pub use deadlock::Deadlock;
+pub use facts::Fact;
 pub use info::{ObjectInfo, ObjectKind, ObjectState, ParticipantInfo, Snapshot};
 pub use waits::{Wait, WaitMode};
 pub use watch::{WatchEvent, Watcher};

@@ -1,8 +1,9 @@
 //! What is to be seen from outside, as small frozen objects.
 
+use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
-use pyo3::types::{IntoPyDict, PyDict};
-use triveni::{Capacity, ObjectState};
+use pyo3::types::{IntoPyDict, PyDict, PyTuple};
+use triveni::Fact;
 
 /// An object in a segment, as ``Segment.objects()`` saw it.
 ///
@@ -37,134 +38,30 @@ pub(crate) struct ObjectInfo {
 impl ObjectInfo {
     pub(crate) fn new(py: Python<'_>, info: triveni::ObjectInfo) -> PyResult<ObjectInfo> {
         let state = PyDict::new(py);
-        let kind = info.state.kind().map(triveni::ObjectKind::name);
-        match info.state {
-            ObjectState::Semaphore { value, max, leases } => {
-                state.set_item("value", value)?;
-                state.set_item("max", max)?;
-                state.set_item("leases", leases.into_iter().map(|(slot, _)| slot).collect::<Vec<_>>())?;
-            }
-            ObjectState::Mutex { holder, owner_died } => {
-                state.set_item("holder", holder.map(|(slot, _)| slot))?;
-                state.set_item("owner_died", owner_died)?;
-            }
-            ObjectState::Monitor { holder, owner_died, conditions } => {
-                state.set_item("holder", holder.map(|(slot, _)| slot))?;
-                state.set_item("owner_died", owner_died)?;
-                state.set_item("conditions", conditions)?;
-            }
-            ObjectState::RwLock { policy, writer, readers, owner_died } => {
-                state.set_item("policy", policy.name())?;
-                state.set_item("writer", writer.map(|(slot, _)| slot))?;
-                state.set_item("readers", readers.into_py_dict(py)?)?;
-                state.set_item("owner_died", owner_died)?;
-            }
-            ObjectState::Barrier { parties, arrived, broken } => {
-                state.set_item("parties", parties)?;
-                state.set_item("arrived", arrived)?;
-                state.set_item("broken", broken)?;
-            }
-            ObjectState::Event { flags } => state.set_item("flags", flags)?,
-            ObjectState::Mailbox {
-                capacity,
-                message_size,
-                order,
-                len,
-                voided,
-                redelivered,
-                dropped,
-                shut_down,
-                holders,
-            } => {
-                state.set_item("capacity", capacity.most())?;
-                state.set_item("unbounded", matches!(capacity, Capacity::Unbounded { .. }))?;
-                state.set_item("message_size", message_size)?;
-                state.set_item("order", order.name())?;
-                state.set_item("len", len)?;
-                state.set_item("voided", voided)?;
-                state.set_item("redelivered", redelivered)?;
-                state.set_item("dropped", dropped)?;
-                state.set_item("shut_down", shut_down)?;
-                state.set_item("holders", holders)?;
-            }
-            ObjectState::Port { capacity, message_size, len, receiver, senders } => {
-                state.set_item("capacity", capacity)?;
-                state.set_item("message_size", message_size)?;
-                state.set_item("len", len)?;
-                state.set_item("receiver", receiver)?;
-                state.set_item("senders", senders)?;
-            }
-            ObjectState::Ring { size, used, record_size, shut_down, producer, consumer } => {
-                state.set_item("size", size)?;
-                state.set_item("used", used)?;
-                state.set_item("record_size", (record_size > 0).then_some(record_size))?;
-                state.set_item("shut_down", shut_down)?;
-                state.set_item("producer", producer)?;
-                state.set_item("consumer", consumer)?;
-            }
-            ObjectState::Topic {
-                capacity,
-                message_size,
-                policy,
-                published,
-                dropped,
-                evicted,
-                shut_down,
-                publisher,
-                subscribers,
-                max_subscribers,
-            } => {
-                state.set_item("capacity", capacity)?;
-                state.set_item("message_size", message_size)?;
-                state.set_item("policy", policy.name())?;
-                state.set_item("published", published)?;
-                state.set_item("dropped", dropped)?;
-                state.set_item("evicted", evicted)?;
-                state.set_item("shut_down", shut_down)?;
-                state.set_item("publisher", publisher)?;
-                state.set_item("subscribers", subscribers)?; // (slot, how many messages it is behind)
-                state.set_item("max_subscribers", max_subscribers)?;
-            }
-            ObjectState::Service {
-                calls,
-                request_size,
-                response_size,
-                idempotent,
-                waiting,
-                serving,
-                servers,
-                died,
-                requeued,
-                shut_down,
-            } => {
-                state.set_item("calls", calls)?;
-                state.set_item("request_size", request_size)?;
-                state.set_item("response_size", response_size)?;
-                state.set_item("idempotent", idempotent)?;
-                state.set_item("waiting", waiting)?;
-                state.set_item("serving", serving)?;
-                state.set_item("servers", servers)?;
-                state.set_item("died", died)?;
-                state.set_item("requeued", requeued)?;
-                state.set_item("shut_down", shut_down)?;
-            }
-            ObjectState::Array { type_tag, shape, writer, owner_died, version } => {
-                state.set_item("type_tag", type_tag)?;
-                state.set_item("shape", pyo3::types::PyTuple::new(py, shape)?)?;
-                state.set_item("writer", writer.map(|(slot, _)| slot))?;
-                state.set_item("owner_died", owner_died)?;
-                state.set_item("version", version)?;
-            }
-            ObjectState::Cell { size, version, writers, type_tag } => {
-                state.set_item("size", size)?;
-                state.set_item("version", version)?;
-                state.set_item("writers", writers)?;
-                state.set_item("type_tag", Some(type_tag).filter(|tag| !tag.is_empty()))?;
-            }
-            ObjectState::Unreadable(reason) => state.set_item("unreadable", reason)?,
-            _ => {} // a kind that this version shows by name and size only
+        for (name, fact) in info.state.facts() {
+            state.set_item(name, shown(py, name, fact)?)?;
         }
+        let kind = info.state.kind().map(triveni::ObjectKind::name);
         Ok(ObjectInfo { name: info.name, kind, size: info.size, attached: info.attached, state: state.unbind() })
+    }
+}
+
+/// A fact for a ``state``: participants by slot.
+fn shown<'py>(py: Python<'py>, name: &str, fact: Fact) -> PyResult<Bound<'py, PyAny>> {
+    match fact {
+        Fact::Flag(yes) => yes.into_bound_py_any(py),
+        Fact::Number(n) => n.into_bound_py_any(py),
+        Fact::Text(text) => text.into_bound_py_any(py),
+        Fact::Texts(texts) => texts.into_bound_py_any(py),
+        Fact::Numbers(numbers) => Ok(PyTuple::new(py, numbers)?.into_any()),
+        Fact::Process(slot) => slot.into_bound_py_any(py),
+        Fact::Processes(slots) => slots.into_bound_py_any(py),
+        Fact::Thread(thread) => thread.map(|(slot, _)| slot).into_bound_py_any(py),
+        Fact::Threads(threads) => threads.into_iter().map(|(slot, _)| slot).collect::<Vec<_>>().into_bound_py_any(py),
+        // A process reads once in the dict, and subscribes as often as it likes.
+        Fact::Counts(counts) if name == "readers" => Ok(counts.into_py_dict(py)?.into_any()),
+        Fact::Counts(counts) => counts.into_bound_py_any(py),
+        _ => Ok(py.None().into_bound(py)), // a fact that this version does not show
     }
 }
 
