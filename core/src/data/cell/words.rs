@@ -142,7 +142,7 @@ impl<B: Buffers> Words<'_, B> {
             // Relaxed: `free` carries that this buffer was published, and only its owner publishes it.
             let latest = self.control.latest.load(Relaxed);
             if latest >= VERSION && (latest & INDEX) as u32 == index {
-                self.release(Claim { index, word: claimed });
+                self.give_back(index, claimed);
                 continue;
             }
             let word = claimed.wrapping_add(GENERATION);
@@ -186,6 +186,17 @@ impl<B: Buffers> Words<'_, B> {
         // It fails where somebody wrote garbage into the word: there is nothing to give back then.
         let _ = self.buffers.word(claim.index).cas_full(claim.word, claim.word & !OWNER);
         self.control.freed.notify(1);
+    }
+
+    /// Gives a buffer back that was found to be the latest one. Wakes nobody for it as long as it is: a writer that waits
+    /// would wake itself with each look. Once it is not, whoever found it claimed meanwhile is woken.
+    fn give_back(&self, index: u32, claimed: u64) {
+        // ORDER free: a full barrier between this and the look at `latest`; who makes another one the latest behind
+        // that look notifies by itself.
+        let _ = self.buffers.word(index).cas_full(claimed, claimed & !OWNER);
+        if (self.control.latest.load(Relaxed) & INDEX) as u32 != index {
+            self.control.freed.notify(1);
+        }
     }
 
     /// Does `me` hold buffer `index` by a claim that left this word?

@@ -2,15 +2,16 @@
 //!
 //! Each thread's part is played by the spawned one and by the other one: loom remembers only the last access to a word
 //! when it looks for what to try next, so a load that is followed by another thread's load and exchange is never tried
-//! behind the exchange. Not seen here: orders that the words of the places give as well (`of`, and the exchanges that
-//! take a page back from `LEAVING`).
+//! behind the exchange. Not seen here: orders that the words of the places give as well (`of`; `free`, which follows a full
+//! barrier), and those of exchanges that only hand on what the ones before released (back from `LEAVING`).
 
 use super::*;
+use crate::channel::death;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
 
-/// Pages and as many frames. A place: 0 free, 1 not. Memory: one number for each place of a frame.
+/// Pages, and one frame more, so that nobody waits for one that is being taken. A place: 0 free, 1 not. Memory: one number for each place of a frame.
 struct Shared {
     hints: Hints,
     map: Vec<AtomicU64>,
@@ -37,13 +38,13 @@ impl Ground for Shared {
 
 impl Shared {
     fn new(pages: u32, each: u32, keep: u32) -> Arc<Shared> {
-        let words = || (0..pages).map(|_| AtomicU64::new(0)).collect();
+        let words = |n| (0..n).map(|_| AtomicU64::new(0)).collect();
         Arc::new(Shared {
             hints: Hints::new(),
-            map: words(),
-            frames: words(),
+            map: words(pages),
+            frames: words(pages + 1),
             places: (0..pages * each).map(|_| AtomicU32::new(0)).collect(),
-            memory: (0..pages).map(|_| (0..each).map(|_| UnsafeCell::new(0)).collect()).collect(),
+            memory: (0..=pages).map(|_| (0..each).map(|_| UnsafeCell::new(0)).collect()).collect(),
             each,
             keep,
         })
@@ -144,4 +145,37 @@ fn two_senders_of_one_page_have_one_frame() {
         other.join().unwrap();
         assert_eq!([shared.receive(0), shared.receive(1)], [7, 8]);
     });
+}
+
+#[test]
+fn a_frame_that_came_too_late_is_another_pages() {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(|| {
+        let shared = Shared::new(2, 2, 2);
+        let others = [1, 2].map(|place| {
+            let shared = shared.clone();
+            thread::spawn(move || assert!(shared.send(place, place)))
+        });
+        assert!(shared.send(0, 0));
+        others.into_iter().for_each(|other| other.join().unwrap());
+        assert_eq!([0, 1, 2].map(|place| shared.receive(place)), [0, 1, 2]);
+    });
+}
+
+#[test]
+fn a_frame_of_the_dead_is_another_senders() {
+    for step in 1..=4 {
+        check(move || {
+            let shared = Shared::new(1, 2, 2);
+            let theirs = shared.clone();
+            let other = thread::spawn(move || assert!(theirs.send(1, 8)));
+            // As participant 1; the kernel says that it is dead before the repair.
+            if death::at_step(step, || shared.send(0, 7)).is_none() {
+                shared.pages().repair(1);
+            }
+            other.join().unwrap();
+            assert_eq!(shared.receive(1), 8);
+        });
+    }
 }
