@@ -1,22 +1,32 @@
 //! A ring, its two roles, and the room and records they lend.
-//!
-//! A role belongs to one thread at a time. It lies behind a mutex that is only ever *tried*: while one thread
-//! writes, or waits for room, another one that comes gets `Busy`, never a wait that holds the interpreter.
-//! While a grant is pending the role does nothing else: core has one reservation, and one record in hand.
 
 use super::grant::{Grant, Lender};
-use crate::buffer::{Input, Output, Refused, Room, ending, with_scratch};
+use super::role::{Noun, Role};
+use crate::buffer::{Input, Output, Refused, Room, with_scratch};
 use crate::error::{call, detached, whole};
 use crate::segment::{Reduced, address, reduce};
-use crate::wait::{deadline, forked, forks, trying, waiting};
+use crate::wait::{deadline, trying, waiting};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 use std::borrow::Cow;
 use std::ffi::c_int;
 use std::mem::forget;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::Arc;
 use triveni::{Deadline, Error, ErrorKind, Result, RingOptions};
+
+static PRODUCER: Noun = Noun {
+    end: "producer",
+    of: "ring",
+    in_child: "ring.producer() takes it once the parent lets go",
+    again: "ring.producer() takes the role again",
+};
+static CONSUMER: Noun = Noun {
+    end: "consumer",
+    of: "ring",
+    in_child: "ring.consumer() takes it once the parent lets go",
+    again: "ring.consumer() takes the role again",
+};
 
 /// Records of any size from one producer to one consumer, which may be Rust, C or Python.
 ///
@@ -49,13 +59,13 @@ impl Ring {
     /// Becomes its producer. ``Busy`` if a live process (this one, too) is; takes over from a dead one.
     fn producer(&self, py: Python<'_>) -> PyResult<Producer> {
         let producer = detached(py, || self.ring.producer())?;
-        Ok(Producer(Arc::new(Role::new("producer", self.address(), producer))))
+        Ok(Producer(Arc::new(Role::new(&PRODUCER, self.address(), producer))))
     }
 
     /// Becomes its consumer. ``Busy`` if a live process (this one, too) is; takes over from a dead one.
     fn consumer(&self, py: Python<'_>) -> PyResult<Consumer> {
         let consumer = detached(py, || self.ring.consumer())?;
-        Ok(Consumer(Arc::new(Role::new("consumer", self.address(), consumer))))
+        Ok(Consumer(Arc::new(Role::new(&CONSUMER, self.address(), consumer))))
     }
 
     /// Bytes of its cells.
@@ -155,125 +165,6 @@ pub(crate) fn packed_options<'a>(
         None => RingOptions::packed(record_size, 1), // refused, with a sentence
     };
     Ok(options.exact_wake(exact_wake).type_tag(type_tag.unwrap_or("")))
-}
-
-/// One end of a ring, shared by its Python object and the grant it lent.
-pub(crate) struct Role<R> {
-    /// `producer` or `consumer`
-    noun: &'static str,
-    address: String,
-    forks: u32,
-    state: Mutex<State<R>>,
-}
-
-struct State<R> {
-    /// `None` once it is closed.
-    end: Option<R>,
-    /// The room of the grant that is pending in core. Not ended, as long as it stands here.
-    pending: Option<Arc<Room>>,
-}
-
-impl<R> Role<R> {
-    fn new(noun: &'static str, address: String, end: R) -> Role<R> {
-        Role { noun, address, forks: forks(), state: Mutex::new(State { end: Some(end), pending: None }) }
-    }
-
-    fn state(&self) -> Result<MutexGuard<'_, State<R>>> {
-        let Role { noun, address, .. } = self;
-        if self.forks != forks() {
-            return Err(forked(
-                &format!("this {noun} of ring {address}"),
-                &format!("ring.{noun}() takes it once the parent lets go"),
-            ));
-        }
-        match self.state.try_lock() {
-            Ok(state) => Ok(state),
-            Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => Err(Error::new(
-                ErrorKind::Busy,
-                format!(
-                    "the {noun} of ring {address} is in use by another thread; one thread at a time, or a threading.Lock around it"
-                ),
-            )),
-        }
-    }
-
-    /// Runs `f` on the end, unless it is closed or a grant is pending.
-    #[inline]
-    fn with<T>(&self, f: impl FnOnce(&mut R, &mut Option<Arc<Room>>) -> Result<T>) -> Result<T> {
-        let mut state = self.state()?;
-        let State { end, pending } = &mut *state;
-        let (noun, address) = (self.noun, &self.address);
-        if pending.is_some() {
-            let sentence = format!(
-                "the {noun} of ring {address} has a grant pending; end it first: commit(), cancel() or release()"
-            );
-            return Err(Error::new(ErrorKind::Busy, sentence));
-        }
-        let end = end.as_mut().ok_or_else(|| {
-            Error::new(
-                ErrorKind::Invalid,
-                format!("this {noun} of ring {address} is closed; ring.{noun}() takes the role again"),
-            )
-        })?;
-        f(end, pending)
-    }
-
-    /// Ends the grant on `room` by the call `f`. Refused while a view of it is alive.
-    fn end(&self, room: &Room, f: impl FnOnce(&mut R) -> Result<()>) -> Result<Result<(), Refused>> {
-        let mut state = self.state()?;
-        if let Err(refused) = room.end() {
-            return Ok(Err(refused));
-        }
-        state.pending = None;
-        state.end.as_mut().map_or(Ok(()), f).map(Ok)
-    }
-
-    /// The same for a grant that goes away, or would if a view did not keep it: without a complaint.
-    fn give_back(&self, room: &Room, f: impl FnOnce(&mut R)) {
-        if room.is_ended() || self.forks != forks() {
-            return;
-        }
-        // Not for long: while this grant is pending, nobody waits in there, and nobody takes the interpreter.
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if room.end_if_free() {
-            state.pending = None;
-            if let Some(end) = state.end.as_mut() {
-                f(end);
-            }
-        }
-    }
-
-    /// Gives the role back. `BufferError` while a view of its grant is alive.
-    fn close(&self, py: Python<'_>) -> PyResult<()> {
-        if self.forks != forks() {
-            return Ok(()); // the parent's; letting go of it here is nothing to complain about
-        }
-        ending(py, "grant", || {
-            let mut state = self.state()?;
-            if let Some(Err(refused)) = state.pending.as_ref().map(|room| room.end()) {
-                return Ok(Err(refused));
-            }
-            state.pending = None;
-            state.end = None; // a reservation that was pending goes with it; a record in hand stays
-            Ok(Ok(()))
-        })
-    }
-
-    fn is_closed(&self) -> bool {
-        self.state.try_lock().is_ok_and(|state| state.end.is_none())
-    }
-
-    fn repr(&self, class: &str) -> String {
-        let address = &self.address;
-        match self.state.try_lock() {
-            _ if self.forks != forks() => format!("<triveni.{class} of {address} of the parent process>"),
-            Ok(state) if state.end.is_none() => format!("<triveni.{class} of {address} closed>"),
-            Ok(state) if state.pending.is_some() => format!("<triveni.{class} of {address} with a grant pending>"),
-            Ok(_) => format!("<triveni.{class} of {address}>"),
-            Err(_) => format!("<triveni.{class} of {address} in use>"),
-        }
-    }
 }
 
 /// The writing end of a ring. ``with`` or ``close()`` gives the role back.

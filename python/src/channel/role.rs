@@ -11,16 +11,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use triveni::{Error, ErrorKind, Result};
 
 /// What an end is called.
-#[derive(Clone, Copy)]
 pub(crate) struct Noun {
     /// `publisher`
     pub(crate) end: &'static str,
     /// `topic`
     pub(crate) of: &'static str,
+    /// What to do in a forked child.
+    pub(crate) in_child: &'static str,
+    /// What to do once it is closed.
+    pub(crate) again: &'static str,
 }
 
 pub(crate) struct Role<R> {
-    noun: Noun,
+    noun: &'static Noun,
     pub(crate) address: String,
     forks: u32,
     state: Mutex<State<R>>,
@@ -34,17 +37,14 @@ struct State<R> {
 }
 
 impl<R> Role<R> {
-    pub(crate) fn new(noun: Noun, address: String, end: R) -> Role<R> {
+    pub(crate) fn new(noun: &'static Noun, address: String, end: R) -> Role<R> {
         Role { noun, address, forks: forks(), state: Mutex::new(State { end: Some(end), pending: None }) }
     }
 
     fn state(&self) -> Result<MutexGuard<'_, State<R>>> {
-        let (Noun { end, of }, address) = (self.noun, &self.address);
+        let (Noun { end, of, in_child, .. }, address) = (self.noun, &self.address);
         if self.forks != forks() {
-            return Err(forked(
-                &format!("this {end} of {of} {address}"),
-                &format!("{of}.{end}() gives one of your own"),
-            ));
+            return Err(forked(&format!("this {end} of {of} {address}"), in_child));
         }
         match self.state.try_lock() {
             Ok(state) => Ok(state),
@@ -72,8 +72,8 @@ impl<R> Role<R> {
             return Err(Error::new(ErrorKind::Busy, sentence));
         }
         let end = end.as_mut().ok_or_else(|| {
-            let Noun { end, of } = noun;
-            let sentence = format!("this {end} of {of} {address} is closed; {of}.{end}() gives another one");
+            let Noun { end, of, again, .. } = noun;
+            let sentence = format!("this {end} of {of} {address} is closed; {again}");
             Error::new(ErrorKind::Invalid, sentence)
         })?;
         f(end, pending)

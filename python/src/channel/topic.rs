@@ -17,8 +17,18 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use triveni::{Deadline, Error, ErrorKind, Result, Start, TopicOptions, TopicPolicy};
 
-const PUBLISHER: Noun = Noun { end: "publisher", of: "topic" };
-const SUBSCRIBER: Noun = Noun { end: "subscriber", of: "topic" };
+static PUBLISHER: Noun = Noun {
+    end: "publisher",
+    of: "topic",
+    in_child: "topic.publisher() takes the role once the parent lets go",
+    again: "topic.publisher() takes the role again",
+};
+static SUBSCRIBER: Noun = Noun {
+    end: "subscriber",
+    of: "topic",
+    in_child: "topic.subscriber() gives one of your own",
+    again: "topic.subscriber() gives another one",
+};
 
 /// One publisher's word to any number of subscribers, each with a cursor of its own; Rust, C or Python.
 ///
@@ -123,7 +133,7 @@ impl Topic {
     /// topic was shut down.
     fn publisher(&self, py: Python<'_>) -> PyResult<Publisher> {
         let publisher = detached(py, || self.topic.publisher())?;
-        let role = Arc::new(Role::new(PUBLISHER, self.address(), publisher));
+        let role = Arc::new(Role::new(&PUBLISHER, self.address(), publisher));
         Ok(Publisher { role, policy: self.topic.policy() })
     }
 
@@ -133,7 +143,7 @@ impl Topic {
     fn subscriber(&self, py: Python<'_>, oldest: bool) -> PyResult<Subscriber> {
         let start = if oldest { Start::Oldest } else { Start::Latest };
         let subscriber = detached(py, || self.topic.subscriber(start))?;
-        Ok(Subscriber { role: Arc::new(Role::new(SUBSCRIBER, self.address(), subscriber)), lost: AtomicU64::new(0) })
+        Ok(Subscriber { role: Arc::new(Role::new(&SUBSCRIBER, self.address(), subscriber)), lost: AtomicU64::new(0) })
     }
 
     /// How many messages were published so far.
