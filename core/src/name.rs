@@ -9,10 +9,15 @@ pub const NAME_MAX: usize = 63;
 ///
 /// `what` is the noun for the message: `segment`, `mailbox`.
 pub(crate) fn check<'n>(what: &str, name: &'n str) -> Result<&'n str> {
+    check_up_to(NAME_MAX, what, name)
+}
+
+/// As [`check`], for a name that becomes a part of another one.
+pub(crate) fn check_up_to<'n>(most: usize, what: &str, name: &'n str) -> Result<&'n str> {
     let wrong = if name.is_empty() {
-        "is empty; give it 1 to 63 bytes".to_string()
-    } else if name.len() > NAME_MAX {
-        format!("has {} bytes; the longest name has {NAME_MAX}", name.len())
+        format!("is empty; give it 1 to {most} bytes")
+    } else if name.len() > most {
+        format!("has {} bytes; the longest has {most}", name.len())
     } else if name.contains('/') {
         "contains '/'; an address is SEGMENT/OBJECT, and each of the two names goes without a slash".to_string()
     } else if let Some(c) = name.chars().find(|c| c.is_control() || is_invisible(*c)) {

@@ -414,3 +414,15 @@ fn many_threads_lose_and_double_nothing() {
         }
     });
 }
+
+#[test]
+fn a_name_that_is_too_long_for_a_process_is_refused_as_it_was_given() {
+    let segment = Segment::anonymous(1 << 20).unwrap();
+    let (longest, longer) = ("x".repeat(55), "x".repeat(56));
+    let process = segment.process(&longest).unwrap();
+    process.send(&longest, b"", Deadline::never()).unwrap();
+    for error in [segment.process(&longer).unwrap_err(), process.send(&longer, b"", Deadline::never()).unwrap_err()] {
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert_eq!(error.to_string(), format!("process name {longer:?} has 56 bytes; the longest has 55"));
+    }
+}

@@ -21,6 +21,10 @@ use std::sync::{Mutex, TryLockError};
 /// In front of the name of a process: the name of its port.
 const PREFIX: &str = "process ";
 
+fn check(name: &str) -> Result<&str> {
+    name::check_up_to(name::NAME_MAX - PREFIX.len(), "process", name)
+}
+
 /// A process under its name, for direct communication.
 ///
 /// *Symmetric*: both name each other, [`send`](Process::send) and [`receive_from`](Process::receive_from). *Asymmetric*:
@@ -63,7 +67,7 @@ impl Segment {
     /// # Errors
     /// `Busy` if a live process has the name; `Invalid` for a bad name, or one of more than 55 bytes; `NoSpace`.
     pub fn process_with(&self, name: &str, options: PortOptions) -> Result<Process> {
-        name::check("process", name)?;
+        check(name)?;
         let (object, memory) = self.any_port(&format!("{PREFIX}{name}"), options, Want::Either)?;
         let port = Port::receiver(object, memory)?;
         Ok(Process { port, options, partners: Mutex::new(HashMap::new()) })
@@ -133,7 +137,7 @@ impl Process {
 
     /// A right to send to a process.
     fn partner(&self, name: &str) -> Result<Port> {
-        name::check("process", name)?;
+        check(name)?;
         let known = self.known(|partners| partners.get(name).cloned()).flatten();
         if let Some(port) = known.filter(|port| port.is_good()) {
             return Ok(port);
