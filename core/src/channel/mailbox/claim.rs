@@ -4,6 +4,7 @@ use super::Mailbox;
 use super::memory::{Mode, with_queue};
 use super::options::Select;
 use super::queue::{Ask, Attempt, Claim, Garbage, Handed, Look, Queue, Refusal};
+use super::slots::Slots;
 use crate::deadline::now_ns;
 use crate::error::Result;
 use crate::prim::{
@@ -49,10 +50,19 @@ impl Patience {
 }
 
 impl Mailbox {
+    /// A sender's first attempt.
+    #[inline(always)]
+    fn first_claim(&self, me: u32) -> Result<Attempt, Garbage> {
+        match self.memory.mode {
+            Mode::Fifo => Slots { eager: true, ..self.memory.slots() }.claim_send(me),
+            _ => with_queue!(self.memory, queue => queue.claim_send(me)),
+        }
+    }
+
     /// A place to write to, now or never.
     #[inline]
     pub(super) fn try_room(&self, me: u32) -> Result<Option<Claim>> {
-        match with_queue!(self.memory, queue => queue.claim_send(me)) {
+        match self.first_claim(me) {
             Ok(Attempt::Claimed(claim)) if !self.object.is_shut_down() => Ok(Some(claim)),
             first => self.no_room(me, first),
         }
@@ -70,7 +80,7 @@ impl Mailbox {
     pub(super) fn room(&self, deadline: Deadline) -> Result<Claim> {
         let me = self.object.me()?;
         // ORDER shut: the claim is a full barrier, so either this sees the shutdown, or who sees that sees the claim.
-        match with_queue!(self.memory, queue => queue.claim_send(me)) {
+        match self.first_claim(me) {
             Ok(Attempt::Claimed(claim)) if !self.object.is_shut_down() => Ok(claim),
             first => self.wait_for_room(me, deadline, first),
         }

@@ -190,7 +190,7 @@ impl Memory {
     #[inline]
     pub fn slots(&self) -> Slots<'_, Memory> {
         let max_deliveries = self.max_deliveries;
-        Slots { control: self.control(), heads: self, capacity: self.places, max_deliveries }
+        Slots { control: self.control(), heads: self, capacity: self.places, max_deliveries, eager: false }
     }
 
     /// The algorithm of [`Mode::Sorted`].

@@ -54,6 +54,8 @@ mod lent_tests;
 #[cfg(loom)]
 pub mod model;
 mod ready;
+#[cfg(all(test, loom))]
+mod sorted_model;
 #[cfg(all(test, not(loom)))]
 mod sorted_tests;
 #[cfg(all(test, not(loom)))]

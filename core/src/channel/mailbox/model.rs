@@ -107,7 +107,13 @@ impl Model {
     }
 
     fn slots(&self) -> Slots<'_, Row> {
-        Slots { control: &self.control, heads: &self.heads, capacity: self.heads.0.len() as u32, max_deliveries: 0 }
+        Slots {
+            control: &self.control,
+            heads: &self.heads,
+            capacity: self.heads.0.len() as u32,
+            max_deliveries: 0,
+            eager: true,
+        }
     }
 
     /// Runs `life` of participant `me` until its step number `at`; afterwards everybody can know that it is dead.
@@ -297,7 +303,7 @@ impl SortedModel {
 
     fn sorted(&self) -> Sorted<'_, Places> {
         let capacity = self.places.0.len() as u32;
-        Sorted { control: &self.control, places: &self.places, capacity, max_deliveries: 0 }
+        Sorted { control: &self.control, places: &self.places, capacity, max_deliveries: 0, eager: true }
     }
 
     /// Sends, if there is room.

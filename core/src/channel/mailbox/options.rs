@@ -132,14 +132,14 @@ impl<'a> MailboxOptions<'a> {
             (Capacity::Bounded(_), Order::Fifo) => Ok(Mode::Fifo),
             (Capacity::Bounded(_), Order::Priority) => Ok(Mode::Sorted),
             (Capacity::Rendezvous, Order::Priority) => refuse(
-                "mailbox of capacity 0 with priorities: at a rendezvous no message waits for another; \
+                "capacity 0 with priorities: at a rendezvous no message waits for another; \
                  give it a capacity of 1 or more",
             ),
             (Capacity::Unbounded { .. }, Order::Priority) => {
-                refuse("unbounded mailbox with priorities: only a bounded one has them; give it a capacity")
+                refuse("unbounded with priorities: only a bounded one has them; give it a capacity")
             }
             (Capacity::Rendezvous, Order::Fifo) if self.max_deliveries != 0 => refuse(
-                "mailbox of capacity 0 with a limit of deliveries: its sender waits until somebody has the message; \
+                "capacity 0 with a limit of deliveries: its sender waits until somebody has the message; \
                  send it with a deadline",
             ),
             (Capacity::Rendezvous, Order::Fifo) => Ok(Mode::Rendezvous),
@@ -154,25 +154,27 @@ pub(super) fn geometry(options: MailboxOptions<'_>) -> Result<([u64; 5], usize)>
     let mode = options.mode()?;
     let (capacity, most, what) = match options.capacity {
         Capacity::Rendezvous => (0, 0, "capacity 0"),
-        Capacity::Bounded(0) => return refuse("mailbox bounded to 0 messages: say Capacity::Rendezvous".into()),
+        Capacity::Bounded(0) => return refuse("bounded to 0 messages: say Capacity::Rendezvous".into()),
         Capacity::Bounded(n) if mode == Mode::Sorted => (n, MOST_SORTED as usize, "that capacity and priorities"),
         Capacity::Bounded(n) => (n, MOST_SLOTS as usize, "that capacity"),
-        Capacity::Unbounded { ceiling: 0 } => return refuse("unbounded mailbox with a ceiling of 0 messages".into()),
+        Capacity::Unbounded { ceiling: 0 } => {
+            return refuse(format!("unbounded with a ceiling of 0 messages: 1 to {MOST_SLOTS} are possible"));
+        }
         Capacity::Unbounded { ceiling } => (ceiling, MOST_SLOTS as usize, "that ceiling"),
     };
     if capacity > most {
-        return refuse(format!("mailbox of {capacity} messages: with {what}, the most is {most}"));
+        return refuse(format!("{capacity} messages: with {what}, the most is {most}"));
     }
     let message_size = options.message_size;
     if message_size == 0 || message_size > MOST_BYTES {
-        return refuse(format!("mailbox with messages of {message_size} bytes: 1 to {MOST_BYTES} are possible"));
+        return refuse(format!("messages of {message_size} bytes: 1 to {MOST_BYTES} are possible"));
     }
     match Layout::of(mode, capacity, message_size) {
         Some(Layout { stride, size, .. }) => {
             let modes = mode as u64 | u64::from(options.max_deliveries) << 16;
             Ok(([capacity as u64, message_size as u64, stride as u64, modes, 0], size))
         }
-        None => refuse(format!("mailbox of {capacity} messages of {message_size} bytes: no memory has that size")),
+        None => refuse(format!("{capacity} messages of {message_size} bytes: no memory has that size")),
     }
 }
 
@@ -222,7 +224,8 @@ impl Segment {
     }
 
     fn new_mailbox(&self, name: &str, options: MailboxOptions<'_>, want: Want) -> Result<Mailbox> {
-        let (geometry, size) = geometry(options)?;
+        let (geometry, size) =
+            geometry(options).map_err(|why| Error::new(why.kind(), format!("mailbox {name:?}: {why}")))?;
         let plan = Plan { geometry, size, initialise: &|_| {}, tag: options.type_tag };
         attach(self.object(ObjectKind::Mailbox, name, want, Some(plan))?)
     }

@@ -57,7 +57,7 @@ use crate::channel::death::step;
 use crate::prim::Full;
 use crate::prim::{
     Ordering::{AcqRel, Acquire, Relaxed, Release},
-    fence,
+    fence, prefetch,
 };
 
 /// Bits of an index in a position: at most 2^20 slots.
@@ -100,6 +100,9 @@ pub(super) struct Slots<'a, H: Heads> {
     pub capacity: u32,
     /// How many receivers may have a message in vain; 0: any number.
     pub max_deliveries: u16,
+    /// A sender's first look is its claim: one way for the line of the place, where a look and a claim are two. Not where
+    /// it looks again and again: that would take the line from the receiver it waits for.
+    pub eager: bool,
 }
 
 impl<H: Heads> Slots<'_, H> {
@@ -316,6 +319,7 @@ impl<H: Heads> Queue for Slots<'_, H> {
     /// Claims the next place for a message of participant `me`.
     #[inline]
     fn claim_send(&self, me: u32) -> Result<Attempt, Garbage> {
+        let mut eager = self.eager;
         for _ in 0..self.looks() {
             // Relaxed: a stale tail names a slot whose word says so.
             let tail = self.control.tail.0.load(Relaxed);
@@ -324,20 +328,27 @@ impl<H: Heads> Queue for Slots<'_, H> {
             let free = word(FREE, 0, lap(tail));
             let writing = word(WRITING, me, lap(tail));
             // Acquire: the evidence for moving the tail, or for being full, is no older than the tail.
-            let seen = slot.load(Acquire);
+            let mut seen = if eager { free } else { slot.load(Acquire) };
             if seen == free {
                 // ORDER room: Acquire; pairs with the Release in `release`, `cancel`, `void`.
                 // ORDER shut: full; the sender looks for a shutdown after it.
-                if slot.cas_full(free, writing).is_ok() {
-                    // ORDER overwrite: this fence stands between the claim and the first byte of the message;
-                    // `is_whole` has the other. The variables: this word and the payload.
-                    fence(Release);
-                    step!();
-                    self.help_tail(tail);
-                    step!();
-                    return Ok(Attempt::Claimed(Claim { index, word: writing }));
+                match slot.cas_full(free, writing) {
+                    Ok(_) => {
+                        // ORDER overwrite: this fence stands between the claim and the first byte of the message;
+                        // `is_whole` has the other. The variables: this word and the payload.
+                        fence(Release);
+                        step!();
+                        self.help_tail(tail);
+                        step!();
+                        return Ok(Attempt::Claimed(Claim { index, word: writing }));
+                    }
+                    Err(_) if !eager => continue,
+                    // Acquire, as for a look: the fence stands for that of the exchange, which failed.
+                    Err(now) => {
+                        fence(Acquire);
+                        (seen, eager) = (now, false);
+                    }
                 }
-                continue;
             }
             if let Some(attempt) = self.taken(tail, Claim { index, word: seen })? {
                 return Ok(attempt);
@@ -419,6 +430,8 @@ impl<H: Heads> Queue for Slots<'_, H> {
                 Oldest::Nothing => return Ok(Attempt::Nothing),
             };
             let reading = word(READING, me, turn(at.word));
+            // The rest of the message travels while the claim waits for its line.
+            prefetch(std::ptr::from_ref(self.heads.head(at.index)).cast::<u8>().wrapping_add(64));
             // ORDER message: Acquire; pairs with the Release in `publish`.
             if self.heads.head(at.index).word.compare_exchange(at.word, reading, Acquire, Relaxed).is_ok() {
                 step!();

@@ -46,7 +46,13 @@ impl Heap {
     }
 
     fn slots(&self) -> Slots<'_, Row> {
-        Slots { control: &self.control, heads: &self.heads, capacity: self.heads.0.len() as u32, max_deliveries: 0 }
+        Slots {
+            control: &self.control,
+            heads: &self.heads,
+            capacity: self.heads.0.len() as u32,
+            max_deliveries: 0,
+            eager: false,
+        }
     }
 
     fn claim_send(&self, me: u32) -> Option<Claim> {
