@@ -141,13 +141,13 @@ pub(super) fn geometry(capacity: usize, message_size: usize, rights: usize) -> R
     let refuse = |why: String| Err(Error::new(ErrorKind::Invalid, why));
     let most = (MOST_PLACES - PENDING) as usize;
     if capacity == 0 || capacity > most {
-        return refuse(format!("port of capacity {capacity}: 1 to {most} messages are possible; a mailbox holds more"));
+        return refuse(format!("capacity {capacity}: 1 to {most} messages are possible; a mailbox holds more"));
     }
     if message_size == 0 || message_size > MOST_BYTES {
-        return refuse(format!("port with messages of {message_size} bytes: 1 to {MOST_BYTES} are possible"));
+        return refuse(format!("messages of {message_size} bytes: 1 to {MOST_BYTES} are possible"));
     }
     if rights == 0 || rights > MOST_RIGHTS {
-        return refuse(format!("port with {rights} rights: 1 to {MOST_RIGHTS} rights to send are possible"));
+        return refuse(format!("{rights} rights: 1 to {MOST_RIGHTS} rights to send are possible"));
     }
     let (_, stride, size) = extent(capacity, message_size, rights + 1);
     Ok(([capacity as u64, message_size as u64, rights as u64 + 1, stride as u64, 0], size))

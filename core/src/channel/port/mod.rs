@@ -247,7 +247,8 @@ impl Segment {
     /// The port, found or made, without any right to it.
     fn any_port(&self, name: &str, options: PortOptions, want: Want) -> Result<(Object, Memory)> {
         let PortOptions { capacity, message_size, rights } = options;
-        let (geometry, size) = memory::geometry(capacity, message_size, rights)?;
+        let (geometry, size) = memory::geometry(capacity, message_size, rights)
+            .map_err(|why| Error::new(why.kind(), format!("port {name:?}: {why}")))?;
         let plan = Plan { geometry, size, initialise: &|_| {}, tag: "" };
         let object = self.object(KIND_OF_PORT, name, want, Some(plan))?;
         let memory = attach(&object)?;
