@@ -43,8 +43,8 @@ pub use deadline::Deadline;
 pub use error::{Error, ErrorKind, ErrorRow, Result};
 pub use name::NAME_MAX;
 pub use segment::{
-    Deadlock, Fact, ObjectInfo, ObjectKind, ObjectState, ParticipantInfo, Segment, SegmentOptions, Snapshot, Stale, Wait,
-    WaitMode, WatchEvent, Watcher,
+    Deadlock, Fact, ObjectInfo, ObjectKind, ObjectState, ParticipantInfo, Segment, SegmentOptions, Snapshot, Stale,
+    Wait, WaitMode, WatchEvent, Watcher,
 };
 pub use sync::{
     After, Barrier, Condition, Event, Guard, Holder, LockError, Monitor, MonitorGuard, Mutex, MutexGuard, RwLock,

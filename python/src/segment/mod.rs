@@ -592,6 +592,7 @@ impl Segment {
     /// may be left to ``type``.
     /// Otherwise as ``ring``.
     #[pyo3(signature = (name, record_size=None, capacity=None, *, exact_wake=false, r#type=None, type_tag=None))]
+    #[expect(clippy::too_many_arguments, reason = "Python's keywords")]
     fn ring_of(
         &self,
         py: Python<'_>,
@@ -610,6 +611,7 @@ impl Segment {
 
     /// Creates a ring of packed records, as ``ring_of`` does. ``FileExistsError`` if there is one.
     #[pyo3(signature = (name, record_size=None, capacity=None, *, exact_wake=false, r#type=None, type_tag=None))]
+    #[expect(clippy::too_many_arguments, reason = "Python's keywords")]
     fn create_ring_of(
         &self,
         py: Python<'_>,
