@@ -303,7 +303,7 @@ impl SortedModel {
 
     fn sorted(&self) -> Sorted<'_, Places> {
         let capacity = self.places.0.len() as u32;
-        Sorted { control: &self.control, places: &self.places, capacity, max_deliveries: 0, eager: true }
+        Sorted { control: &self.control, places: &self.places, capacity, max_deliveries: 0 }
     }
 
     /// Sends, if there is room.

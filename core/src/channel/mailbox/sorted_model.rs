@@ -3,6 +3,10 @@
 //! followed by another thread's load and exchange is never tried behind the exchange.
 //!
 //! No slice ends here, so a wake that is lost is a deadlock, which loom reports.
+//!
+//! Not seen here: which of two that stand together does it (the claim's barrier and the fence behind it; the Acquire of
+//! the scan and that of the claim), and the release of an exchange apart from the fence behind it, as loom orders all
+//! SeqCst fences.
 
 use super::options::{Envelope, Select};
 use super::queue::*;
@@ -49,7 +53,7 @@ impl Pool {
 
     fn sorted(&self) -> Sorted<'_, Row> {
         let capacity = self.places.0.len() as u32;
-        Sorted { control: &self.control, places: &self.places, capacity, max_deliveries: 0, eager: true }
+        Sorted { control: &self.control, places: &self.places, capacity, max_deliveries: 0 }
     }
 
     fn reserve(&self, me: u32) -> Option<Claim> {

@@ -23,7 +23,7 @@ unsafe impl Heads for Row {
 
 impl Shared {
     fn meeting(&self) -> Meeting<'_, Row> {
-        let slots = Slots { control: &self.control, heads: &self.heads, capacity: 1, max_deliveries: 0 };
+        let slots = Slots { control: &self.control, heads: &self.heads, capacity: 1, max_deliveries: 0, eager: true };
         Meeting { slots, hall: &self.hall }
     }
 
