@@ -20,12 +20,13 @@
  * that is stopped (SIGSTOP) is alive: nothing is taken from it.
  *
  * THREADS AND FORK  Segments, semaphores, mutexes, monitors and their conditions, readers-writer locks,
- * barriers, event flags, mailboxes and rings may be used by many threads at once, and go on working in a
- * forked child, which becomes a participant of its own at its first call (-ENOSPC if the segment's table
- * of participants is full, -EIDRM if the object is gone by then). What the parent holds, a lock, a leased
- * permit or a loan, stays the parent's: the child that tries to give it back gets -EPERM. Producers,
- * consumers and wait sets serve one thread at a time and stay with the process that made them: in the
- * child they answer -TVN_EFORKED. A watcher's thread does not exist in the child. No function here may be
+ * barriers, event flags, mailboxes, rings, topics, services, arrays and cells may be used by many threads at
+ * once, and go on working in a forked child, which becomes a participant of its own at its first call (-ENOSPC
+ * if the segment's table of participants is full, -EIDRM if the object is gone by then). What the parent
+ * holds, a lock, a leased permit, a loan, a call or a request, stays the parent's: the child that tries to
+ * give it back gets -EPERM. Producers, consumers, publishers, subscribers and wait sets serve one thread at a
+ * time; they, rights to ports and names of processes stay with the process that made them: in the child they
+ * answer -TVN_EFORKED. A watcher's thread does not exist in the child. No function here may be
  * called from a signal handler, nor left by siglongjmp (a place in a queue would stay taken), nor called by a
  * thread that can be cancelled: pthread_setcancelstate; a cancellation inside ends the program.
  * Descriptors that the program did not open are not the program's to close.
