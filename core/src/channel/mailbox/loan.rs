@@ -10,7 +10,8 @@ use crate::sys::memory::{copy_in, copy_out};
 use std::mem::ManuallyDrop;
 
 /// A loan as plain data, for bindings: room that was reserved, or a message that was borrowed. Stale or forged ones are
-/// refused, never harmful.
+/// refused. Of two loans made of the same data at a time only the first to end does so, and what is written through the
+/// other one afterwards lands in a message that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RawLoan {
     /// Index of the place.
