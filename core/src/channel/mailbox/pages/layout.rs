@@ -43,9 +43,9 @@ pub(in super::super) struct Paging {
 }
 
 impl Paging {
-    /// For a ceiling of 1 to 2^20; `None`: no memory has that size.
+    /// For a ceiling of 1 to 2^20; `None`: no memory has that size, or messages have none.
     pub fn of(behind: usize, ceiling: u32, message_size: usize) -> Option<Paging> {
-        let stride = message_size.checked_next_multiple_of(64)?;
+        let stride = message_size.checked_next_multiple_of(64).filter(|stride| *stride > 0)?;
         // At least four pages, unless there are fewer messages.
         let fit = (MOST_BYTES / stride).min(MOST_PLACES).min(ceiling as usize / 4).max(1);
         let each = 1 << fit.ilog2();

@@ -308,3 +308,10 @@ fn many_send_and_receive_while_pages_come_and_go() {
     all.sort_unstable();
     assert!(all.into_iter().eq(0..3 * EACH));
 }
+
+#[test]
+fn pages_for_messages_of_no_bytes_are_none() {
+    // Only garbage asks for them.
+    assert!(Paging::of(256, 8, 0).is_none());
+    assert!(Paging::of(256, 8, usize::MAX).is_none());
+}
