@@ -119,6 +119,8 @@ BAD = {
     "a ceiling of nothing": (lambda s: s.mailbox("b", 0, unbounded=True), ValueError, 'mailbox "b": unbounded'),
     "a port of nothing": (lambda s: s.port("p", 0), ValueError, 'port "p": capacity 0'),
     "a port for nothing": (lambda s: s.port("p", 1, 0), ValueError, 'port "p": messages of 0 bytes'),
+    "too high a priority": (lambda s: s.mailbox("b", order="priority").send(b"", priority=2**31), ValueError,
+                            'priority 65535 or more to mailbox'),
     "a ring too large": (lambda s: s.ring("r", 2**40), (ValueError, triveni.NoSpace), str(2**40)),
     "a ring of negative size": (lambda s: s.ring("r", -1), ValueError, "size -1"),
     "a mode that is none": (lambda s: Segment.create("m", mode=0o1777), ValueError, "mode"),

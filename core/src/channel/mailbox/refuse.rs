@@ -32,7 +32,11 @@ impl Mailbox {
     pub(super) fn check_envelope(&self, envelope: Envelope) -> Result<()> {
         let Envelope { priority, mtype } = envelope;
         if priority > MOST_PRIORITY {
-            let why = format!("send with priority {priority}: the highest is {MOST_PRIORITY}");
+            // The other languages give us the highest there is for whatever is higher.
+            let more = if priority == u16::MAX { " or more" } else { "" };
+            let address = self.object.address();
+            let why =
+                format!("send with priority {priority}{more} to mailbox \"{address}\": the highest is {MOST_PRIORITY}");
             return Err(Error::new(ErrorKind::Invalid, why));
         }
         if self.memory.mode != Mode::Sorted && envelope != Envelope::default() {
