@@ -43,7 +43,7 @@ TABLES = {
     "one to all": ("One sender, every receiver gets every message", "Messages per second that the sender gets rid of. Eight receivers share the CPUs with it."),
     "moderate rate": ("Moderate rates, the receiver sleeps in between", "`cpu`: what the receiving process uses for each message. `send`: how long the sender is in its call."),
     "locks": ("Locks", "Alone, and between two that lock as fast as they can. Fairness: the smaller share by the larger one."),
-    "python": ("Python", "Time for each message of a stream, both sides together; 64 B, but for the arrays. What making the messages costs (`making`) is in it."),
+    "python": ("Python", "Time for each message of a stream, both sides together; 64 B, but for the arrays."),
 }
 
 Row = collections.namedtuple("Row", "table case name facts")
@@ -212,7 +212,7 @@ def cells(results, row):
             out["bytes"] = scaled(median * size_of(row.case), [(1e6, "MB/s"), (1e9, "GB/s")])
     if found := ratio_to_limit(results, row):
         out["ratio"] = f"{three(found[0])} {found[1]}"
-    for column, text in (("fairness", three), ("slept", three), ("cpu", duration), ("send", duration), ("making", duration)):
+    for column, text in (("fairness", three), ("slept", three), ("cpu", duration), ("send", duration)):
         if column in numbers:
             out[column] = text(results.median(*key, column))
     for fact in ("copies", "waits", "depth", "between"):

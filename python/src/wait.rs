@@ -8,6 +8,7 @@ use crate::error::{call, contained, invalid, to_py, type_name};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 use triveni::{Deadline, Error, ErrorKind, Result};
@@ -54,6 +55,20 @@ pub(crate) fn trying<T>(
     attempt: impl FnOnce(Option<Deadline>) -> Result<Option<T>>,
 ) -> PyResult<Option<T>> {
     call(py, || attempt(None))
+}
+
+/// In a stream the next message is there within the time that releasing the interpreter and taking it again would need.
+const TRIES: u32 = 8;
+
+/// Tries a few times, with the interpreter held, and answers.
+#[inline]
+pub(crate) fn briefly<T>(mut attempt: impl FnMut() -> PyResult<Option<T>>) -> PyResult<Option<T>> {
+    for _ in 1..TRIES {
+        if let Some(done) = attempt()? {
+            return Ok(Some(done));
+        }
+    }
+    attempt()
 }
 
 /// Tries once, then waits the way Python's own locks do.
@@ -114,10 +129,22 @@ pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
     THREADING.get_or_try_init(py, || py.import("threading").map(Bound::unbind)).map(|_| ())
 }
 
+thread_local! {
+    /// What [`is_main_thread`] answered in this thread, and the number of forks then: a fork makes the thread that calls
+    /// it the main one of the child.
+    static MAIN: Cell<Option<(u32, bool)>> = const { Cell::new(None) };
+}
+
 fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
+    if let Some((at, main)) = MAIN.get()
+        && at == forks()
+    {
+        return Ok(main);
+    }
     let threading = THREADING.get_or_try_init(py, || py.import("threading").map(Bound::unbind))?.bind(py);
-    let main = threading.call_method0("main_thread")?.getattr("ident")?;
-    main.eq(threading.call_method0("get_ident")?)
+    let main = threading.call_method0("main_thread")?.getattr("ident")?.eq(threading.call_method0("get_ident")?)?;
+    MAIN.set(Some((forks(), main)));
+    Ok(main)
 }
 
 /// How often this process is a child of a fork since the module was loaded. What was taken under another

@@ -8,7 +8,7 @@
 | in lists        | a hundred of them to a call, where the library has such a call                     |
 | 8 MiB array     | a numpy array of 8 MiB: its first number is written, handed over, and read         |
 
-The time is that of the whole stream divided by its messages; the receiver checks number and size of each of them
+The messages are made before. The time is that of the whole stream divided by its messages; the receiver checks number and size of each of them
 before anything is timed, and their count and the last one's number always.
 """
 
@@ -22,54 +22,50 @@ import time
 import rivals
 
 SIZE, LIST = 64, 100
+# Messages that differ: a multiple of a list.
+DISTINCT = 4000
+# Messages, lists or arrays before the time begins: first touches, imports, caches.
+WARM = 10
 PATIENCE = 30  # seconds; nothing here takes a tenth of it
 
 
-def send(channel, case, count, ready):
-    put = channel.sender(case)
-    ready.wait()
-    if case == "one by one":
-        message = bytearray(b"\x5a" * SIZE)
-        for i in range(count):
-            message[:8] = i.to_bytes(8, "little")
-            put(bytes(message))
-    elif case == "in lists":
-        filler = b"\x5a" * (SIZE - 8)
-        for i in range(0, count, LIST):
-            put([j.to_bytes(8, "little") + filler for j in range(i, i + LIST)])
-    else:
-        for i in range(count):
-            put(i)
+def messages(case):
+    """What is sent again and again, made before the time begins."""
+    if case == "8 MiB array":
+        return range(DISTINCT)
+    made = [i.to_bytes(8, "little") + b"\x5a" * (SIZE - 8) for i in range(DISTINCT)]
+    return [made[i : i + LIST] for i in range(0, DISTINCT, LIST)] if case == "in lists" else made
 
 
-# What Python itself needs for making the messages is no library's; it is measured alone and taken off.
-def making(case, count):
-    began = time.perf_counter()
-    send(Nothing, case, count, Nothing)
-    return time.perf_counter() - began
+def send(channel, case, count, together):
+    put, made = channel.sender(case), messages(case)
+    laps, rest = divmod(count // LIST if case == "in lists" else count, len(made))
+    together.wait()
+    for message in made[:WARM]:
+        put(message)
+    together.start()
+    for _ in range(laps):
+        for message in made:
+            put(message)
+    for message in made[:rest]:
+        put(message)
 
 
-class Nothing:
-    """A channel that leads nowhere."""
-
-    @staticmethod
-    def sender(case):
-        return lambda message: None
-
-    @staticmethod
-    def wait():
-        pass
-
-
-def receive(channel, case, count, proof, ready):
+def receive(channel, case, count, proof, together):
     get = channel.receiver(case)
-    ready.wait()
+    together.wait()
+    take(get, case, WARM * LIST if case == "in lists" else WARM, False)
+    together.start()
+    take(get, case, count, proof)
+
+
+def take(get, case, count, proof):
     if case == "one by one":
         for i in range(count):
             message = get()
             if proof:
                 check(message, i)
-        check(message, count - 1)
+        check(message, (count - 1) % DISTINCT)
     elif case == "in lists":
         done = 0
         while done < count:
@@ -78,10 +74,10 @@ def receive(channel, case, count, proof, ready):
                 for i, message in enumerate(some):
                     check(message, done + i)
             done += len(some)
-        check(some[-1], count - 1)
+        check(some[-1], (count - 1) % DISTINCT)
     else:
         for i in range(count):
-            if (number := get()) != i:
+            if (number := get()) != i % DISTINCT:
                 raise AssertionError(f"array {i} says {number}")
 
 
@@ -99,18 +95,23 @@ def heat(make, case, count, proof):
 
     def play(role, cpu):
         try:
-            class Ready:
+            os.sched_setaffinity(0, {cpu})
+
+            class Together:
                 @staticmethod
                 def wait():
-                    os.sched_setaffinity(0, {cpu})
                     barrier.wait(PATIENCE)
-                    Ready.began = time.perf_counter()
+
+                @staticmethod
+                def start():
+                    barrier.wait(PATIENCE)
+                    Together.began = time.perf_counter()
 
             if role == "send":
-                send(channel, case, count, Ready)
+                send(channel, case, count, Together)
             else:
-                receive(channel, case, count, proof, Ready)
-            theirs.send((role, Ready.began, time.perf_counter(), None))
+                receive(channel, case, count, proof, Together)
+            theirs.send((role, Together.began, time.perf_counter(), None))
             barrier.wait(PATIENCE)  # nobody closes what the other one still needs
         except BaseException as error:
             theirs.send((role, 0, 0, f"{type(error).__name__}: {error}"))
@@ -147,7 +148,7 @@ def measure(make, case, seconds):
     took = heat(make, case, count, False)
     count = max(few, min(int(count * seconds / took), 1_000_000)) // few * few
     took = heat(make, case, count, False)
-    return {"p50": took / count * 1e9, "making": making(case, count) / count * 1e9, "count": count}
+    return {"p50": took / count * 1e9, "count": count}
 
 
 def main():

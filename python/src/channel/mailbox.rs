@@ -5,7 +5,7 @@ use crate::buffer::{Input, Output, Refused, Room, with_scratch};
 use crate::data::types::Type;
 use crate::error::{call, count, invalid, is_closed, to_py, whole};
 use crate::segment::{Reduced, address, reduce};
-use crate::wait::{deadline, sleeping, trying, waiting};
+use crate::wait::{briefly, deadline, sleeping, trying, waiting};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
@@ -412,8 +412,8 @@ impl Mailbox {
         let envelope = envelope(priority, mtype)?;
         let input = Input::of(message)?;
         let until = deadline(py, timeout)?;
-        if self.mailbox.capacity() > 0 && trying(py, |_| self.attempt_send(input.bytes(py), envelope, None))?.is_some()
-        {
+        let attempt = || trying(py, |_| self.attempt_send(input.bytes(py), envelope, None));
+        if self.mailbox.capacity() > 0 && briefly(attempt)?.is_some() {
             return Ok(());
         }
         let message = input.kept(py);
@@ -481,7 +481,7 @@ impl Mailbox {
         except_mtype: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let (select, until) = (select(py, mtype, except_mtype)?, deadline(py, timeout)?);
-        if let Some(message) = self.first(py, select)? {
+        if let Some(message) = briefly(|| self.first(py, select))? {
             return Ok(message);
         }
         let message = self.bytes(py, Reading::Receive(select), Some(until))?;

@@ -5,7 +5,7 @@ use super::role::{Noun, Role};
 use crate::buffer::{Input, Output, Refused, Room, with_scratch};
 use crate::error::{call, detached, whole};
 use crate::segment::{Reduced, address, reduce};
-use crate::wait::{deadline, trying, waiting};
+use crate::wait::{briefly, deadline, trying, waiting};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
@@ -251,7 +251,7 @@ impl Producer {
     fn write(&self, py: Python<'_>, record: &Bound<'_, PyAny>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let until = deadline(py, timeout)?;
         let input = Input::of(record)?;
-        if trying(py, |_| self.attempt_write(input.bytes(py), None))?.is_some() {
+        if briefly(|| trying(py, |_| self.attempt_write(input.bytes(py), None)))?.is_some() {
             return Ok(());
         }
         let record = input.kept(py);
@@ -542,7 +542,7 @@ impl Consumer {
     fn read<'py>(&self, py: Python<'py>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Bound<'py, PyBytes>> {
         let until = deadline(py, timeout)?;
         loop {
-            if let Some(record) = self.take(py)? {
+            if let Some(record) = briefly(|| self.take(py))? {
                 return Ok(record);
             }
             waiting(py, until, |until| self.attempt_wait(until))?;
