@@ -124,10 +124,11 @@ pub(crate) fn is_closed(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
 pub(crate) fn whole(what: &str, number: &Bound<'_, PyAny>) -> PyResult<usize> {
     let py = number.py();
     // Another exception, such as KeyboardInterrupt or RecursionError, is the caller's to see.
-    let index = number.call_method0("__index__").map_err(|error| match error.is_instance_of::<PyAttributeError>(py) {
-        true => PyTypeError::new_err(format!("{what}: a whole number is needed, not {}", type_name(number))),
-        false => error,
-    })?;
+    let index =
+        number.call_method0("__index__").map_err(|error| match error.is_instance_of::<PyAttributeError>(py) {
+            true => PyTypeError::new_err(format!("{what}: a whole number is needed, not {}", type_name(number))),
+            false => error,
+        })?;
     index.extract::<usize>().map_err(|_| {
         let shown: String = index.to_string().chars().take(40).collect();
         invalid(py, format!("{what} {shown} is out of range; give a whole number from 0 to 2**64 - 1"))
