@@ -44,7 +44,7 @@ pub fn per_call(mut call: impl FnMut()) -> f64 {
 /// Nanoseconds of one memcpy of `size` bytes.
 pub fn memcpy(size: usize) -> f64 {
     let (from, mut to) = (vec![1u8; size], vec![0u8; size]);
-    let calls = (1 << 20) / size.max(1024);
+    let calls = ((1 << 20) / size.max(1024)).max(1);
     let mut blocks: Vec<u64> = (0..31)
         .map(|_| {
             let began = ticks();
