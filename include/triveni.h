@@ -2066,6 +2066,15 @@ int64_t tvn_mailbox_capacity(const tvn_mailbox_t *mailbox);
 int64_t tvn_mailbox_message_size(const tvn_mailbox_t *mailbox);
 
 /**
+ * Writes the mailbox' type tag to `buffer` of `size` bytes, cut if it is too long. Lends `mailbox` and `buffer` (NULL
+ * will do with 0). Never blocks. Any thread; a forked child too.
+ * @return how many bytes it has, without the NUL; 0: the mailbox has no type.
+ */
+int64_t tvn_mailbox_type(const tvn_mailbox_t *mailbox,
+                         char *buffer,
+                         size_t size);
+
+/**
  * How many messages are in the mailbox at this moment; the next one may be another. Lends `mailbox`. Never
  * blocks. Any thread; a forked child too.
  * @return the number, from 0 on.
@@ -2647,6 +2656,15 @@ int64_t tvn_ring_record_size(const tvn_ring_t *ring);
  * @return the number; 0 if that depends on their sizes.
  */
 int64_t tvn_ring_capacity(const tvn_ring_t *ring);
+
+/**
+ * Writes the ring's type tag to `buffer` of `size` bytes, cut if it is too long. Lends `ring` and `buffer` (NULL will
+ * do with 0). Never blocks. Any thread; a forked child too.
+ * @return how many bytes it has, without the NUL; 0: the ring has no type.
+ */
+int64_t tvn_ring_type(const tvn_ring_t *ring,
+                      char *buffer,
+                      size_t size);
 
 /**
  * Becomes the ring's producer. A dead one is succeeded: what it had published stays, what it had not is
@@ -3427,6 +3445,12 @@ int tvn_request_is_cancelled(const tvn_service_t *service,
 int tvn_service_shutdown(const tvn_service_t *service);
 
 /**
+ * Was the service shut down, by anybody? Lends `service`. Never blocks. Any thread; a forked child too.
+ * @return 1 if it was, 0 if not.
+ */
+int tvn_service_is_shut_down(const tvn_service_t *service);
+
+/**
  * How many processes serve: those that have asked for a request through a handle that is still open. Lends `service`.
  * Never blocks. Any thread; a forked child too.
  * @return the number, from 0 on.
@@ -3456,6 +3480,15 @@ int64_t tvn_service_request_size(const tvn_service_t *service);
  * @return the size.
  */
 int64_t tvn_service_response_size(const tvn_service_t *service);
+
+/**
+ * Writes the service's type tag to `buffer` of `size` bytes, cut if it is too long. Lends `service` and `buffer` (NULL
+ * will do with 0). Never blocks. Any thread; a forked child too.
+ * @return how many bytes it has, without the NUL; 0: the service has no type.
+ */
+int64_t tvn_service_type(const tvn_service_t *service,
+                         char *buffer,
+                         size_t size);
 
 /**
  * Finds the topic `name`, or creates it with `options`; an existing one must have been made with the same. Lends
@@ -3518,6 +3551,21 @@ int64_t tvn_topic_published(const tvn_topic_t *topic);
  * @return the number.
  */
 int64_t tvn_topic_dropped(const tvn_topic_t *topic);
+
+/**
+ * Has the publisher said that it was the last one (tvn_publisher_shutdown())? Lends `topic`. Never blocks. Any thread; a forked child too.
+ * @return 1 if it was, 0 if not.
+ */
+int tvn_topic_is_shut_down(const tvn_topic_t *topic);
+
+/**
+ * Writes the topic's type tag to `buffer` of `size` bytes, cut if it is too long. Lends `topic` and `buffer` (NULL will
+ * do with 0). Never blocks. Any thread; a forked child too.
+ * @return how many bytes it has, without the NUL; 0: the topic has no type.
+ */
+int64_t tvn_topic_type(const tvn_topic_t *topic,
+                       char *buffer,
+                       size_t size);
 
 /**
  * Becomes the topic's publisher. A dead one is succeeded: what it had published stays, what it had not is gone. Lends

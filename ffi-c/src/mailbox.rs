@@ -5,6 +5,7 @@ use crate::boundary::call;
 use crate::deadline::{TVN_TRY, deadline, tried};
 use crate::handle::{give, lend, take};
 use crate::segment::tvn_segment_t;
+use crate::type_tag::tell;
 use std::ffi::{c_char, c_int, c_void};
 use std::mem::{MaybeUninit, offset_of};
 use triveni::{
@@ -697,6 +698,18 @@ pub unsafe extern "C" fn tvn_mailbox_message_size(mailbox: *const tvn_mailbox_t)
     call("tvn_mailbox_message_size", || {
         // SAFETY: the C contract: NULL, or a mailbox' handle that is not closed during this call.
         Ok(unsafe { lend(mailbox) }?.0.message_size())
+    })
+}
+
+/// Writes the mailbox' type tag to `buffer` of `size` bytes, cut if it is too long. Lends `mailbox` and `buffer` (NULL
+/// will do with 0). Never blocks. Any thread; a forked child too.
+/// @return how many bytes it has, without the NUL; 0: the mailbox has no type.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_mailbox_type(mailbox: *const tvn_mailbox_t, buffer: *mut c_char, size: usize) -> i64 {
+    call("tvn_mailbox_type", || {
+        // SAFETY: the C contract: NULL or a mailbox' handle, not closed during this call; `size` bytes to write.
+        let (mailbox, buffer) = unsafe { (&lend(mailbox)?.0, self::buffer(buffer.cast(), size)?) };
+        Ok(tell(&mailbox.type_tag()?.unwrap_or_default(), buffer))
     })
 }
 

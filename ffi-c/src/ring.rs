@@ -5,6 +5,7 @@ use crate::boundary::call;
 use crate::deadline::{TVN_TRY, deadline, tried};
 use crate::handle::{give, lend, lend_mut, take};
 use crate::segment::tvn_segment_t;
+use crate::type_tag::tell;
 use std::ffi::{c_char, c_int, c_void};
 use std::mem::{forget, offset_of};
 use std::slice;
@@ -251,6 +252,18 @@ pub unsafe extern "C" fn tvn_ring_capacity(ring: *const tvn_ring_t) -> i64 {
     call("tvn_ring_capacity", || {
         // SAFETY: the C contract: NULL, or a ring's handle that is not closed during this call.
         Ok(unsafe { lend(ring) }?.0.capacity().unwrap_or(0))
+    })
+}
+
+/// Writes the ring's type tag to `buffer` of `size` bytes, cut if it is too long. Lends `ring` and `buffer` (NULL will
+/// do with 0). Never blocks. Any thread; a forked child too.
+/// @return how many bytes it has, without the NUL; 0: the ring has no type.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_ring_type(ring: *const tvn_ring_t, buffer: *mut c_char, size: usize) -> i64 {
+    call("tvn_ring_type", || {
+        // SAFETY: the C contract: NULL or a ring's handle, not closed during this call; `size` bytes to write.
+        let (ring, buffer) = unsafe { (&lend(ring)?.0, self::buffer(buffer.cast(), size)?) };
+        Ok(tell(&ring.type_tag()?.unwrap_or_default(), buffer))
     })
 }
 

@@ -5,6 +5,7 @@ use crate::boundary::call;
 use crate::deadline::{TVN_TRY, deadline, tried};
 use crate::handle::{give, lend, lend_mut, take};
 use crate::segment::tvn_segment_t;
+use crate::type_tag::tell;
 use std::ffi::{c_char, c_int, c_void};
 use std::mem::offset_of;
 use triveni::{Call, CallRoom, Error, ErrorKind, RawCall, RawRequest, Request, Result, Service, ServiceOptions};
@@ -435,6 +436,16 @@ pub unsafe extern "C" fn tvn_service_shutdown(service: *const tvn_service_t) -> 
     })
 }
 
+/// Was the service shut down, by anybody? Lends `service`. Never blocks. Any thread; a forked child too.
+/// @return 1 if it was, 0 if not.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_service_is_shut_down(service: *const tvn_service_t) -> c_int {
+    call("tvn_service_is_shut_down", || {
+        // SAFETY: the C contract: NULL, or a service's handle that is not closed during this call.
+        Ok(unsafe { lend(service) }?.0.is_shut_down())
+    })
+}
+
 /// How many processes serve: those that have asked for a request through a handle that is still open. Lends `service`.
 /// Never blocks. Any thread; a forked child too.
 /// @return the number, from 0 on.
@@ -483,5 +494,17 @@ pub unsafe extern "C" fn tvn_service_response_size(service: *const tvn_service_t
     call("tvn_service_response_size", || {
         // SAFETY: the C contract: NULL, or a service's handle that is not closed during this call.
         Ok(unsafe { lend(service) }?.0.response_size())
+    })
+}
+
+/// Writes the service's type tag to `buffer` of `size` bytes, cut if it is too long. Lends `service` and `buffer` (NULL
+/// will do with 0). Never blocks. Any thread; a forked child too.
+/// @return how many bytes it has, without the NUL; 0: the service has no type.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_service_type(service: *const tvn_service_t, buffer: *mut c_char, size: usize) -> i64 {
+    call("tvn_service_type", || {
+        // SAFETY: the C contract: NULL or a service's handle, not closed during this call; `size` bytes to write.
+        let (service, buffer) = unsafe { (&lend(service)?.0, self::buffer(buffer.cast(), size)?) };
+        Ok(tell(&service.type_tag()?.unwrap_or_default(), buffer))
     })
 }

@@ -5,6 +5,7 @@ use crate::boundary::call;
 use crate::deadline::{TVN_TRY, deadline, tried};
 use crate::handle::{give, lend, lend_mut, take};
 use crate::segment::tvn_segment_t;
+use crate::type_tag::tell;
 use std::ffi::{c_char, c_int, c_void};
 use std::mem::{forget, offset_of};
 use std::time::Duration;
@@ -203,6 +204,28 @@ pub unsafe extern "C" fn tvn_topic_dropped(topic: *const tvn_topic_t) -> i64 {
     call("tvn_topic_dropped", || {
         // SAFETY: the C contract: NULL, or a topic's handle that is not closed during this call.
         Ok(unsafe { lend(topic) }?.0.dropped())
+    })
+}
+
+/// Has the publisher said that it was the last one (tvn_publisher_shutdown())? Lends `topic`. Never blocks. Any thread; a forked child too.
+/// @return 1 if it was, 0 if not.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_topic_is_shut_down(topic: *const tvn_topic_t) -> c_int {
+    call("tvn_topic_is_shut_down", || {
+        // SAFETY: the C contract: NULL, or a topic's handle that is not closed during this call.
+        Ok(unsafe { lend(topic) }?.0.is_shut_down())
+    })
+}
+
+/// Writes the topic's type tag to `buffer` of `size` bytes, cut if it is too long. Lends `topic` and `buffer` (NULL will
+/// do with 0). Never blocks. Any thread; a forked child too.
+/// @return how many bytes it has, without the NUL; 0: the topic has no type.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_topic_type(topic: *const tvn_topic_t, buffer: *mut c_char, size: usize) -> i64 {
+    call("tvn_topic_type", || {
+        // SAFETY: the C contract: NULL or a topic's handle, not closed during this call; `size` bytes to write.
+        let (topic, buffer) = unsafe { (&lend(topic)?.0, self::buffer(buffer.cast(), size)?) };
+        Ok(tell(&topic.type_tag()?.unwrap_or_default(), buffer))
     })
 }
 

@@ -218,7 +218,9 @@ TEST(after_a_shutdown_clients_are_refused_and_servers_finish) {
     is(tvn_service_start(service, "1", 1, TVN_TRY, &begun), 0);
     is(tvn_service_receive(service, TVN_TRY, &request), 1);
     is(tvn_service_start(service, "2", 1, TVN_TRY, &waiting), 0);
+    is(tvn_service_is_shut_down(service), 0);
     is(tvn_service_shutdown(service), 0);
+    is(tvn_service_is_shut_down(service), 1);
     is(tvn_service_shutdown(service), 0);
     is(tvn_service_start(service, "3", 1, TVN_FOREVER, &waiting), -EPIPE);
     is(tvn_service_call(service, "3", 1, answer, SIZE, TVN_FOREVER), -EPIPE);
@@ -410,6 +412,7 @@ TEST(null_is_refused) {
     is(tvn_request_commit(NULL, &request, 1), -EINVAL);
     is(tvn_service_servers(NULL), -EINVAL);
     is(tvn_service_shutdown(NULL), -EINVAL);
+    is(tvn_service_is_shut_down(NULL), -EINVAL);
     tvn_service_close(NULL);
     unmake();
 }

@@ -69,7 +69,9 @@ TEST(each_subscriber_receives_every_message) {
     next_is(a, 'w');
     is(tvn_subscriber_receive(a, small, sizeof small, TVN_TRY), -EMSGSIZE);
     told("21 bytes");
+    is(tvn_topic_is_shut_down(topic), 0);
     is(tvn_publisher_shutdown(publisher), 0);
+    is(tvn_topic_is_shut_down(topic), 1);
     is(tvn_publisher_publish(publisher, "!", 1, TVN_TRY), -EPIPE);
     char buffer[64];
     is(tvn_subscriber_receive(a, buffer, sizeof buffer, TVN_FOREVER), 21);

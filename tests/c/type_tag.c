@@ -118,6 +118,49 @@ TEST(what_cannot_lie_in_shared_memory_is_refused_with_the_reason) {
     tvn_segment_close(segment);
 }
 
+TEST(every_channel_tells_its_type) {
+    tvn_segment_t *segment = fresh_segment();
+    tvn_mailbox_options_t box = TVN_MAILBOX_OPTIONS;
+    tvn_ring_options_t ring = TVN_RING_OPTIONS;
+    tvn_topic_options_t topic = TVN_TOPIC_OPTIONS;
+    tvn_service_options_t service = TVN_SERVICE_OPTIONS;
+    box.capacity = topic.capacity = 2;
+    box.message_size = topic.message_size = service.request_size = service.response_size = 8;
+    for (int typed = 0; typed <= 1; typed++) {
+        const char *wanted = typed ? "T{i:a:f:b:}" : "";
+        const char *names[2][4] = {{"m", "r", "t", "s"}, {"M", "R", "T", "S"}};
+        tvn_mailbox_t *m;
+        tvn_ring_t *r;
+        tvn_topic_t *t;
+        tvn_service_t *s;
+        box.type_tag = ring.type_tag = topic.type_tag = service.type_tag = typed ? wanted : NULL;
+        is(tvn_mailbox_with(segment, names[typed][0], &box, &m), 0);
+        is(tvn_ring_with(segment, names[typed][1], &ring, &r), 0);
+        is(tvn_topic(segment, names[typed][2], &topic, &t), 0);
+        is(tvn_service(segment, names[typed][3], &service, &s), 0);
+        char told[4][16];
+        is(tvn_mailbox_type(m, told[0], sizeof told[0]), strlen(wanted));
+        is(tvn_ring_type(r, told[1], sizeof told[1]), strlen(wanted));
+        is(tvn_topic_type(t, told[2], sizeof told[2]), strlen(wanted));
+        is(tvn_service_type(s, told[3], sizeof told[3]), strlen(wanted));
+        for (int i = 0; i < 4; i++) is(strcmp(told[i], wanted), 0);
+        is(tvn_mailbox_type(m, NULL, 0), strlen(wanted));
+        is(tvn_ring_type(r, NULL, 8), -EINVAL);
+        is(tvn_topic_type(t, told[2], 4), strlen(wanted));
+        is(strlen(told[2]), typed ? 3 : 0);
+        tvn_mailbox_close(m);
+        tvn_ring_close(r);
+        tvn_topic_close(t);
+        tvn_service_close(s);
+    }
+    is(tvn_mailbox_type(NULL, NULL, 0), -EINVAL);
+    is(tvn_ring_type(NULL, NULL, 0), -EINVAL);
+    is(tvn_topic_type(NULL, NULL, 0), -EINVAL);
+    is(tvn_topic_is_shut_down(NULL), -EINVAL);
+    is(tvn_service_type(NULL, NULL, 0), -EINVAL);
+    tvn_segment_close(segment);
+}
+
 TEST(every_channel_refuses_another_layout) {
     tvn_segment_t *segment = fresh_segment();
     tvn_mailbox_options_t box = TVN_MAILBOX_OPTIONS;
