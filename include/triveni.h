@@ -1616,8 +1616,8 @@ void tvn_cell_close(tvn_cell_t *cell);
  * others as the cell has writers are in the middle of a store, until `timeout_ms` has passed; readers are never in the
  * way. Lends `cell` and `value`. A writer that dies here has replaced the value or not touched it. Any thread; a
  * forked child too.
- * @return the value's number, from 1 on; -EMSGSIZE for another size; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this
- * thread is interruptible; -EIDRM if the cell was removed.
+ * @return the value's number, from 1 on; -EMSGSIZE for more bytes than a value has, -EINVAL for fewer; -EAGAIN with
+ * TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -EIDRM if the cell was removed.
  */
 int64_t tvn_cell_store(const tvn_cell_t *cell,
                        const void *value,
@@ -1654,8 +1654,8 @@ int tvn_cell_cancel(const tvn_cell_t *cell,
 /**
  * Copies the latest value to the `size` bytes at `value`, which must be the cell's. It is whole, whatever writers do.
  * Lends `cell` and `value`. Never blocks. Any thread; a forked child too.
- * @return the value's number, from 1 on; -EAGAIN if nothing was stored yet; -EMSGSIZE for another size; -EIDRM if the
- * cell was removed.
+ * @return the value's number, from 1 on; -EAGAIN if nothing was stored yet; -EMSGSIZE for fewer bytes than a value has,
+ * -EINVAL for more; -EIDRM if the cell was removed.
  */
 int64_t tvn_cell_load(const tvn_cell_t *cell,
                       void *value,
@@ -1665,8 +1665,8 @@ int64_t tvn_cell_load(const tvn_cell_t *cell,
  * Copies the latest value once its number is greater than `seen`; blocks until then, or until `timeout_ms` has passed.
  * With 0 it waits for the first one. Values in between are skipped: their numbers are missing. Lends `cell` and
  * `value`, which must have the cell's size. Any thread; a forked child too.
- * @return the value's number; -EMSGSIZE for another size; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is
- * interruptible; -EIDRM if the cell was removed.
+ * @return the value's number; -EMSGSIZE for fewer bytes than a value has, -EINVAL for more; -EAGAIN with TVN_TRY;
+ * -ETIMEDOUT; -EINTR if this thread is interruptible; -EIDRM if the cell was removed.
  */
 int64_t tvn_cell_load_newer(const tvn_cell_t *cell,
                             uint64_t seen,

@@ -110,8 +110,8 @@ pub unsafe extern "C" fn tvn_cell_close(cell: *mut tvn_cell_t) {
 /// others as the cell has writers are in the middle of a store, until `timeout_ms` has passed; readers are never in the
 /// way. Lends `cell` and `value`. A writer that dies here has replaced the value or not touched it. Any thread; a
 /// forked child too.
-/// @return the value's number, from 1 on; -EMSGSIZE for another size; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this
-/// thread is interruptible; -EIDRM if the cell was removed.
+/// @return the value's number, from 1 on; -EMSGSIZE for more bytes than a value has, -EINVAL for fewer; -EAGAIN with
+/// TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -EIDRM if the cell was removed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_cell_store(
     cell: *const tvn_cell_t,
@@ -190,8 +190,8 @@ pub unsafe extern "C" fn tvn_cell_cancel(cell: *const tvn_cell_t, store: *const 
 
 /// Copies the latest value to the `size` bytes at `value`, which must be the cell's. It is whole, whatever writers do.
 /// Lends `cell` and `value`. Never blocks. Any thread; a forked child too.
-/// @return the value's number, from 1 on; -EAGAIN if nothing was stored yet; -EMSGSIZE for another size; -EIDRM if the
-/// cell was removed.
+/// @return the value's number, from 1 on; -EAGAIN if nothing was stored yet; -EMSGSIZE for fewer bytes than a value has,
+/// -EINVAL for more; -EIDRM if the cell was removed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_cell_load(cell: *const tvn_cell_t, value: *mut c_void, size: usize) -> i64 {
     call("tvn_cell_load", || {
@@ -204,8 +204,8 @@ pub unsafe extern "C" fn tvn_cell_load(cell: *const tvn_cell_t, value: *mut c_vo
 /// Copies the latest value once its number is greater than `seen`; blocks until then, or until `timeout_ms` has passed.
 /// With 0 it waits for the first one. Values in between are skipped: their numbers are missing. Lends `cell` and
 /// `value`, which must have the cell's size. Any thread; a forked child too.
-/// @return the value's number; -EMSGSIZE for another size; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is
-/// interruptible; -EIDRM if the cell was removed.
+/// @return the value's number; -EMSGSIZE for fewer bytes than a value has, -EINVAL for more; -EAGAIN with TVN_TRY;
+/// -ETIMEDOUT; -EINTR if this thread is interruptible; -EIDRM if the cell was removed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_cell_load_newer(
     cell: *const tvn_cell_t,

@@ -48,13 +48,15 @@ TEST(values_of_another_size_are_refused) {
     make();
     struct reading value = {1, 2, 3};
     char larger[sizeof value + 1] = {0};
-    is(tvn_cell_store(cell, &value, sizeof value - 1, TVN_TRY), -EMSGSIZE);
+    is(tvn_cell_store(cell, &value, sizeof value - 1, TVN_TRY), -EINVAL);
+    is(tvn_cell_store(cell, NULL, 0, TVN_TRY), -EINVAL);
+    told("0 bytes, but a value");
     is(tvn_cell_store(cell, larger, sizeof larger, TVN_FOREVER), -EMSGSIZE);
     is(tvn_cell_version(cell), 0);
     is(tvn_cell_store(cell, &value, sizeof value, TVN_TRY), 1);
     is(tvn_cell_load(cell, &value, sizeof value - 1), -EMSGSIZE);
-    is(tvn_cell_load(cell, larger, sizeof larger), -EMSGSIZE);
-    is(tvn_cell_load_newer(cell, 0, larger, sizeof larger, TVN_TRY), -EMSGSIZE);
+    is(tvn_cell_load(cell, larger, sizeof larger), -EINVAL);
+    is(tvn_cell_load_newer(cell, 0, larger, sizeof larger, TVN_TRY), -EINVAL);
     is(tvn_cell_load(cell, NULL, sizeof value), -EINVAL);
     is(tvn_cell_store(cell, NULL, sizeof value, TVN_TRY), -EINVAL);
     unmake();

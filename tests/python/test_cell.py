@@ -76,7 +76,12 @@ def test_values_are_of_the_type(segment):
 def test_what_does_not_fit_is_refused(segment):
     cell = segment.cell("c", 4)
     with pytest.raises(triveni.TooLarge):
-        cell.store(b"abc")
+        cell.store(b"abcde")
+    for short in (b"abc", b""):
+        with pytest.raises(ValueError, match=f"{len(short)} bytes, but a value of cell .* has 4"):
+            cell.store(short)
+        with pytest.raises(ValueError):
+            cell.try_store(short)
     with pytest.raises(triveni.Incompatible):
         segment.cell("c", 5)
     with pytest.raises(ValueError):

@@ -384,7 +384,8 @@ impl RawCell {
     /// writers are in the middle of a store.
     ///
     /// # Errors
-    /// `TooLarge` unless `value` has exactly the cell's size; `Removed` if the cell is removed while this waits.
+    /// `TooLarge` if `value` has more bytes than a value of the cell, `Invalid` if it has fewer; `Removed` if the cell is
+    /// removed while this waits.
     #[inline]
     pub fn store(&self, value: &[u8]) -> Result<u64> {
         self.store_until(value, Deadline::never())
@@ -396,7 +397,7 @@ impl RawCell {
     /// As [`RawCell::store`].
     #[inline]
     pub fn try_store(&self, value: &[u8]) -> Result<Option<u64>> {
-        self.check_size("store", value.len())?;
+        self.check_store(value.len())?;
         match self.claim(self.object.me()?)?.0 {
             Some(claim) => self.fill(claim, value).map(Some),
             None => Ok(None),
@@ -409,7 +410,7 @@ impl RawCell {
     /// As [`RawCell::store`]; `Timeout`; `Interrupted` if the deadline is interruptible.
     #[inline]
     pub fn store_until(&self, value: &[u8], deadline: Deadline) -> Result<u64> {
-        self.check_size("store", value.len())?;
+        self.check_store(value.len())?;
         let me = self.object.me()?;
         let claim = match self.claim(me)?.0 {
             Some(claim) => claim,
@@ -466,7 +467,7 @@ impl RawCell {
 
     #[inline]
     fn fill(&self, claim: Claim, value: &[u8]) -> Result<u64> {
-        // SAFETY: a buffer has `size` bytes for the value, inside the object, and `value` has as many: `check_size`.
+        // SAFETY: a buffer has `size` bytes for the value, inside the object, and `value` has as many: `check_store`.
         // Peers may read and store there meanwhile: it is a raw copy of bytes.
         unsafe { copy_in(self.memory.value(claim.index), value) };
         self.memory.words().publish(claim).map_err(|fault| self.corrupt(fault))
@@ -476,10 +477,10 @@ impl RawCell {
     /// writer's way.
     ///
     /// # Errors
-    /// `TooLarge` unless `buffer` has exactly the cell's size; `Removed`.
+    /// `TooLarge` if a value has more bytes than `buffer`, `Invalid` if it has fewer; `Removed`.
     #[inline]
     pub fn load(&self, buffer: &mut [u8]) -> Result<Option<u64>> {
-        self.check_size("load", buffer.len())?;
+        self.check_load(buffer.len())?;
         // SAFETY: the buffer has the cell's size, as just checked.
         let loaded = unsafe { self.load_to(buffer.as_mut_ptr()) }?;
         if loaded.is_none() {
@@ -526,7 +527,7 @@ impl RawCell {
         if version > seen {
             self.load(buffer)
         } else {
-            self.check_size("load", buffer.len())?;
+            self.check_load(buffer.len())?;
             self.object.still_there()?;
             self.has_seen(version); // who asks for newer ones knows this one
             Ok(None)
@@ -539,7 +540,7 @@ impl RawCell {
     /// As [`RawCell::load_newer`]; `Timeout`; `Interrupted` if the deadline is interruptible.
     #[inline]
     pub fn load_newer_until(&self, seen: u64, buffer: &mut [u8], deadline: Deadline) -> Result<u64> {
-        self.check_size("load", buffer.len())?;
+        self.check_load(buffer.len())?;
         self.wait_newer_until(seen, deadline)?;
         // Versions only grow, so there is a value.
         self.load(buffer)?.ok_or_else(|| self.corrupt(Fault::Restless))
@@ -584,14 +585,21 @@ impl RawCell {
     }
 
     #[inline]
-    fn check_size(&self, what: &str, size: usize) -> Result<()> {
-        if size == self.memory.size { Ok(()) } else { Err(self.wrong_size(what, size)) }
+    fn check_store(&self, size: usize) -> Result<()> {
+        let own = self.memory.size;
+        if size == own { Ok(()) } else { Err(self.wrong_size("store", size, size > own)) }
+    }
+
+    #[inline]
+    fn check_load(&self, size: usize) -> Result<()> {
+        let own = self.memory.size;
+        if size == own { Ok(()) } else { Err(self.wrong_size("load", size, size < own)) }
     }
 
     #[cold]
-    fn wrong_size(&self, what: &str, size: usize) -> Error {
+    fn wrong_size(&self, what: &str, size: usize, too_large: bool) -> Error {
         let why = format!("{what}: {size} bytes, but a value of cell {:?} has {}", self.address(), self.memory.size);
-        Error::new(ErrorKind::TooLarge, why)
+        Error::new(if too_large { ErrorKind::TooLarge } else { ErrorKind::Invalid }, why)
     }
 
     #[cold]

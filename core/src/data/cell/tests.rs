@@ -49,9 +49,19 @@ fn size_and_type_are_compared() {
     ] {
         assert_eq!(segment.cell_with("bad", &bad).unwrap_err().kind(), ErrorKind::Invalid, "{bad:?}");
     }
-    let mut buffer = [0; 9];
-    assert_eq!(untyped.load(&mut buffer).unwrap_err().kind(), ErrorKind::TooLarge);
-    assert_eq!(untyped.store(&buffer).unwrap_err().kind(), ErrorKind::TooLarge);
+    // What does not fit where it is to go is too large; otherwise the size is just wrong.
+    let (mut small, mut large) = ([0; 7], [0; 9]);
+    assert_eq!(untyped.store(&large).unwrap_err().kind(), ErrorKind::TooLarge);
+    assert_eq!(untyped.load(&mut small).unwrap_err().kind(), ErrorKind::TooLarge);
+    for error in [
+        untyped.store(&small).unwrap_err(),
+        untyped.try_store(&[]).unwrap_err(),
+        untyped.load(&mut large).unwrap_err(),
+        untyped.load_newer(0, &mut large).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+        assert!(error.to_string().contains("bytes\" has 8"), "{error}");
+    }
 }
 
 #[test]
