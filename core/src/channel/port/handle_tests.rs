@@ -114,6 +114,8 @@ fn what_cannot_be_given_stays() {
     assert_eq!(refused(&[&a]), ErrorKind::Invalid, "its own port");
     assert_eq!(refused(&[&to_a]), ErrorKind::Invalid, "the right it is sent through");
     assert_eq!(refused(&[&b, &b]), ErrorKind::NotOwner, "twice");
+    let twice = to_a.send_rights(b"", &[&b, &b], soon()).unwrap_err().to_string();
+    assert!(twice.contains("/b\"") && twice.contains("named twice"), "{twice}");
     let rights: Vec<Port> = (0..5).map(|_| b.send_right().unwrap()).collect();
     assert_eq!(refused(&rights.iter().collect::<Vec<_>>()), ErrorKind::Invalid, "too many");
     let stranger = Segment::anonymous(1 << 20).unwrap();

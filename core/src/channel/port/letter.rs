@@ -25,6 +25,7 @@ use crate::sys::memory::{copy_in, copy_out};
 use crate::wait::{self, World};
 use crate::{Deadline, Error, ErrorKind, Result};
 use std::cell::Cell;
+use std::sync::Arc;
 
 /// What was received.
 #[derive(Debug, Default)]
@@ -260,6 +261,16 @@ impl Port {
             let why = format!("send: a message carries {ENCLOSED} rights at most; send several messages");
             return Err(Error::new(ErrorKind::Invalid, why));
         }
+        for (i, right) in with.each().enumerate() {
+            if with.each().take(i).any(|earlier| Arc::ptr_eq(&earlier.right, &right.right)) {
+                let (name, right) = (right.right.object.address(), right.right());
+                let why = format!(
+                    "give the right to port {name:?}: this right to {right} is named twice in one message; name it once, \
+                     or make another one"
+                );
+                return Err(Error::new(ErrorKind::NotOwner, why));
+            }
+        }
         Ok(me)
     }
 
@@ -269,7 +280,7 @@ impl Port {
             let name = right.right.object.address();
             Err(Error::new(ErrorKind::Invalid, format!("give the right to port {name:?}: {why}")))
         };
-        if std::sync::Arc::ptr_eq(&self.right, &right.right) {
+        if Arc::ptr_eq(&self.right, &right.right) {
             return refuse("the message is sent through it; make another one with send_right");
         }
         if right.right() == Right::Receive && right.id() == self.id() {
