@@ -3,8 +3,9 @@
 //! A view keeps its grant alive, because Python's buffer protocol makes it hold a reference. The other half,
 //! that a grant cannot end while a view is out, is [`Room`]'s: it counts views, and `end` refuses.
 
-use crate::error::{call, invalid};
+use crate::error::{call, invalid, to_py};
 use crate::exported::Exported;
+use crate::wait::{forked, forks};
 use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -92,6 +93,8 @@ pub(crate) enum Refused {
     Ended,
     /// So many views of it are alive.
     Viewed(usize),
+    /// It was lent to the parent of this process.
+    Forked,
 }
 
 impl Refused {
@@ -102,12 +105,13 @@ impl Refused {
             Refused::Viewed(views) => PyBufferError::new_err(format!(
                 "{views} view(s) of this {what} are alive; release() or del the memoryviews and arrays on it first"
             )),
+            Refused::Forked => to_py(py, forked(&format!("this {what}"), "take a new one")),
         }
     }
 }
 
 /// Runs `end`, which ends a room and what stands behind it. `ValueError` if it has ended before, `BufferError` under a
-/// live view. Exceptions are made here, after `end`: making one may run any Python code, so nothing may be locked.
+/// live view, `Forked` for the parent's. Exceptions are made here, after `end`: making one may run any Python code, so nothing may be locked.
 pub(crate) fn ending(
     py: Python<'_>,
     what: &str,
@@ -122,6 +126,8 @@ pub(crate) struct Room {
     at: *mut u8,
     size: usize,
     writable: bool,
+    /// See `wait::forks`.
+    forks: u32,
     state: Mutex<State>,
 }
 
@@ -142,7 +148,7 @@ impl Room {
     /// - `at` points to `size` bytes that stay mapped, and lent to us, until `end` has succeeded or the room is dropped:
     ///   views of anything else would be wild reads and writes.
     pub(crate) unsafe fn new(at: *mut u8, size: usize, writable: bool) -> Room {
-        Room { at, size, writable, state: Mutex::new(State { ended: false, views: 0 }) }
+        Room { at, size, writable, forks: forks(), state: Mutex::new(State { ended: false, views: 0 }) }
     }
 
     pub(crate) fn size(&self) -> usize {
@@ -153,6 +159,11 @@ impl Room {
         self.state().ended
     }
 
+    /// Was it lent to the parent of this process?
+    pub(crate) fn is_parents(&self) -> bool {
+        self.forks != forks()
+    }
+
     /// Held for a few instructions only, never over a wait or a call into Python.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -160,6 +171,9 @@ impl Room {
 
     /// Ends the room: from now on there are no views of it.
     pub(crate) fn end(&self) -> Result<(), Refused> {
+        if self.is_parents() {
+            return Err(Refused::Forked);
+        }
         let mut state = self.state();
         match state.views {
             _ if state.ended => Err(Refused::Ended),
@@ -171,8 +185,11 @@ impl Room {
         }
     }
 
-    /// Ends it if no view is alive; says whether it did.
+    /// Ends it if no view is alive; says whether it did. In the child of a fork it does not.
     pub(crate) fn end_if_free(&self) -> bool {
+        if self.is_parents() {
+            return false;
+        }
         let mut state = self.state();
         let free = !state.ended && state.views == 0;
         state.ended |= free;
@@ -212,6 +229,9 @@ impl Room {
         what: &str,
     ) -> PyResult<()> {
         let size = isize::try_from(size).map_err(|_| PyBufferError::new_err("too large to view"))?;
+        if self.is_parents() {
+            return Err(Refused::Forked.to_py(owner.py(), what));
+        }
         let mut state = self.state();
         if state.ended {
             drop(state); // an exception may run Python code, and that may come here again

@@ -54,6 +54,34 @@ def test_roles_grants_and_guards_stay_with_the_parent(segment):
     guard.unlock()
 
 
+def test_what_a_mailbox_a_service_or_a_cell_has_lent_is_forked_in_the_child(segment):
+    box, service, cell = segment.mailbox("m"), segment.service("s"), segment.cell("c", 4)
+    box.send(b"lent")
+    loan, lent, store, question = box.reserve(4), box.borrow(), cell.reserve(), service.reserve(4)
+    call = service.start(b"first")
+    request = service.receive()
+    answer = request.answer(4)
+
+    def child():
+        uses = [
+            loan.commit, loan.cancel, lent.release, lent.give_back, store.commit, store.cancel, question.send,
+            question.cancel, call.wait, call.try_wait, answer.commit, lambda: request.is_cancelled,
+            lambda: request.reply(b"x"), lambda: request.fail("x"), lambda: bytes(request),
+        ] + [lambda held=held: memoryview(held) for held in (loan, lent, store, question, request, answer)]
+        uses = [use for use in uses for _ in range(2)]  # and it stays so
+        wrong = [i // 2 for i, use in enumerate(uses) if not refused(triveni.Forked, use)]
+        call.cancel()  # letting go of what is not ours is nothing to complain about
+        assert not wrong, wrong
+        return True
+
+    in_child(child)
+    loan.commit()
+    lent.release()
+    assert store.commit() == 1
+    question.cancel()
+    assert request.reply(b"last") and call.wait() == b"last"
+
+
 def test_a_child_that_drops_what_it_inherited_takes_nothing_from_the_parent(segment):
     ring, box = segment.ring("r"), segment.mailbox("b")
     held = {"p": ring.producer(), "c": ring.consumer(), "loan": box.reserve(4), "guard": segment.mutex("m").lock()}

@@ -749,7 +749,7 @@ impl Mailbox {
 /// room back; so does a loan that goes away. Both raise ``BufferError`` while a view of it is alive.
 /// Receivers wait behind a claim, so be quick.
 ///
-/// Threads: any thread of this process may end it. fork: it belongs to the parent.
+/// Threads: any thread of this process may end it. fork: ``Forked`` in the child.
 #[pyclass(frozen, module = "triveni")]
 pub(crate) struct Loan(Grant<Claim>);
 
@@ -780,7 +780,6 @@ impl Lender for Claim {
 
     fn give_back(&self, room: &Room) {
         if room.end_if_free() {
-            // In the child of a fork this is the parent's claim, and refused.
             if let Ok(loan) = self.mailbox.resume(self.raw) {
                 loan.cancel();
             }
@@ -852,7 +851,7 @@ impl Loan {
 /// and so it does when the message goes away or its process dies. Both raise ``BufferError`` while a view of it is
 /// alive. While it is held, the mailbox has one place less.
 ///
-/// Threads: any thread of this process may end it. fork: it belongs to the parent.
+/// Threads: any thread of this process may end it. fork: ``Forked`` in the child.
 #[pyclass(frozen, module = "triveni")]
 pub(crate) struct Borrowed {
     grant: Grant<Taken>,
@@ -886,7 +885,6 @@ impl Lender for Taken {
 
     fn give_back(&self, room: &Room) {
         if room.end_if_free() {
-            // In the child of a fork this is the parent's claim, and refused.
             if let Ok(lent) = self.mailbox.resume_borrowed(self.raw) {
                 lent.give_back();
             }

@@ -4,7 +4,7 @@ use super::grant::{Grant, Lender};
 use crate::buffer::{Input, Refused, Room, ending};
 use crate::error::{call as calling, invalid, to_py, type_name, whole};
 use crate::segment::{Reduced, address, reduce};
-use crate::wait::{deadline, trying, waiting};
+use crate::wait::{deadline, forked, forks, trying, waiting};
 use pyo3::exceptions::PyException;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -112,7 +112,7 @@ impl Service {
     }
 
     fn started(&self, raw: RawCall) -> Call {
-        Call { service: self.service.clone(), raw, ended: AtomicBool::new(false) }
+        Call { service: self.service.clone(), raw, ended: AtomicBool::new(false), forks: forks() }
     }
 
     fn start_until(&self, py: Python<'_>, request: &Bound<'_, PyAny>, until: Deadline) -> PyResult<Call> {
@@ -335,7 +335,7 @@ impl Service {
 /// ``cancel()`` gives the room back, as does a grant that goes away, or the end of its block. All but the last raise
 /// ``BufferError`` while a view of it is alive.
 ///
-/// Threads: any thread of this process may end it. fork: it belongs to the parent.
+/// Threads: any thread of this process may end it. fork: ``Forked`` in the child.
 #[pyclass(frozen, module = "triveni")]
 pub(crate) struct CallGrant(Grant<Asking>);
 
@@ -381,7 +381,7 @@ impl CallGrant {
                 return Ok(Err(refused));
             }
             let raw = asking.service.resume_room(asking.raw)?.send(size)?.into_raw();
-            call = Ok(Call { service: asking.service.clone(), raw, ended: AtomicBool::new(false) });
+            call = Ok(Call { service: asking.service.clone(), raw, ended: AtomicBool::new(false), forks: forks() });
             Ok(Ok(()))
         })?;
         call.map_err(|error| to_py(py, error))
@@ -434,18 +434,28 @@ impl CallGrant {
 /// ``wait(timeout=None)`` gives the answer, once. ``cancel()`` gives the call up, as does a call that goes away or the
 /// end of its block; a late answer is dropped. ``await wait_async()`` waits in asyncio, and a ``WaitSet`` takes it too.
 ///
-/// Threads: any thread of this process, one at a time. fork: it belongs to the parent.
+/// Threads: any thread of this process, one at a time. fork: ``Forked`` in the child.
 #[pyclass(frozen, module = "triveni")]
 pub(crate) struct Call {
     service: Arc<triveni::Service>,
     raw: RawCall,
     ended: AtomicBool,
+    /// See `wait::forks`.
+    forks: u32,
 }
 
 impl Call {
+    fn resume(&self) -> Result<triveni::Call<'_>> {
+        if self.forks != forks() {
+            Err(forked("this call", "make a new one"))
+        } else {
+            self.service.resume_call(self.raw)
+        }
+    }
+
     /// Runs `f` on the call, which goes on.
     pub(crate) fn lend<T>(&self, f: impl FnOnce(&triveni::Call<'_>) -> Result<T>) -> Result<T> {
-        let call = self.service.resume_call(self.raw)?;
+        let call = self.resume()?;
         let answer = f(&call);
         call.into_raw(); // it stays
         answer
@@ -465,9 +475,10 @@ impl Call {
         Ok(())
     }
 
-    /// Ends it; in the child of a fork it is the parent's, and refused.
+    /// Ends it, unless it is the parent's.
     fn end(&self) {
-        if !self.ended.swap(true, Relaxed)
+        if self.forks == forks()
+            && !self.ended.swap(true, Relaxed)
             && let Ok(call) = self.service.resume_call(self.raw)
         {
             drop(call);
@@ -476,7 +487,7 @@ impl Call {
 
     /// Copies the answer, which is there, and ends the call.
     fn read<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let call = calling(py, || self.service.resume_call(self.raw))?;
+        let call = calling(py, || self.resume())?;
         let size = call.size().unwrap_or(0);
         let answer = PyBytes::new_with(py, size, |bytes| match call.read(bytes) {
             Ok(_) => Ok(()),
@@ -544,7 +555,7 @@ impl Call {
 /// is alive. A request that goes away, or whose block ends, without either fails; after an exception with its text.
 /// ``with request.answer() as room:`` writes the answer in place.
 ///
-/// Threads: any thread of this process may answer it. fork: it belongs to the parent.
+/// Threads: any thread of this process may answer it. fork: ``Forked`` in the child.
 #[pyclass(frozen, module = "triveni")]
 pub(crate) struct Request {
     service: Arc<triveni::Service>,
@@ -554,8 +565,15 @@ pub(crate) struct Request {
 }
 
 impl Request {
+    fn resume(&self) -> Result<triveni::Request<'_>> {
+        if self.room.is_parents() {
+            return Err(forked("this request", "receive another one"));
+        }
+        self.service.resume_request(self.raw)
+    }
+
     fn copy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let request = calling(py, || self.service.resume_request(self.raw))?;
+        let request = calling(py, || self.resume())?;
         let copy = PyBytes::new_with(py, request.size(), |bytes| match request.read(bytes) {
             Ok(_) => Ok(()),
             Err(error) => Err(to_py(py, error)),
@@ -642,7 +660,7 @@ impl Request {
     #[getter]
     fn is_cancelled(&self, py: Python<'_>) -> PyResult<bool> {
         calling(py, || {
-            let request = self.service.resume_request(self.raw)?;
+            let request = self.resume()?;
             let cancelled = request.is_cancelled();
             request.into_raw(); // it stays
             Ok(cancelled)
@@ -722,7 +740,7 @@ impl Request {
 /// end of its block, unless an exception ends it: then the request stays open. ``BufferError`` while a view of it, or of
 /// the request, is alive.
 ///
-/// Threads: any thread of this process may end it. fork: it belongs to the parent.
+/// Threads: any thread of this process may end it. fork: ``Forked`` in the child.
 #[pyclass(frozen, module = "triveni")]
 pub(crate) struct Answer {
     request: Py<Request>,
@@ -779,7 +797,7 @@ impl Answer {
             if request.room.is_ended() {
                 return Ok(std::ptr::null_mut()); // and the room will say so
             }
-            let mut there = request.service.resume_request(request.raw)?;
+            let mut there = request.resume()?;
             let at = there.as_mut_ptr();
             there.into_raw(); // it stays
             Ok(at)

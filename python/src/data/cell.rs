@@ -223,7 +223,7 @@ impl Cell {
 /// and gives its number, as does the end of its block; ``cancel()`` gives the room back, as does an exception, or a grant
 /// that goes away. Both raise ``BufferError`` while a view of it is alive.
 ///
-/// Threads: any thread of this process may end it. fork: it belongs to the parent.
+/// Threads: any thread of this process may end it. fork: ``Forked`` in the child.
 #[pyclass(frozen, module = "triveni")]
 pub(crate) struct StoreGrant(Grant<Storing>);
 
