@@ -31,6 +31,10 @@
  * thread that can be cancelled: pthread_setcancelstate; a cancellation inside ends the program.
  * Descriptors that the program did not open are not the program's to close.
  *
+ * REMOVED  An object whose name was removed goes on for those who have it open, as long as nobody has to wait:
+ * a function that may wait answers -EIDRM only if it would have to, and so does one that takes a role (producer,
+ * consumer, publisher, subscriber).
+ *
  * EVERYWHERE  -EINVAL: a pointer that must not be NULL is. -TVN_ECORRUPT: some process wrote garbage into
  * the segment. -TVN_EPANIC: a bug in triveni, stopped at this boundary. These three are not repeated below.
  */
@@ -1871,7 +1875,7 @@ void tvn_mailbox_close(tvn_mailbox_t *mailbox);
  * none. Any thread; a forked child too.
  * @return 0; -EMSGSIZE if the message is larger than the mailbox takes; -EAGAIN with TVN_TRY; -ETIMEDOUT;
  * -EINTR if this thread is interruptible; -EPIPE if the mailbox was shut down; -ENOSPC at the ceiling of an unbounded
- * one; -EIDRM if it was removed.
+ * one; -EIDRM if it was removed and this would have to wait: while there is room it goes on.
  */
 int tvn_mailbox_send(const tvn_mailbox_t *mailbox,
                      const void *message,
@@ -1910,7 +1914,7 @@ int64_t tvn_mailbox_send_many(const tvn_mailbox_t *mailbox,
  * messages; what a dead sender had claimed is skipped. Any thread; a forked child too.
  * @return the size of the message, from 0 on; -EMSGSIZE if `size` is too small; -EAGAIN with TVN_TRY;
  * -ETIMEDOUT; -EINTR if this thread is interruptible; -EPIPE if the mailbox was shut down and all has been received;
- * -EIDRM if it was removed.
+ * -EIDRM if it was removed and is empty.
  */
 int64_t tvn_mailbox_receive(const tvn_mailbox_t *mailbox,
                             void *message,
@@ -1971,7 +1975,7 @@ int64_t tvn_mailbox_peek(const tvn_mailbox_t *mailbox, void *message, size_t siz
  * tvn_mailbox_commit() or tvn_mailbox_cancel(). Be quick: receivers wait at this place for its message. If
  * this process dies first, they skip the place. Any thread; a loan stays with the process that claimed it.
  * @return 0; -EMSGSIZE if the mailbox takes no message that large; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR
- * if this thread is interruptible; -EIDRM if the mailbox was removed.
+ * if this thread is interruptible; -EIDRM if the mailbox was removed and this would have to wait.
  */
 int tvn_mailbox_reserve(const tvn_mailbox_t *mailbox, size_t size, int timeout_ms, tvn_loan_t *loan);
 
@@ -3077,11 +3081,13 @@ int tvn_segment_is_unlinked(const tvn_segment_t *segment);
 int tvn_segment_detects_deadlocks(const tvn_segment_t *segment);
 
 /**
- * Removes the name of an object. Who waits on it gets -EIDRM; its memory is used again once the last process
- * has let go. Lends `segment` and `object`. Does not wait for other users. Any thread; a forked child too.
+ * Removes the name of an object. Who waits on it gets -EIDRM, as does who would have to from now on, or asks for a role;
+ * calls that need not wait go on, for those who have it open. Its memory is used again once the last process has let
+ * go. Lends `segment` and `object`. Does not wait for other users. Any thread; a forked child too.
  * @return 0; -ENOENT if there is none; -EINVAL for a bad name.
  */
-int tvn_segment_remove(const tvn_segment_t *segment, const char *object);
+int tvn_segment_remove(const tvn_segment_t *segment,
+                       const char *object);
 
 /**
  * Puts right, now, what dead processes left. Nobody needs to call this: whoever waits does it too. Lends

@@ -268,7 +268,7 @@ pub unsafe extern "C" fn tvn_mailbox_close(mailbox: *mut tvn_mailbox_t) {
 /// none. Any thread; a forked child too.
 /// @return 0; -EMSGSIZE if the message is larger than the mailbox takes; -EAGAIN with TVN_TRY; -ETIMEDOUT;
 /// -EINTR if this thread is interruptible; -EPIPE if the mailbox was shut down; -ENOSPC at the ceiling of an unbounded
-/// one; -EIDRM if it was removed.
+/// one; -EIDRM if it was removed and this would have to wait: while there is room it goes on.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_mailbox_send(
     mailbox: *const tvn_mailbox_t,
@@ -351,7 +351,7 @@ pub unsafe extern "C" fn tvn_mailbox_send_many(
 /// messages; what a dead sender had claimed is skipped. Any thread; a forked child too.
 /// @return the size of the message, from 0 on; -EMSGSIZE if `size` is too small; -EAGAIN with TVN_TRY;
 /// -ETIMEDOUT; -EINTR if this thread is interruptible; -EPIPE if the mailbox was shut down and all has been received;
-/// -EIDRM if it was removed.
+/// -EIDRM if it was removed and is empty.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_mailbox_receive(
     mailbox: *const tvn_mailbox_t,
@@ -484,7 +484,7 @@ pub unsafe extern "C" fn tvn_mailbox_peek(
 /// tvn_mailbox_commit() or tvn_mailbox_cancel(). Be quick: receivers wait at this place for its message. If
 /// this process dies first, they skip the place. Any thread; a loan stays with the process that claimed it.
 /// @return 0; -EMSGSIZE if the mailbox takes no message that large; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR
-/// if this thread is interruptible; -EIDRM if the mailbox was removed.
+/// if this thread is interruptible; -EIDRM if the mailbox was removed and this would have to wait.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_mailbox_reserve(
     mailbox: *const tvn_mailbox_t,

@@ -280,8 +280,9 @@ pub unsafe extern "C" fn tvn_segment_detects_deadlocks(segment: *const tvn_segme
     })
 }
 
-/// Removes the name of an object. Who waits on it gets -EIDRM; its memory is used again once the last process
-/// has let go. Lends `segment` and `object`. Does not wait for other users. Any thread; a forked child too.
+/// Removes the name of an object. Who waits on it gets -EIDRM, as does who would have to from now on, or asks for a role;
+/// calls that need not wait go on, for those who have it open. Its memory is used again once the last process has let
+/// go. Lends `segment` and `object`. Does not wait for other users. Any thread; a forked child too.
 /// @return 0; -ENOENT if there is none; -EINVAL for a bad name.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_segment_remove(segment: *const tvn_segment_t, object: *const c_char) -> c_int {

@@ -138,6 +138,23 @@ def test_participants_tell_who_and_since_when(segment):
     assert me.slot >= 1 and me.since > 1.7e9 and str(me.pid) in repr(me)
 
 
+def test_a_removed_object_goes_on_for_those_who_have_it_as_long_as_nobody_has_to_wait(segment):
+    box, ring, cell, permits = segment.mailbox("m", 1, 8), segment.ring("r"), segment.cell("c", 1), segment.semaphore("s", 1)
+    producer = ring.producer()
+    for name in "mrcs":
+        segment.remove(name)
+    box.send(b"a")
+    producer.write(b"a")
+    cell.store(b"a")
+    permits.wait()
+    for waits in (lambda: box.send(b"b"), permits.wait, lambda: cell.load_newer(1), ring.consumer):
+        with pytest.raises(triveni.Removed):
+            waits()
+    assert box.receive() == b"a" and cell.load() == b"a"
+    with pytest.raises(triveni.Removed):
+        box.receive()
+
+
 def test_a_removed_object_is_gone_by_name_and_says_so_to_its_users(segment):
     box = segment.mailbox("m")
     segment.remove("m")

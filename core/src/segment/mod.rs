@@ -372,8 +372,9 @@ impl Segment {
         Watcher::start(self.clone(), Box::new(tell))
     }
 
-    /// Removes an object's name. Who waits on it gets [`ErrorKind::Removed`]; its memory is used again once
-    /// the last process has let go of it.
+    /// Removes an object's name. Who waits on it gets [`ErrorKind::Removed`], as does who would have to from now on, or
+    /// asks for a role; calls that need not wait go on, for those who have it open. Its memory is used again once the
+    /// last process has let go of it.
     ///
     /// # Errors
     /// `NotFound`; `Busy` if a stopped process holds the directory.

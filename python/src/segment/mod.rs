@@ -893,7 +893,8 @@ impl Segment {
         Ok(self.segment(py)?.detects_deadlocks())
     }
 
-    /// Removes an object's name. Who waits on the object gets ``Removed``.
+    /// Removes an object's name. Who waits on the object gets ``Removed``, as does who would have to from now on, or asks
+    /// for a role; calls that need not wait go on, for those who have it open.
     fn remove(&self, py: Python<'_>, name: &str) -> PyResult<()> {
         let segment = self.segment(py)?;
         detached(py, || segment.remove(name))
