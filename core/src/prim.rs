@@ -27,6 +27,22 @@ pub use std::hint::spin_loop;
 
 use Ordering::{AcqRel, Relaxed, SeqCst};
 
+/// Asks for the cache line at `word`, which will be stored to soon, to be this CPU's alone. A hint: nothing else happens.
+#[inline(always)]
+pub fn prefetch_to_write(word: *const u8) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: a prefetch of any address is allowed; a CPU that does not know it takes it for a no-op.
+    unsafe {
+        std::arch::asm!("prefetchw byte ptr [{}]", in(reg) word, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(all(target_arch = "aarch64", not(miri)))]
+    // SAFETY: as above.
+    unsafe {
+        std::arch::asm!("prfm pstl1keep, [{}]", in(reg) word, options(nostack, preserves_flags, readonly));
+    }
+    let _ = word;
+}
+
 /// Asks for the cache line at `word`, which will be loaded soon. A hint: nothing else happens.
 #[inline(always)]
 pub fn prefetch<T>(word: *const T) {

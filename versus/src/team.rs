@@ -37,6 +37,7 @@ struct Sheet {
 
 #[repr(C)]
 struct Board {
+    met: AtomicU32,
     ready: AtomicU32,
     done: AtomicU32,
     /// When everybody's time begins, in ticks; 0 until all are ready.
@@ -63,6 +64,15 @@ pub struct Member<'a> {
 }
 
 impl Member<'_> {
+    /// Waits until everybody has come this far: until all ends are there.
+    pub fn meet(&self) {
+        self.board.met.fetch_add(1, AcqRel);
+        while self.board.met.load(Acquire) < self.size as u32 {
+            // SAFETY: no arguments, no memory.
+            unsafe { libc::sched_yield() };
+        }
+    }
+
     /// Goes to its CPU and waits until everybody has come this far; then everybody's time begins, at the same tick,
     /// which is returned. Who has no CPU at that moment begins when it has one.
     /// Threads that a library has made before stay free to run anywhere.

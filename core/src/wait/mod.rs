@@ -18,7 +18,8 @@ pub use spin::Spin;
 
 use crate::deadline::{Deadline, now_ns};
 use crate::error::{Error, ErrorKind, Result};
-use crate::prim::{Woken, spin_loop};
+use crate::prim::{Woken, prefetch_to_write, spin_loop};
+use std::cell::Cell;
 // Process-private.
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -103,6 +104,27 @@ pub trait Bell {
     }
 }
 
+thread_local! {
+    /// See [`will_write`].
+    static NEXT: Cell<*const u8> = const { Cell::new(std::ptr::null()) };
+}
+
+/// Says where this thread will probably write next: a reader had the lines last. If it has to wait for something before,
+/// for an answer perhaps, it asks for them then, when it has nothing else to do.
+#[inline(always)]
+pub fn will_write(place: *const u8) {
+    NEXT.set(place);
+}
+
+#[inline]
+fn fetch_next() {
+    let next = NEXT.get();
+    if !next.is_null() {
+        prefetch_to_write(next);
+        prefetch_to_write(next.wrapping_add(64));
+    }
+}
+
 /// Waits until `attempt` answers.
 ///
 /// `attempt` tries the operation once: `Some` is its result, `None` says that it would have to wait.
@@ -142,6 +164,7 @@ fn contended<T>(
         }
         polls += 1;
     }
+    fetch_next();
     let began = now_ns();
     let end = began.saturating_add(budget).min(deadline.at_ns());
     let mut now = began;

@@ -102,6 +102,7 @@ fn play<C: Channel>(
 ) {
     if member.index < spec.senders {
         let mut tx = channel.tx(member.index);
+        member.meet();
         if let Some(lap) = first_lap(spec, load) {
             send(&mut tx, spec, lap, 0);
         }
@@ -111,6 +112,7 @@ fn play<C: Channel>(
         member.stop(tally.count, tally.sum);
     } else {
         let mut rx = channel.rx(member.index - spec.senders);
+        member.meet();
         if let Some(lap) = first_lap(spec, load) {
             receive(&mut rx, spec, lap);
         }

@@ -263,6 +263,12 @@ impl Memory {
         unsafe { self.first.as_ptr().add(index * self.stride) }
     }
 
+    /// The place after `index`.
+    #[inline]
+    pub fn after(&self, index: u32) -> &Head {
+        self.head(if index + 1 < self.places { index + 1 } else { 0 })
+    }
+
     /// First byte of the payload of place `index`: `message_size` bytes.
     #[inline]
     pub fn payload(&self, index: u32) -> *mut u8 {

@@ -509,6 +509,10 @@ impl Mailbox {
         // Relaxed: `publish` releases both (edge `message`).
         head.len.store(len as u32, Relaxed);
         head.deliveries.store(0, Relaxed);
-        with_queue!(self.memory, queue => queue.publish(claim, envelope))
+        let ours = with_queue!(self.memory, queue => queue.publish(claim, envelope));
+        if self.memory.mode == Mode::Fifo {
+            wait::will_write(std::ptr::from_ref(self.memory.after(claim.index)).cast());
+        }
+        ours
     }
 }
