@@ -20,8 +20,8 @@
 //! # Comparison
 //!
 //! By layout, not by text: the offset, type, count and name of each scalar, and the size of the whole. A struct
-//! within a struct is the same as its fields (`pos.x`). A field without a name agrees with any name, as Python's
-//! `struct` knows none; a `char` agrees with any byte. Alignment is not compared: it shows in the offsets.
+//! within a struct is the same as its fields (`pos.x`). No struct has two fields of one name. A field without a name
+//! agrees with any name, as Python's `struct` knows none; a `char` agrees with any byte. Alignment is not compared: it shows in the offsets.
 //!
 //! # Bounds
 //!
@@ -40,6 +40,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::segment::directory::TAG_MAX;
 use crate::segment::object::Object;
 use scalar::Order;
+use std::collections::BTreeSet;
 
 /// Structs within structs.
 const MOST_DEPTH: usize = 16;
@@ -202,7 +203,8 @@ impl Object {
     }
 
     fn compare_type(&self, wanted: &str, strict: bool) -> Result<()> {
-        let mine = TypeLayout::parse(wanted)?;
+        let mine = TypeLayout::parse(wanted)
+            .map_err(|error| Error::new(error.kind(), format!("{}: {error}", self.address())))?;
         let there = match self.type_tag()? {
             Some(there) if there == wanted => return Ok(()),
             Some(there) => TypeLayout::parse(&there).map_err(|error| self.garbage_tag(error))?,
@@ -274,6 +276,7 @@ impl<'a> Parser<'a> {
         let mut layout = TypeLayout { fields: Vec::new(), size: 0, align: 1 };
         // Padding that the last item has, and the text may say again.
         let mut said_again = 0;
+        let mut names = BTreeSet::new();
         loop {
             self.skip_orders();
             if matches!(self.peek(), None | Some(b'}')) {
@@ -289,7 +292,7 @@ impl<'a> Parser<'a> {
             };
             if self.peek() == Some(b'x') {
                 let run = self.padding(count);
-                self.name()?; // as numpy gives it to bytes without a type
+                self.another_name(&mut names)?; // as numpy gives it to bytes without a type
                 // Those that numpy writes behind a struct are part of it already.
                 let more = if run >= said_again { run - said_again } else { run };
                 layout.size = enlarged(layout.size, more)?;
@@ -297,7 +300,7 @@ impl<'a> Parser<'a> {
                 continue;
             }
             let item = self.item(depth)?;
-            let name = self.name()?;
+            let name = self.another_name(&mut names)?;
             layout.size = enlarged(layout.size, layout.size.next_multiple_of(item.layout.align) - layout.size)?;
             layout.align = layout.align.max(item.layout.align);
             let at = layout.size;
@@ -424,6 +427,15 @@ impl<'a> Parser<'a> {
             run += 1;
         }
         run
+    }
+
+    /// As `name`, in a struct that has no field of that name yet.
+    fn another_name(&mut self, before: &mut BTreeSet<&'a str>) -> Parsed<&'a str> {
+        match self.name()? {
+            "" => Ok(""),
+            name if before.insert(name) => Ok(name),
+            name => Err(format!("a struct has no two fields named {name:?}")),
+        }
     }
 
     /// `:name:`, or nothing.

@@ -132,6 +132,9 @@ fn what_is_no_type_tag_is_refused_with_the_reason() {
         ("(1000000000000)T{}", "no bytes"),
         ("u", "two meanings"),
         ("8t", "bits"),
+        ("T{d:a:d:a:}", "two fields named \"a\""),
+        ("i:a:4x:a:", "two fields named \"a\""),
+        ("T{T{i:a:}:s:T{i:a:}:t:i:a:}", ""),
     ] {
         match TypeLayout::parse(tag) {
             Ok(_) => assert_eq!(why, "", "{tag} is taken"),
