@@ -1,11 +1,12 @@
 """triveni beside its rivals: rounds of every row, interleaved; medians; the table, the plot, the goals.
 
-    versus/run [--quick] [--only NAME,…] [--table TABLE,…] [--write]
+    versus/run [--quick] [--only NAME,…] [--table TABLE,…] [--minutes N] [--write]
 
     --quick    short rounds and few of them: does everything run? Do not quote it.
     --only     rows with one of these in their name; the machine's limits are always there
     --table    tables with one of these in their name: spinning, gaps, asleep, one by one, batches, bulk, hand-offs,
                contention, one to all, moderate rate, locks, python
+    --minutes  for all rounds together, 20 where nothing is said
     --write    puts the result into docs/versus.md and docs/versus.svg
 """
 
@@ -325,9 +326,10 @@ def main():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", default="")
     parser.add_argument("--table", default="")
+    parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
-    most, budget = (1, 90) if arguments.quick else (11, 20 * 60)
+    most, budget = (1, 90) if arguments.quick else (11, arguments.minutes * 60)
     results, began, all_lines = Results(), time.monotonic(), []
     while results.rounds < most and time.monotonic() - began < budget * (1 - 0.5 / (results.rounds + 1)):
         for line in repetition(arguments, arguments.quick):
