@@ -228,3 +228,23 @@ def test_bad_types_of_channels_are_refused(segment):
     with pytest.raises(ValueError, match="8 bytes"):
         triveni.type_of(float).unpack(b"short")
     assert segment.mailbox("text", type="ifd").message_size == 16
+
+
+@pytest.mark.parametrize("tag, hint", [("i4", True), ("<f8", True), ("float32", True), ("O", False), ("T{i:a:", False)])
+def test_bad_text_is_refused_with_the_name_of_the_object_and_a_hint_at_numpy(segment, tag, hint):
+    segment.cell("old", 8)
+    for kind, make in {
+        'mailbox "x"': lambda: segment.mailbox("x", 4, 8, type=tag),
+        'mailbox "y"': lambda: segment.create_mailbox("y", type_tag=tag),
+        'ring "x"': lambda: segment.ring("x", type=tag),
+        'ring "y"': lambda: segment.ring_of("y", type=tag),
+        'topic "x"': lambda: segment.topic("x", type=tag),
+        'array "x"': lambda: segment.array("x", (2,), tag),
+        'cell "x"': lambda: segment.cell("x", type=tag),
+        'cell "old"': lambda: segment.open_cell("old", type=tag),
+    }.items():
+        with pytest.raises(ValueError) as caught:
+            make()
+        said = str(caught.value)
+        assert said.startswith(f'{kind}: type tag "{tag}"'), said
+        assert (f'numpy.dtype("{tag}")' in said) == hint, said

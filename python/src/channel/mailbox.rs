@@ -52,13 +52,14 @@ pub(crate) struct Wished {
 impl Wished {
     pub(crate) fn of(
         py: Python<'_>,
+        name: &str,
         sizes: [Option<&Bound<'_, PyAny>>; 3],
         order: Option<&str>,
         unbounded: Option<bool>,
         r#type: Option<&Bound<'_, PyAny>>,
         type_tag: Option<&str>,
     ) -> PyResult<Wished> {
-        let typed = Type::given(py, r#type, type_tag)?;
+        let typed = Type::given(py, ("mailbox", name), r#type, type_tag)?;
         let [capacity, message_size, max_deliveries] = sizes;
         let order = match order {
             None => None,

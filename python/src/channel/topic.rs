@@ -63,13 +63,14 @@ pub(crate) struct Wished {
 impl Wished {
     pub(crate) fn of(
         py: Python<'_>,
+        name: &str,
         sizes: [Option<&Bound<'_, PyAny>>; 3],
         policy: Option<&str>,
         evict_after: Option<&Bound<'_, PyAny>>,
         r#type: Option<&Bound<'_, PyAny>>,
         type_tag: Option<&str>,
     ) -> PyResult<Wished> {
-        let typed = Type::given(py, r#type, type_tag)?;
+        let typed = Type::given(py, ("topic", name), r#type, type_tag)?;
         let [capacity, message_size, subscribers] = sizes;
         let size = |what, size: Option<&Bound<'_, PyAny>>| size.map(|size| whole(what, size)).transpose();
         let policies = [TopicPolicy::Block, TopicPolicy::DropOldest, TopicPolicy::DropNewest];

@@ -101,8 +101,8 @@ pub(crate) fn shape(shape: &Bound<'_, PyAny>) -> PyResult<Vec<usize>> {
 }
 
 /// The type of the elements of a new array.
-pub(crate) fn element_type(py: Python<'_>, source: Option<&Bound<'_, PyAny>>) -> PyResult<String> {
-    let tag = Type::of(py, source)?.tag;
+pub(crate) fn element_type(py: Python<'_>, name: &str, source: Option<&Bound<'_, PyAny>>) -> PyResult<String> {
+    let tag = Type::of(py, ("array", name), source)?.tag;
     if source.is_some() && tag.is_empty() {
         return Err(invalid(py, "an array has an element type; give one, such as \"d\""));
     }

@@ -40,11 +40,12 @@ pub(crate) struct Wished {
 impl Wished {
     pub(crate) fn of(
         py: Python<'_>,
+        name: &str,
         size: Option<&Bound<'_, PyAny>>,
         r#type: Option<&Bound<'_, PyAny>>,
         writers: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Wished> {
-        let r#type = Type::of(py, r#type)?;
+        let r#type = Type::of(py, ("cell", name), r#type)?;
         let size = match size {
             Some(size) => Some(whole("size", size)?),
             None => r#type.size(py)?,

@@ -459,8 +459,15 @@ impl Segment {
         r#type: Option<&Bound<'_, PyAny>>,
         type_tag: Option<&str>,
     ) -> PyResult<Mailbox> {
-        let wished =
-            mailbox::Wished::of(py, [capacity, message_size, max_deliveries], order, unbounded, r#type, type_tag)?;
+        let wished = mailbox::Wished::of(
+            py,
+            name,
+            [capacity, message_size, max_deliveries],
+            order,
+            unbounded,
+            r#type,
+            type_tag,
+        )?;
         let found =
             |segment: &triveni::Segment| find_or_create(|| wished.open(segment, name), || wished.create(segment, name));
         self.object(py, found, Mailbox::new)
@@ -482,8 +489,15 @@ impl Segment {
         r#type: Option<&Bound<'_, PyAny>>,
         type_tag: Option<&str>,
     ) -> PyResult<Mailbox> {
-        let wished =
-            mailbox::Wished::of(py, [capacity, message_size, max_deliveries], order, unbounded, r#type, type_tag)?;
+        let wished = mailbox::Wished::of(
+            py,
+            name,
+            [capacity, message_size, max_deliveries],
+            order,
+            unbounded,
+            r#type,
+            type_tag,
+        )?;
         self.object(py, |segment| wished.create(segment, name), Mailbox::new)
     }
 
@@ -491,7 +505,7 @@ impl Segment {
     /// if it was made with another ``type``.
     #[pyo3(signature = (name, *, r#type=None))]
     fn open_mailbox(&self, py: Python<'_>, name: &str, r#type: Option<&Bound<'_, PyAny>>) -> PyResult<Mailbox> {
-        let wished = mailbox::Wished::of(py, [None; 3], None, None, r#type, None)?;
+        let wished = mailbox::Wished::of(py, name, [None; 3], None, None, r#type, None)?;
         self.object(py, |segment| wished.open(segment, name), Mailbox::new)
     }
 
@@ -565,7 +579,7 @@ impl Segment {
         r#type: Option<&Bound<'_, PyAny>>,
         type_tag: Option<&str>,
     ) -> PyResult<Ring> {
-        let typed = Type::given(py, r#type, type_tag)?;
+        let typed = Type::given(py, ("ring", name), r#type, type_tag)?;
         let options = ring_options(size, exact_wake, Some(&typed.tag))?;
         self.object(py, |segment| segment.ring_with(name, options), Ring::new)
     }
@@ -581,7 +595,7 @@ impl Segment {
         r#type: Option<&Bound<'_, PyAny>>,
         type_tag: Option<&str>,
     ) -> PyResult<Ring> {
-        let typed = Type::given(py, r#type, type_tag)?;
+        let typed = Type::given(py, ("ring", name), r#type, type_tag)?;
         let options = ring_options(size, exact_wake, Some(&typed.tag))?;
         self.object(py, |segment| segment.create_ring_with(name, options), Ring::new)
     }
@@ -603,7 +617,7 @@ impl Segment {
         r#type: Option<&Bound<'_, PyAny>>,
         type_tag: Option<&str>,
     ) -> PyResult<Ring> {
-        let typed = Type::given(py, r#type, type_tag)?;
+        let typed = Type::given(py, ("ring", name), r#type, type_tag)?;
         let record_size = record_size_of(py, record_size, &typed)?;
         let options = packed_options(&record_size, capacity, exact_wake, Some(&typed.tag))?;
         self.object(py, |segment| segment.ring_with(name, options), Ring::new)
@@ -622,7 +636,7 @@ impl Segment {
         r#type: Option<&Bound<'_, PyAny>>,
         type_tag: Option<&str>,
     ) -> PyResult<Ring> {
-        let typed = Type::given(py, r#type, type_tag)?;
+        let typed = Type::given(py, ("ring", name), r#type, type_tag)?;
         let record_size = record_size_of(py, record_size, &typed)?;
         let options = packed_options(&record_size, capacity, exact_wake, Some(&typed.tag))?;
         self.object(py, |segment| segment.create_ring_with(name, options), Ring::new)
@@ -654,7 +668,8 @@ impl Segment {
         r#type: Option<&Bound<'_, PyAny>>,
         type_tag: Option<&str>,
     ) -> PyResult<Topic> {
-        let wished = Wished::of(py, [capacity, message_size, subscribers], policy, evict_after, r#type, type_tag)?;
+        let wished =
+            Wished::of(py, name, [capacity, message_size, subscribers], policy, evict_after, r#type, type_tag)?;
         let found =
             |segment: &triveni::Segment| find_or_create(|| wished.open(segment, name), || wished.create(segment, name));
         self.object(py, found, Topic::new)
@@ -676,7 +691,8 @@ impl Segment {
         r#type: Option<&Bound<'_, PyAny>>,
         type_tag: Option<&str>,
     ) -> PyResult<Topic> {
-        let wished = Wished::of(py, [capacity, message_size, subscribers], policy, evict_after, r#type, type_tag)?;
+        let wished =
+            Wished::of(py, name, [capacity, message_size, subscribers], policy, evict_after, r#type, type_tag)?;
         self.object(py, |segment| wished.create(segment, name), Topic::new)
     }
 
@@ -684,7 +700,7 @@ impl Segment {
     /// if it was made with another ``type``.
     #[pyo3(signature = (name, *, r#type=None))]
     fn open_topic(&self, py: Python<'_>, name: &str, r#type: Option<&Bound<'_, PyAny>>) -> PyResult<Topic> {
-        let wished = Wished::of(py, [None; 3], None, None, r#type, None)?;
+        let wished = Wished::of(py, name, [None; 3], None, None, r#type, None)?;
         self.object(py, |segment| wished.open(segment, name), Topic::new)
     }
 
@@ -756,7 +772,7 @@ impl Segment {
         shape: Option<&Bound<'_, PyAny>>,
         r#type: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Array> {
-        let tag = array::element_type(py, r#type)?;
+        let tag = array::element_type(py, name, r#type)?;
         let Some(shape) = shape.map(array::shape).transpose()? else { return self.open_array(py, name, r#type) };
         let open = |segment: &triveni::Segment| {
             let there = segment.open_raw_array(name)?;
@@ -777,7 +793,7 @@ impl Segment {
         shape: &Bound<'_, PyAny>,
         r#type: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Array> {
-        let (tag, shape) = (array::element_type(py, r#type)?, array::shape(shape)?);
+        let (tag, shape) = (array::element_type(py, name, r#type)?, array::shape(shape)?);
         let tag = if tag.is_empty() { "d" } else { &tag };
         self.object(py, |segment| segment.create_raw_array(name, tag, &shape), Array::new)
     }
@@ -786,7 +802,7 @@ impl Segment {
     /// another ``type`` than the one given.
     #[pyo3(signature = (name, r#type=None))]
     fn open_array(&self, py: Python<'_>, name: &str, r#type: Option<&Bound<'_, PyAny>>) -> PyResult<Array> {
-        let tag = array::element_type(py, r#type)?;
+        let tag = array::element_type(py, name, r#type)?;
         let open = |segment: &triveni::Segment| {
             let array = segment.open_raw_array(name)?;
             array.expect_type(&tag).map(|()| array)
@@ -809,7 +825,7 @@ impl Segment {
         r#type: Option<&Bound<'_, PyAny>>,
         writers: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Cell> {
-        let wished = cell::Wished::of(py, size, r#type, writers)?;
+        let wished = cell::Wished::of(py, name, size, r#type, writers)?;
         let create = |segment: &triveni::Segment| segment.create_cell_with(name, &wished.options()?);
         let found = self.object(
             py,
@@ -830,7 +846,7 @@ impl Segment {
         r#type: Option<&Bound<'_, PyAny>>,
         writers: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Cell> {
-        let wished = cell::Wished::of(py, size, r#type, writers)?;
+        let wished = cell::Wished::of(py, name, size, r#type, writers)?;
         let made = self.object(
             py,
             |segment| segment.create_cell_with(name, &wished.options()?),
@@ -843,7 +859,7 @@ impl Segment {
     /// none; ``Incompatible`` if it is of another type.
     #[pyo3(signature = (name, *, r#type=None))]
     fn open_cell(&self, py: Python<'_>, name: &str, r#type: Option<&Bound<'_, PyAny>>) -> PyResult<Cell> {
-        let wished = cell::Wished::of(py, None, r#type, None)?;
+        let wished = cell::Wished::of(py, name, None, r#type, None)?;
         let found = self.object(py, |segment| wished.open(segment, name), |segment, found| (segment, found))?;
         Ok(Cell::new(found.0, found.1, wished.r#type()))
     }
