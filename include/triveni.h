@@ -1574,8 +1574,9 @@ int tvn_barrier_is_broken(const tvn_barrier_t *barrier);
 /**
  * Finds the cell `name`, or creates it for values of `size` bytes; an existing one must have that size, and the same
  * type if both have one. `type_tag` is what TVN_TYPE() makes, or NULL for bytes without a type. `writers` is how many
- * stores may be in progress at a time so that a further one need not wait, at most 128; 0: 4. Lends `segment`, `name`
- * and `type_tag`, gives `*out`. Does not wait for other users. Any thread; a forked child too.
+ * stores may be in progress at a time so that a further one need not wait, at most 128; 0: 4; an existing cell keeps its
+ * own. Lends `segment`, `name` and `type_tag`, gives `*out`. Does not wait for other users. Any thread; a forked child
+ * too.
  * @return 0; -EINVAL for a bad name, size or type; -TVN_EINCOMPATIBLE if the name belongs to an object of another
  * kind, size or type: tvn_last_error() shows both layouts; -ENOSPC if the segment has no room.
  */

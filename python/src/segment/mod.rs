@@ -812,7 +812,7 @@ impl Segment {
 
     /// Finds or creates a cell, the latest value of ``type``: a numpy dtype, a ctypes class, a ``struct.Struct``, a
     /// dataclass or a PEP 3118 format; or of ``size`` bytes without a type. As many as ``writers`` stores may be in
-    /// progress so that a further one need not wait; 4 unless given.
+    /// progress so that a further one need not wait; 4 unless given, and a cell that exists already keeps its own.
     ///
     /// What is given must agree with a cell that exists already, else ``Incompatible``, which shows both layouts.
     #[pyo3(signature = (name, size=None, *, r#type=None, writers=None),

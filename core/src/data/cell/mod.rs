@@ -89,7 +89,7 @@ impl CellOptions {
     }
 
     /// How many stores may be in progress at a time, so that a further one need not wait; 4 unless set, 1 to 128. Each
-    /// costs a buffer; there are two more.
+    /// costs a buffer; there are two more. Counts for a new cell only: one that is there keeps its own, whatever is said.
     pub fn writers(self, writers: usize) -> CellOptions {
         CellOptions { writers, ..self }
     }
