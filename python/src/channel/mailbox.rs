@@ -780,10 +780,10 @@ impl Lender for Claim {
     }
 
     fn give_back(&self, room: &Room) {
-        if room.end_if_free() {
-            if let Ok(loan) = self.mailbox.resume(self.raw) {
-                loan.cancel();
-            }
+        if room.end_if_free()
+            && let Ok(loan) = self.mailbox.resume(self.raw)
+        {
+            loan.cancel();
         }
     }
 }
@@ -885,10 +885,10 @@ impl Lender for Taken {
     }
 
     fn give_back(&self, room: &Room) {
-        if room.end_if_free() {
-            if let Ok(lent) = self.mailbox.resume_borrowed(self.raw) {
-                lent.give_back();
-            }
+        if room.end_if_free()
+            && let Ok(lent) = self.mailbox.resume_borrowed(self.raw)
+        {
+            lent.give_back();
         }
     }
 }
