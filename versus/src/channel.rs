@@ -135,7 +135,7 @@ impl<C: Channel<Tx: TxInPlace, Rx: RxInPlace>> InPlace for C {}
 /// A sending end that lends room.
 pub trait TxInPlace: Tx {
     /// Waits for room for `size` bytes, has it written, and sends it.
-    fn send_in_place(&mut self, size: usize, write: impl FnOnce(*mut u8));
+    fn send_in_place(&mut self, size: usize, write: impl FnMut(*mut u8));
 }
 
 /// A receiving end that lends messages.

@@ -135,7 +135,8 @@ impl<const N: usize> Tx for SamplesTx<N> {
         let (publisher, notifier) = &self.ports[self.next];
         self.next = if self.next + 1 == self.ports.len() { 0 } else { self.next + 1 };
         let message = *message.first_chunk().expect("the channel is for messages of this size");
-        assert!(ok(publisher.send_copy(message)) > 0, "nobody was there to get it");
+        // Nobody has it: the publisher has not seen its subscriber yet.
+        while ok(publisher.send_copy(message)) == 0 {}
         if let Some(notifier) = notifier {
             ok(notifier.notify());
         }
@@ -186,20 +187,24 @@ impl Channel for Slices {
 impl Tx for SlicesTx {
     #[inline]
     fn send(&mut self, message: &[u8]) {
-        let sample = ok(self.0.loan_slice_uninit(message.len())).write_from_slice(message);
-        assert!(ok(sample.send()) > 0, "nobody was there to get it");
+        // As above.
+        while ok(ok(self.0.loan_slice_uninit(message.len())).write_from_slice(message).send()) == 0 {}
     }
 }
 
 impl TxInPlace for SlicesTx {
     #[inline]
-    fn send_in_place(&mut self, size: usize, write: impl FnOnce(*mut u8)) {
-        let mut sample = ok(self.0.loan_slice_uninit(size));
-        let room: &mut [MaybeUninit<u8>] = sample.payload_mut();
-        write(room.as_mut_ptr().cast());
-        // SAFETY: what was not written holds the bytes of an earlier message.
-        let sample = unsafe { sample.assume_init() };
-        assert!(ok(sample.send()) > 0, "nobody was there to get it");
+    fn send_in_place(&mut self, size: usize, mut write: impl FnMut(*mut u8)) {
+        loop {
+            let mut sample = ok(self.0.loan_slice_uninit(size));
+            let room: &mut [MaybeUninit<u8>] = sample.payload_mut();
+            write(room.as_mut_ptr().cast());
+            // SAFETY: what was not written holds the bytes of an earlier message.
+            let sample = unsafe { sample.assume_init() };
+            if ok(sample.send()) > 0 {
+                return;
+            }
+        }
     }
 }
 

@@ -82,7 +82,7 @@ fn each(messages: &[u8], size: usize, send: impl FnOnce(&[&[u8]])) {
 
 impl TxInPlace for RecordTx {
     #[inline]
-    fn send_in_place(&mut self, size: usize, write: impl FnOnce(*mut u8)) {
+    fn send_in_place(&mut self, size: usize, mut write: impl FnMut(*mut u8)) {
         let mut grant = ok(self.0.reserve(size));
         write(grant.as_mut_ptr());
         ok(grant.commit(size));
@@ -228,7 +228,7 @@ impl Rx for MessageEnd {
 
 impl TxInPlace for MessageEnd {
     #[inline]
-    fn send_in_place(&mut self, size: usize, write: impl FnOnce(*mut u8)) {
+    fn send_in_place(&mut self, size: usize, mut write: impl FnMut(*mut u8)) {
         let mut loan = ok(self.0.reserve(size));
         write(loan.as_mut_ptr());
         ok(loan.commit(size));
