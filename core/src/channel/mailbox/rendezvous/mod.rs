@@ -53,11 +53,11 @@ use super::queue::*;
 use super::slots::Slots;
 use crate::prim::{
     AtomicU32, Full,
-    Ordering::{AcqRel, Acquire, Relaxed},
+    Ordering::{Acquire, Relaxed},
 };
 
 /// So many waiting receivers are seen; those beyond wait unseen.
-const SEATS: usize = 64;
+const SEATS: usize = if cfg!(loom) { 2 } else { 64 };
 /// The most places, and what they may take together, unless one alone is larger.
 const MOST_PLACES: usize = 16;
 const MOST_BYTES: usize = 1 << 16;
@@ -92,7 +92,7 @@ impl Hall {
 impl Hall {
     /// Participant `me` waits here. `None`: all seats are taken.
     fn enter(&self, me: u32) -> Option<usize> {
-        // ORDER here: full barrier; what the caller notifies next is looked at after this.
+        // ORDER here: full barrier; what the caller notifies next is looked at after this. The barrier is all.
         self.here.iter().position(|seat| seat.load(Relaxed) == 0 && seat.cas_full(0, me).is_ok())
     }
 
@@ -111,7 +111,8 @@ impl Hall {
 
     fn repair(&self, dead: u32) {
         for seat in &self.here {
-            let _ = seat.compare_exchange(dead, 0, AcqRel, Relaxed);
+            // Relaxed: a hint.
+            let _ = seat.compare_exchange(dead, 0, Relaxed, Relaxed);
         }
     }
 }
@@ -202,7 +203,7 @@ impl<H: Heads> Queue for Meeting<'_, H> {
 
     fn hold(&self, claim: Claim) -> Option<Claim> {
         let holding = word(HOLDING, owner(claim.word), turn(claim.word));
-        // Full, for `notify`. Failure: its sender has taken it back.
+        // Full, for `notify`; the sender takes nothing over from who holds. Failure: its sender has taken it back.
         let held = self.slots.heads.head(claim.index).word.cas_full(claim.word, holding).is_ok();
         if held {
             self.met();
@@ -238,7 +239,8 @@ impl<H: Heads> Queue for Meeting<'_, H> {
             if turn(seen) != turn(claim.word) || !matches!(state(seen), FULL | READING) {
                 return false;
             }
-            // ORDER room: Release; nobody else's copy counts from here on. Full, for `notify`.
+            // Full, for `notify`. No edge: `publish` has released what its sender wrote, and nobody else's copy counts
+            // from here on.
             if place.cas_full(seen, freed(seen)).is_ok() {
                 self.slots.control.tx.0.notify(1);
                 // There may be messages behind it.
