@@ -9,7 +9,7 @@
 //! Each process may be Rust, C or Python. Where one sends to many, all receive everything: a topic. Otherwise each
 //! message is received by one: a mailbox. They share the segment `patterns`.
 
-use triveni::{Barrier, ErrorKind, Result, Segment, Start, TopicOptions};
+use triveni::{Barrier, ErrorKind, Result, Segment, Start};
 use triveni_examples::{finish, fresh, start};
 
 const MESSAGES: u32 = 100;
@@ -46,7 +46,7 @@ impl Pattern {
     fn sender(&self, number: u32) -> Result<()> {
         let messages = (0..MESSAGES).map(|i| format!("{number} {i}"));
         if self.name == "one_to_many" {
-            let mut publisher = self.segment.topic(self.name, TopicOptions::new(10, SIZE))?.publisher()?;
+            let mut publisher = self.segment.topic(self.name, 10, SIZE)?.publisher()?;
             self.begin()?.wait()?;
             for message in messages {
                 publisher.publish(message.as_bytes())?;
@@ -79,8 +79,7 @@ impl Pattern {
             received += 1;
         };
         let ended = if self.name == "one_to_many" {
-            let mut subscriber =
-                self.segment.topic(self.name, TopicOptions::new(10, SIZE))?.subscriber(Start::Latest)?;
+            let mut subscriber = self.segment.topic(self.name, 10, SIZE)?.subscriber(Start::Latest)?;
             self.begin()?.wait()?;
             loop {
                 match subscriber.receive(&mut buffer) {

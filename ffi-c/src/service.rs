@@ -133,7 +133,7 @@ pub unsafe extern "C" fn tvn_service_create(
     call("tvn_service_create", || {
         // SAFETY: the C contract: NULL or a segment's handle, NULL or a string, NULL or options, NULL or a place for a
         // handle.
-        unsafe { give(out, || lend(segment)?.0.create_service(text(name)?, chosen(options)?).map(tvn_service_t)) }
+        unsafe { give(out, || lend(segment)?.0.create_service_with(text(name)?, chosen(options)?).map(tvn_service_t)) }
     })
 }
 

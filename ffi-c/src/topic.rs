@@ -121,7 +121,7 @@ pub unsafe extern "C" fn tvn_topic(
     call("tvn_topic", || {
         // SAFETY: the C contract: NULL or a segment's handle, NULL or a string, NULL or options, NULL or a place for a
         // handle.
-        unsafe { give(out, || lend(segment)?.0.topic(text(name)?, chosen(options)?).map(tvn_topic_t)) }
+        unsafe { give(out, || lend(segment)?.0.topic_with(text(name)?, chosen(options)?).map(tvn_topic_t)) }
     })
 }
 
@@ -138,7 +138,7 @@ pub unsafe extern "C" fn tvn_topic_create(
     call("tvn_topic_create", || {
         // SAFETY: the C contract: NULL or a segment's handle, NULL or a string, NULL or options, NULL or a place for a
         // handle.
-        unsafe { give(out, || lend(segment)?.0.create_topic(text(name)?, chosen(options)?).map(tvn_topic_t)) }
+        unsafe { give(out, || lend(segment)?.0.create_topic_with(text(name)?, chosen(options)?).map(tvn_topic_t)) }
     })
 }
 

@@ -345,7 +345,7 @@ fn two_hundred_kills_of_topic_users_lose_nothing_that_was_published() {
     let mut random = Random::seeded("topic kills");
     let name = Name::fresh("kill");
     let segment = Segment::create(&name, 1 << 20).unwrap();
-    let topic = segment.create_topic("topic", TopicOptions::new(8, 2048).subscribers(3)).unwrap();
+    let topic = segment.create_topic_with("topic", TopicOptions::new(8, 2048).subscribers(3)).unwrap();
     // The one who survives receives everything.
     let over = AtomicBool::new(false);
     let mut survivor = topic.subscriber(Start::Latest).unwrap();

@@ -2,8 +2,7 @@
 
 use std::os::fd::AsRawFd;
 use triveni::{
-    Capacity, CellOptions, MailboxOptions, PortOptions, RwPolicy, Segment, SemaphoreOptions, ServiceOptions,
-    TopicOptions, TopicPolicy,
+    Capacity, CellOptions, MailboxOptions, PortOptions, RwPolicy, Segment, SemaphoreOptions, TopicOptions, TopicPolicy,
 };
 use triveni_tests::{Language, Name, PATIENCE, Peer, watchdog};
 
@@ -109,7 +108,7 @@ const MAILBOXES: [Row; 2] = [
 /// Calls of a service, and a shutdown in the end.
 const SERVICE: Row = Row {
     object: "service",
-    make: |segment, name| segment.create_service(name, ServiceOptions::new(64, 64)).map(drop),
+    make: |segment, name| segment.create_service(name, 64, 64).map(drop),
     producer: "call",
     consumer: "serve",
     afterwards: |segment, name| {
@@ -266,7 +265,7 @@ fn topic(policy: TopicPolicy) {
         let row = format!("topic, {}: {a:?} to {b:?} and {c:?}", policy.name());
         let _watchdog = watchdog(&row, 2 * PATIENCE);
         let object = format!("{a:?}");
-        let topic = segment.create_topic(&object, TopicOptions::new(8, 64).policy(policy)).unwrap();
+        let topic = segment.create_topic_with(&object, TopicOptions::new(8, 64).policy(policy)).unwrap();
         let mut subscribers = [b, c].map(|language| Peer::start(language, "subscribe", &name, &object, N, ""));
         subscribers.iter_mut().for_each(|subscriber| subscriber.says("ready"));
         let publisher = Peer::start(a, "publish", &name, &object, N, "").end();

@@ -6,3 +6,6 @@ pub mod port;
 pub mod ring;
 pub mod service;
 pub mod topic;
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod removed_tests;

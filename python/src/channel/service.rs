@@ -83,7 +83,7 @@ impl Wished {
 
     pub(crate) fn create(&self, segment: &triveni::Segment, name: &str) -> Result<triveni::Service> {
         let (request_size, response_size) = self.usual_sizes;
-        segment.create_service(name, self.with(request_size, response_size, 16, false))
+        segment.create_service_with(name, self.with(request_size, response_size, 16, false))
     }
 
     /// Opens one that agrees with what was given.

@@ -106,7 +106,7 @@ impl Wished {
 
     /// Creates a topic with these.
     pub(crate) fn create(&self, segment: &triveni::Segment, name: &str) -> Result<triveni::Topic> {
-        segment.create_topic(name, self.over(TopicOptions::new(16, self.usual_size)))
+        segment.create_topic_with(name, self.over(TopicOptions::new(16, self.usual_size)))
     }
 
     /// Opens a topic with which these agree.
@@ -114,7 +114,7 @@ impl Wished {
         let there = segment.open_topic(name)?;
         let as_it_is = there.options();
         let wished = self.over(as_it_is);
-        if wished == as_it_is { Ok(there) } else { segment.topic(name, wished) }
+        if wished == as_it_is { Ok(there) } else { segment.topic_with(name, wished) }
     }
 }
 

@@ -59,7 +59,7 @@ impl Scene for ServiceScene {
 
     fn prepare(&mut self) -> Result<(), Refused> {
         let options = ServiceOptions::new(MOST, MOST).calls(2).idempotent(self.idempotent);
-        let service = self.place.segment.create_service("s", options).unwrap();
+        let service = self.place.segment.create_service_with("s", options).unwrap();
         if self.serves() {
             self.call = Some(service.start(&message(1, 0, self.size)).unwrap().into_raw());
         }

@@ -80,7 +80,7 @@ impl Scene for TopicScene {
 
     fn prepare(&mut self) -> Result<(), Refused> {
         let options = TopicOptions::new(2, 256).policy(self.policy).subscribers(2);
-        let topic = self.place.segment.create_topic("topic", options).unwrap();
+        let topic = self.place.segment.create_topic_with("topic", options).unwrap();
         let mut publisher = topic.publisher().unwrap();
         let mut subscriber = topic.subscriber(Start::Latest).unwrap();
         // A lap and a bit: slots hold old messages.

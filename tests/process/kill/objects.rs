@@ -125,7 +125,7 @@ fn kills_of_clients_and_servers_leave_every_call_answered_once_or_told() {
     let mut random = Random::seeded("service kills");
     let name = Name::fresh("kill");
     let segment = Segment::create(&name, 1 << 20).unwrap();
-    let _service = segment.create_service("s", ServiceOptions::new(512, 512).calls(4)).unwrap();
+    let _service = segment.create_service_with("s", ServiceOptions::new(512, 512).calls(4)).unwrap();
     let (mut asked, mut got) = (BTreeMap::<u64, Asked>::new(), Got::default());
     let crew = Crew::start(&name, "s", ["log-call", "log-serve"], 2);
     let killed = crew.torture(

@@ -254,7 +254,7 @@ impl Channel for Words {
     fn make(spec: &Spec) -> Result<Words, String> {
         let segment = segment(2 * (64 + spec.size) * spec.depth)?;
         let options = TopicOptions::new(spec.depth, spec.size).subscribers(spec.receivers);
-        Ok(Words(said(segment.topic("t", options))?, spec.wait))
+        Ok(Words(said(segment.topic_with("t", options))?, spec.wait))
     }
     fn tx(&self, _: usize) -> WordTx {
         WordTx(ok(self.0.publisher()), self.1)

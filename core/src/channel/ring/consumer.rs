@@ -222,11 +222,8 @@ impl Consumer {
         match self.reader.peek(&self.ring.place, n) {
             Ok(Some(record)) => Ok(Some(record)),
             Ok(None) => {
-                let ask = self.doubt.is_due();
-                if ask {
-                    self.ring.object.still_there()?;
-                }
-                look_for_record(&self.ring, &mut self.reader, n, ask)
+                self.ring.object.still_there()?;
+                look_for_record(&self.ring, &mut self.reader, n, self.doubt.is_due())
             }
             Err(fault) => Err(self.ring.fault(fault)),
         }

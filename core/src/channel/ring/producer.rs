@@ -248,11 +248,10 @@ impl Producer {
         self.check()?;
         match wish.reserve(&mut self.writer, &self.ring) {
             Ok(Some(room)) => Ok(Some(room)),
-            Ok(None) if self.doubt.is_due() => {
+            Ok(None) => {
                 self.ring.object.still_there()?;
-                look_for_room(&self.ring, &mut self.writer, wish, true)
+                if self.doubt.is_due() { look_for_room(&self.ring, &mut self.writer, wish, true) } else { Ok(None) }
             }
-            Ok(None) => Ok(None),
             Err(fault) => Err(self.ring.fault(fault)),
         }
     }

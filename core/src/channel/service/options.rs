@@ -91,11 +91,19 @@ impl Segment {
         Ok(service)
     }
 
+    /// Creates a service, as [`Segment::service`] does.
+    ///
+    /// # Errors
+    /// As [`Segment::service_with`]; `Exists`.
+    pub fn create_service(&self, name: &str, request_size: usize, response_size: usize) -> Result<Service> {
+        self.create_service_with(name, ServiceOptions::new(request_size, response_size))
+    }
+
     /// Creates a service.
     ///
     /// # Errors
     /// As [`Segment::service_with`]; `Exists`.
-    pub fn create_service(&self, name: &str, options: ServiceOptions<'_>) -> Result<Service> {
+    pub fn create_service_with(&self, name: &str, options: ServiceOptions<'_>) -> Result<Service> {
         self.new_service(name, options, Want::Create)
     }
 

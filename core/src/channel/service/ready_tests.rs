@@ -5,7 +5,7 @@ use crate::{Interest, Segment, Token, WaitSet};
 use std::time::Duration;
 
 fn service() -> Service {
-    Segment::anonymous(1 << 20).unwrap().create_service("s", ServiceOptions::new(64, 64).calls(2)).unwrap()
+    Segment::anonymous(1 << 20).unwrap().create_service_with("s", ServiceOptions::new(64, 64).calls(2)).unwrap()
 }
 
 /// Sets with nothing but objects in them, and with a lookout, which a lent descriptor needs.

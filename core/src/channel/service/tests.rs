@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 fn service_with(options: ServiceOptions<'_>) -> Service {
-    Segment::anonymous(1 << 20).unwrap().create_service("s", options).unwrap()
+    Segment::anonymous(1 << 20).unwrap().create_service_with("s", options).unwrap()
 }
 
 fn service() -> Service {
@@ -192,7 +192,7 @@ fn options_out_of_range_and_other_shapes_are_refused() {
         ServiceOptions::new(1 << 28, 8),
         ServiceOptions::new(8, 1 << 28),
     ] {
-        assert_eq!(segment.create_service("s", options).err().unwrap().kind(), ErrorKind::Invalid);
+        assert_eq!(segment.create_service_with("s", options).err().unwrap().kind(), ErrorKind::Invalid);
     }
     let service = segment.service_with("s", ServiceOptions::new(8, 16).type_tag("T{d:request:2d:response:}")).unwrap();
     assert_eq!((service.calls(), service.request_size(), service.response_size()), (16, 8, 16));
@@ -243,7 +243,7 @@ fn servers_drain_what_was_asked_before_the_shutdown() {
 #[test]
 fn a_shutdown_ends_a_server_and_a_client_that_sleep() {
     let segment = Segment::anonymous(1 << 20).unwrap();
-    let service = segment.create_service("s", ServiceOptions::new(8, 8).calls(1)).unwrap();
+    let service = segment.create_service_with("s", ServiceOptions::new(8, 8).calls(1)).unwrap();
     std::thread::scope(|scope| {
         let server = scope.spawn(|| service.serve(|_, _| Ok(())));
         let held = service.start(b"x").unwrap();

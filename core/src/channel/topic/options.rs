@@ -62,9 +62,9 @@ pub enum Start {
 /// use triveni::{Segment, TopicOptions, TopicPolicy};
 /// let lab = Segment::open_or_create("lab", 1 << 26)?;
 /// let frames = TopicOptions::new(8, 4 << 20).policy(TopicPolicy::DropOldest).subscribers(4);
-/// let camera = lab.topic("camera", frames)?;
+/// let camera = lab.topic_with("camera", frames)?;
 /// let orders = TopicOptions::new(1024, 48).evict_after(Duration::from_secs(2)).type_tag("T{i:id:d:price:}");
-/// let book = lab.topic("orders", orders)?;
+/// let book = lab.topic_with("orders", orders)?;
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,12 +120,21 @@ impl<'a> TopicOptions<'a> {
 }
 
 impl Segment {
+    /// Finds or creates a topic that keeps `capacity` messages of up to `message_size` bytes, for up to 16 subscribers,
+    /// whose publisher waits for the slowest of them.
+    ///
+    /// # Errors
+    /// As [`Segment::topic_with`].
+    pub fn topic(&self, name: &str, capacity: usize, message_size: usize) -> Result<Topic> {
+        self.topic_with(name, TopicOptions::new(capacity, message_size))
+    }
+
     /// Finds or creates a topic. One that is there must have been made with the same options.
     ///
     /// # Errors
     /// `Invalid` for a bad name or bad options; `Incompatible` if there is one with other options or another type
     /// tag, or another kind of object; `NoSpace`.
-    pub fn topic(&self, name: &str, options: TopicOptions<'_>) -> Result<Topic> {
+    pub fn topic_with(&self, name: &str, options: TopicOptions<'_>) -> Result<Topic> {
         let topic = self.new_topic(name, options, Want::Either)?;
         let there = topic.options();
         if (TopicOptions { type_tag: "", ..options }) != there {
@@ -139,11 +148,19 @@ impl Segment {
         Ok(topic)
     }
 
+    /// Creates a topic, as [`Segment::topic`] does.
+    ///
+    /// # Errors
+    /// As [`Segment::topic_with`]; `Exists`.
+    pub fn create_topic(&self, name: &str, capacity: usize, message_size: usize) -> Result<Topic> {
+        self.create_topic_with(name, TopicOptions::new(capacity, message_size))
+    }
+
     /// Creates a topic.
     ///
     /// # Errors
-    /// As [`Segment::topic`]; `Exists`.
-    pub fn create_topic(&self, name: &str, options: TopicOptions<'_>) -> Result<Topic> {
+    /// As [`Segment::topic_with`]; `Exists`.
+    pub fn create_topic_with(&self, name: &str, options: TopicOptions<'_>) -> Result<Topic> {
         self.new_topic(name, options, Want::Create)
     }
 

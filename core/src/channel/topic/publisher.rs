@@ -319,12 +319,10 @@ impl Publisher {
     #[cold]
     fn try_room(&mut self) -> Result<bool> {
         let ask = self.doubt.is_due();
-        if ask {
-            self.topic.object.still_there()?;
-        }
         if self.look(ask) {
             return Ok(true);
         }
+        self.topic.object.still_there()?;
         self.drop_messages(1);
         Ok(false)
     }

@@ -223,12 +223,15 @@ impl Subscriber {
         self.ours()?;
         match self.reading.look(&self.topic, false)? {
             Some(size) => Ok(Some(size)),
-            None if self.doubt.is_due() => {
-                self.topic.object.still_there()?;
-                self.reading.look(&self.topic, true)
-            }
-            None => Ok(None),
+            None => self.try_closely(),
         }
+    }
+
+    /// There was none: is there an end to be told of?
+    #[cold]
+    fn try_closely(&mut self) -> Result<Option<usize>> {
+        self.topic.object.still_there()?;
+        if self.doubt.is_due() { self.reading.look(&self.topic, true) } else { Ok(None) }
     }
 
     /// The size of the next message, in time.

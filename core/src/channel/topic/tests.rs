@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 fn topic(options: TopicOptions<'_>) -> (Segment, Topic) {
     let segment = Segment::anonymous(1 << 20).unwrap();
-    let topic = segment.topic("t", options).unwrap();
+    let topic = segment.topic_with("t", options).unwrap();
     (segment, topic)
 }
 
@@ -287,7 +287,7 @@ fn a_topic_is_for_so_many_subscribers_and_one_publisher() {
     assert!(busy.kind() == ErrorKind::Busy && busy.to_string().contains("this process"), "{busy}");
     drop(publisher);
     assert!(topic.publisher().is_ok());
-    let other = segment.topic("t", TopicOptions::new(3, 8)).unwrap_err();
+    let other = segment.topic_with("t", TopicOptions::new(3, 8)).unwrap_err();
     assert!(other.kind() == ErrorKind::Incompatible && other.to_string().contains("2 messages of 8 bytes"), "{other}");
     for bad in [
         TopicOptions::new(0, 8),
@@ -298,7 +298,7 @@ fn a_topic_is_for_so_many_subscribers_and_one_publisher() {
         TopicOptions::new(2, 8).subscribers(257),
         TopicOptions::new(2, 8).evict_after(Duration::ZERO),
     ] {
-        assert_eq!(segment.topic("bad", bad).unwrap_err().kind(), ErrorKind::Invalid, "{bad:?}");
+        assert_eq!(segment.topic_with("bad", bad).unwrap_err().kind(), ErrorKind::Invalid, "{bad:?}");
     }
 }
 

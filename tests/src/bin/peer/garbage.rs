@@ -42,7 +42,7 @@ pub fn everything(segment: &Segment) -> Result<()> {
     packer.write_packed(&[7; 160])?;
     packer.reserve_packed(3)?.stage(48)?;
     unpacker.peek_packed(2)?.hold()?;
-    let topic = segment.topic("topic", TopicOptions::new(4, 60).subscribers(3))?;
+    let topic = segment.topic_with("topic", TopicOptions::new(4, 60).subscribers(3))?;
     let (mut publisher, _lapped) = (topic.publisher()?, topic.subscriber(Start::Latest)?);
     for seq in 0..3 {
         publisher.publish(&message(seq))?;
