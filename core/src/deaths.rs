@@ -1,5 +1,6 @@
 //! Locks under shuttle: six threads, each a process with a slot of its own, that die before any
-//! operation on shared memory, repairers too. Run by `tests/check shuttle`.
+//! operation on shared memory, repairers too; and the world they live in, for the tests of other objects. Run by
+//! `tests/check shuttle`.
 
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
@@ -17,33 +18,34 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Processes, in slots 1 to 6; the last one only sweeps.
-const ALL: u32 = 6;
+pub const ALL: u32 = 6;
 /// How often each does what it does.
 const TIMES: u32 = 3;
 
 /// What the kernel knows.
 #[derive(Default)]
-struct Kernel {
+pub struct Kernel {
     dead: BTreeSet<u32>,
     /// Repair bytes that are held: of which slot, by which.
     repair: BTreeMap<u32, u32>,
 }
 
 /// The world of one object on the heap.
-struct Town {
-    memory: HeapMemory,
+pub struct Town {
+    pub memory: HeapMemory,
     kind: &'static Kind,
     kernel: Mutex<Kernel>,
 }
 
 /// A process of it.
-struct Citizen<'a> {
-    town: &'a Town,
-    slot: u32,
+pub struct Citizen<'a> {
+    pub town: &'a Town,
+    pub slot: u32,
 }
 
 impl Town {
-    fn new(kind: &'static Kind, size: usize, geometry: [u64; 5]) -> Town {
+    /// Zeroed memory of an object.
+    pub fn new(kind: &'static Kind, size: usize, geometry: [u64; 5]) -> Town {
         Town { memory: HeapMemory::new(size, geometry), kind, kernel: Mutex::default() }
     }
 
@@ -64,7 +66,8 @@ impl Town {
 }
 
 impl Citizen<'_> {
-    fn sweep(&self) {
+    /// Puts right what the dead left.
+    pub fn sweep(&self) {
         for slot in 1..=ALL {
             self.repairing(slot, || {
                 (self.town.kind.repair)(self.town.memory.view(), slot);
@@ -171,33 +174,30 @@ impl Guarded {
     }
 }
 
-/// When a process dies: by chance never, or before one of its first operations.
-fn fate() -> u32 {
+/// When a process dies: by chance never, or before one of its first `most` operations.
+fn fate(most: u32) -> u32 {
     let mut random = shuttle::rand::thread_rng();
-    if random.gen_bool(0.4) { 0 } else { random.gen_range(1..120) }
+    if random.gen_bool(0.4) { 0 } else { random.gen_range(1..most) }
 }
 
-/// Six processes live `life`, the last one sweeps, and after all of them one more, who cannot die, lives `last`.
-fn town(
-    make: impl Fn() -> Town,
-    life: impl Fn(&Citizen<'_>, &Guarded) + Send + Sync + 'static,
-    last: impl Fn(&Citizen<'_>, &Guarded),
+/// Six processes live `life`, unless they die before operation number `most`, and after all of them one more, who cannot
+/// die, lives `last`. They share `books`, which lie outside the segment. `gone` is told who has come to an end, dead or
+/// not.
+pub fn lives<B: Default + Send + Sync + 'static>(
+    town: Town,
+    most: u32,
+    life: impl Fn(&Citizen<'_>, &B) + Send + Sync + 'static,
+    gone: impl Fn(u32, &B) + Send + Sync + 'static,
+    last: impl Fn(&Citizen<'_>, &B),
 ) {
-    let (town, guarded, life) = (Arc::new(make()), Arc::new(Guarded::default()), Arc::new(life));
+    let (town, books, life) = (Arc::new(town), Arc::new(B::default()), Arc::new((life, gone)));
     let threads: Vec<_> = (1..=ALL)
         .map(|slot| {
-            let (town, guarded, life) = (town.clone(), guarded.clone(), life.clone());
-            let at = fate();
+            let (town, books, life) = (town.clone(), books.clone(), life.clone());
+            let at = fate(most);
             shuttle::thread::spawn(move || {
-                town.live(slot, at, |citizen| {
-                    for _ in 0..TIMES {
-                        if slot == ALL {
-                            citizen.sweep();
-                        } else {
-                            life(citizen, &guarded);
-                        }
-                    }
-                });
+                town.live(slot, at, |citizen| (life.0)(citizen, &books));
+                (life.1)(slot, &books);
             })
         })
         .collect();
@@ -205,13 +205,32 @@ fn town(
         thread.join().unwrap();
     }
     let survivor = Citizen { town: &town, slot: ALL + 1 };
-    last(&survivor, &guarded);
+    last(&survivor, &books);
     survivor.sweep();
     assert_eq!(town.kernel().repair.len(), 0);
 }
 
+/// Six processes live `life` some times, the last one sweeps, and after all of them one more, who cannot die, lives
+/// `last`.
+fn town(
+    make: impl Fn() -> Town,
+    life: impl Fn(&Citizen<'_>, &Guarded) + Send + Sync + 'static,
+    last: impl Fn(&Citizen<'_>, &Guarded),
+) {
+    let times = move |citizen: &Citizen<'_>, guarded: &Guarded| {
+        for _ in 0..TIMES {
+            if citizen.slot == ALL {
+                citizen.sweep();
+            } else {
+                life(citizen, guarded);
+            }
+        }
+    };
+    lives(make(), 120, times, |_, _| {}, last);
+}
+
 /// 2000 schedules of each scheduler, or as many as `TRIVENI_CASES` says.
-fn check(test: impl Fn() + Send + Sync + Copy + 'static) {
+pub fn check(test: impl Fn() + Send + Sync + Copy + 'static) {
     let cases = std::env::var("TRIVENI_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(2000);
     let run = |scheduler: Box<dyn Scheduler + Send>| {
         let mut config = Config::new();

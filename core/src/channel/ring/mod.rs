@@ -37,6 +37,8 @@
 mod batch_tests;
 mod cells;
 mod consumer;
+#[cfg(all(test, shuttle))]
+mod deaths;
 mod grant;
 #[cfg(any(test, loom))]
 mod heap;
