@@ -151,6 +151,10 @@ fn cell() {
     assert!(cell.load_newer_until(0, &mut [0; 8], later()).is_ok());
     removed(cell.try_load_newer(seen, &mut [0; 8]));
     removed(cell.load_newer_until(seen, &mut [0; 8], later()));
+    let typed = cell.typed::<u64>().unwrap();
+    assert!(typed.load().unwrap().is_some());
+    removed(typed.try_load_newer(seen));
+    removed(typed.load_newer_until(seen, later()));
 }
 
 #[test]

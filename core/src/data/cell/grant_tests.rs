@@ -1,6 +1,7 @@
 //! Values that are written in place.
 
 use super::*;
+use crate::Segment;
 use std::time::Duration;
 
 fn cell() -> RawCell {

@@ -1,4 +1,8 @@
+use super::memory::MOST_WRITERS;
+use super::words::Buffers;
 use super::*;
+use crate::Segment;
+use crate::prim::AtomicU64;
 use crate::prim::Ordering::Release;
 use crate::{Interest, WaitSet};
 use std::sync::atomic::AtomicBool;
@@ -182,18 +186,18 @@ fn garbage_is_an_error() {
     let segment = segment();
     let cell = segment.cell::<u32>("c").unwrap();
     cell.store(1).unwrap();
-    let latest: &AtomicU64 = cell.raw.object.view().at(0).unwrap();
+    let latest: &AtomicU64 = cell.raw().object.view().at(0).unwrap();
     latest.store(1 << 8 | 200, Release);
     assert_eq!(cell.load().unwrap_err().kind(), ErrorKind::Corrupt);
     // A store puts it right: the word names no buffer, so all are free.
     cell.store(2).unwrap();
     assert_eq!(cell.load().unwrap(), Some(2));
     for index in 0..6 {
-        cell.raw.memory.word(index).store(u64::MAX, Release);
+        cell.raw().memory.word(index).store(u64::MAX, Release);
     }
     latest.store(u64::MAX, Release);
     assert_eq!(cell.load().unwrap_err().kind(), ErrorKind::Corrupt);
     assert_eq!(cell.try_store(2).unwrap_err().kind(), ErrorKind::Corrupt);
-    let _ = (KIND.state)(cell.raw.object.view());
-    (KIND.repair)(cell.raw.object.view(), 1);
+    let _ = (KIND.state)(cell.raw().object.view());
+    (KIND.repair)(cell.raw().object.view(), 1);
 }
