@@ -33,7 +33,8 @@
 //! header behind a pad, and the 0 in the next header's cell.
 //! Edge `room`: the consumer releases its position, the producer acquires it before it writes where the
 //! consumer has read.
-//! The producer's position is shared for successors and observers only; edge `role` orders it for the former.
+//! Edge `look`: the producer releases its position, who looks from outside acquires it: the consumer's position that it
+//! loads behind that is at most a lap back. Successors do not need it: edge `role` orders all for them.
 //!
 //! # Many at once
 //!
@@ -56,7 +57,7 @@ use super::stream::Stream;
 use crate::prim::{
     AtomicU32, AtomicU64, Full,
     Ordering::{Acquire, Relaxed, Release},
-    prefetch,
+    fence, prefetch,
 };
 use crate::wait::ParkWord;
 
@@ -301,7 +302,7 @@ impl Writer {
         // ORDER record: Release; pairs with the Acquire in `peek`.
         publish(memory, memory.header(at), self.head);
         self.at = end;
-        // Release: a successor that sees this position finds the headers before it stored, whoever reads it how.
+        // ORDER look: Release; pairs with the Acquire in `has_room` and with the fence in `look_from_outside`.
         memory.producer().position.store(end, Release);
         memory.filled().unpark();
     }
@@ -488,8 +489,9 @@ pub fn used(memory: &impl Memory) -> Option<u64> {
     // The consumer first: then the producer can only be too far ahead, by what went through in between.
     let mut ahead = u64::MAX;
     for _ in 0..3 {
+        // ORDER room: Acquire; the producer's position below is no older than the records that were released.
         let freed = memory.consumer().position.load(Acquire);
-        let written = memory.producer().position.load(Acquire);
+        let written = memory.producer().position.load(Relaxed);
         // A consumer may be one record ahead of what a producer has stored of its position.
         ahead = if freed.wrapping_sub(written) <= cells { 0 } else { written.wrapping_sub(freed) };
         if ahead <= cells {
@@ -504,23 +506,36 @@ pub fn used(memory: &impl Memory) -> Option<u64> {
 pub fn has_room(memory: &impl Memory, size: u64) -> Result<bool, Fault> {
     let cells = memory.cells();
     let k = cells_for(size.min(max_record(cells)));
-    let mut ahead = u64::MAX;
-    for _ in 0..3 {
-        // ORDER room: Acquire; pairs with the Release in `release`.
-        let freed = memory.consumer().position.load(Acquire);
-        let written = memory.producer().position.load(Acquire);
-        if written.max(freed) > LAST_POSITION {
-            return Err(Fault::Garbage("position", written.max(freed)));
-        }
-        // A consumer may be one record ahead of what a producer has stored of its position.
-        let at = written.max(freed);
-        ahead = at - freed;
-        if ahead <= cells {
-            return Ok(start_of(at, k, cells) + k - freed <= cells);
-        }
-        // Another thread writes meanwhile, or it is garbage.
+    // ORDER look: Acquire; pairs with the Release in `publish`. The producer first: the consumer can only be further.
+    let written = memory.producer().position.load(Acquire);
+    let freed = memory.consumer().position.load(Relaxed);
+    // A consumer may be ahead of what a producer has stored of its position.
+    let at = written.max(freed);
+    if at > LAST_POSITION {
+        return Err(Fault::Garbage("position", at));
     }
-    Err(Fault::Garbage("distance between producer and consumer", ahead))
+    if at - freed > cells {
+        return Err(Fault::Garbage("distance between producer and consumer", at - freed));
+    }
+    Ok(start_of(at, k, cells) + k - freed <= cells)
+}
+
+/// Is there a record? For who has the consumer's role without its [`Reader`] at hand.
+pub fn has_record(memory: &impl Memory) -> Result<bool, Fault> {
+    look_from_outside(memory, || Ok(Reader::take(memory)?.peek(memory)?.is_some()))
+}
+
+/// What `look` finds, which begins at the consumer's position. If another thread reads meanwhile, it may meet what
+/// belongs to a later lap, which is no garbage: there was a record then.
+pub fn look_from_outside(memory: &impl Memory, look: impl Fn() -> Result<bool, Fault>) -> Result<bool, Fault> {
+    let position = &memory.consumer().position;
+    // ORDER room: Acquire; the producer's position is no older than this.
+    let before = position.load(Acquire);
+    look().or_else(|fault| {
+        // ORDER look: pairs with the Release of the producer's position. If that was of a later lap, this is later, too.
+        fence(Acquire);
+        if position.load(Relaxed) == before { Err(fault) } else { Ok(true) }
+    })
 }
 
 #[cfg(all(test, not(loom)))]

@@ -25,7 +25,7 @@
 //! Two lines move for one small record, one of them the position. Many records share it, and the lines of their
 //! bytes: a stream of batches costs what its bytes cost.
 
-use super::cells::{FEW, Fault, LAST_POSITION, Memory, READER_PAUSES, WRITER_PAUSES, few, publish};
+use super::cells::{FEW, Fault, LAST_POSITION, Memory, READER_PAUSES, WRITER_PAUSES, few, look_from_outside, publish};
 use super::stream::Stream;
 use crate::prim::Ordering::{Acquire, Relaxed};
 
@@ -193,13 +193,19 @@ pub fn used(memory: &impl Memory) -> Option<u64> {
     let mut ahead = u64::MAX;
     for _ in 0..3 {
         // The consumer first: then the producer can only be too far ahead, by what went through in between.
+        // ORDER room: Acquire; the producer's position is no older than the records that were released.
         let freed = memory.consumer().position.load(Acquire);
-        ahead = memory.producer().position.load(Acquire).wrapping_sub(freed);
+        ahead = memory.producer().position.load(Relaxed).wrapping_sub(freed);
         if ahead <= all {
             return Some(ahead);
         }
     }
     (ahead <= LAST_POSITION).then_some(all)
+}
+
+/// Is there a record? For who has the consumer's role without its [`Reader`] at hand.
+pub fn has_record(memory: &impl Memory) -> Result<bool, Fault> {
+    look_from_outside(memory, || Ok(Reader::take(memory)?.there(memory, 1)? > 0))
 }
 
 #[cfg(all(test, not(loom)))]

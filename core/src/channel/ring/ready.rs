@@ -4,7 +4,7 @@
 //! there as soon as a commit or a release has returned. They store nothing.
 
 use super::cells::Memory;
-use super::side::{Reading, has_room};
+use super::side::{has_record, has_room};
 use super::{Consumer, Producer, Ring, suspect};
 use crate::error::{Error, ErrorKind, Result};
 use crate::segment::object::Object;
@@ -45,11 +45,7 @@ impl Ring {
         if !self.place.consumer().role.is(mine) {
             return Err(self.given_back("consumer"));
         }
-        let look = || {
-            let mut reader = Reading::take(&self.place).map_err(|fault| self.fault(fault))?;
-            reader.peek(&self.place, 1).map(|record| record.is_some()).map_err(|fault| self.fault(fault))
-        };
-        Ok(look()?
+        Ok(has_record(&self.place).map_err(|fault| self.fault(fault))?
             || self.is_shut_down()
             || ask && self.check_peer("producer", self.place.producer(), "empty").is_err())
     }

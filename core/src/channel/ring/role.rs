@@ -23,7 +23,7 @@
 
 use crate::prim::{
     AtomicU32,
-    Ordering::{AcqRel, Acquire, Relaxed, Release},
+    Ordering::{Acquire, Relaxed, Release},
 };
 
 const SLOT: u32 = 0xFFF;
@@ -71,7 +71,7 @@ impl Role {
 
     /// Who has it at this moment.
     pub fn holder(&self) -> Holder {
-        // ORDER role: Acquire; who sees DIED sees what the dead one had committed.
+        // ORDER role: Acquire; pairs with the Release in `bury`. Who sees DIED sees what the dead one had committed.
         holder(self.0.load(Acquire))
     }
 
@@ -112,9 +112,9 @@ impl Role {
     pub fn bury(&self, slot: u32) {
         let word = self.0.load(Relaxed);
         if word & SLOT == slot {
-            // ORDER role: AcqRel; the sweeper passes on what it has seen of the dead. If it fails, a successor
-            // was faster, and the word names `slot` no more.
-            let _ = self.0.compare_exchange(word, after(word, DIED), AcqRel, Relaxed);
+            // ORDER role: Release; the sweeper passes on what it has seen of the dead, which the kernel has ordered. If it
+            // fails, a successor was faster, and the word names `slot` no more.
+            let _ = self.0.compare_exchange(word, after(word, DIED), Release, Relaxed);
         }
     }
 }

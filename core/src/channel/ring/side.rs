@@ -204,3 +204,11 @@ pub fn has_room(place: &Place, size: u64) -> Result<bool, Fault> {
         },
     }
 }
+
+/// Is there a record? For who has the consumer's role without its [`Reading`] at hand.
+pub fn has_record(place: &Place) -> Result<bool, Fault> {
+    match place.record_size() {
+        None => cells::has_record(place),
+        Some(_) => packed::has_record(place),
+    }
+}
