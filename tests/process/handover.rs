@@ -92,6 +92,14 @@ fn an_anonymous_segment_is_inherited_over_fork() {
 }
 
 #[test]
+fn every_channel_works_in_an_anonymous_segment_over_fork() {
+    let _watchdog = watchdog("channels over fork", 2 * PATIENCE);
+    let said = Peer::rust(&["inherit", "-", "-", "300"]).succeeds();
+    let worked = said.iter().filter(|line| line.contains(": ok 300")).count();
+    assert_eq!(worked, 14, "{said:?}");
+}
+
+#[test]
 fn a_signal_ends_an_interruptible_wait_and_no_other() {
     let _watchdog = watchdog("a signal during a wait", 2 * PATIENCE);
     let name = Name::fresh("eintr");

@@ -1,8 +1,9 @@
 //! Producer × consumer over {Rust, C, Python}² for every object: whatever one language makes, all three use.
 
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use triveni::{
-    Capacity, CellOptions, MailboxOptions, PortOptions, RwPolicy, Segment, SemaphoreOptions, TopicOptions, TopicPolicy,
+    Capacity, CellOptions, MailboxOptions, Order, PortOptions, RwPolicy, Segment, SemaphoreOptions, TopicOptions,
+    TopicPolicy,
 };
 use triveni_tests::{Language, Name, PATIENCE, Peer, watchdog};
 
@@ -85,7 +86,7 @@ const BATCHES: [Row; 2] = [
 const UNBOUNDED: Capacity = Capacity::Unbounded { ceiling: 4000 };
 
 /// The mailboxes beside the bounded one.
-const MAILBOXES: [Row; 2] = [
+const MAILBOXES: [Row; 3] = [
     Row {
         object: "mailbox of capacity 0",
         make: |segment, name| segment.create_mailbox(name, 0, 64).map(drop),
@@ -102,6 +103,16 @@ const MAILBOXES: [Row; 2] = [
             assert!(segment.open_mailbox(name).unwrap().is_empty());
             segment.remove(name).unwrap();
         },
+    },
+    Row {
+        object: "mailbox, by priority",
+        make: |segment, name| {
+            let options = MailboxOptions::new(Capacity::Bounded(10), 64).order(Order::Priority);
+            segment.create_mailbox_with(name, options).map(drop)
+        },
+        producer: "send",
+        consumer: "receive",
+        afterwards: |segment, name| assert!(segment.open_mailbox(name).unwrap().is_empty()),
     },
 ];
 
@@ -159,11 +170,17 @@ fn around(row: &Row) {
     let name = Name::fresh("matrix");
     pairs(row, &Segment::create(&name, 1 << 22).unwrap(), &name, &Language::pairs());
     let segment = Segment::anonymous(1 << 22).unwrap();
-    let inherited = segment.fd().unwrap();
-    // SAFETY: our own descriptor; it loses the flag that would close it in the peers.
-    assert_eq!(unsafe { libc::fcntl(inherited.as_raw_fd(), libc::F_SETFD, 0) }, 0);
+    let inherited = inheritable(&segment);
     let round = Language::pairs().into_iter().filter(|(a, b)| a != b).step_by(2).collect::<Vec<_>>();
     pairs(row, &segment, &format!("fd:{}", inherited.as_raw_fd()), &round);
+}
+
+/// Its descriptor, for peers to inherit.
+fn inheritable(segment: &Segment) -> OwnedFd {
+    let fd = segment.fd().unwrap();
+    // SAFETY: our own descriptor; it loses the flag that would close it in the peers.
+    assert_eq!(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, 0) }, 0);
+    fd
 }
 
 fn pairs(row: &Row, segment: &Segment, name: &str, pairs: &[(Language, Language)]) {
@@ -213,6 +230,11 @@ fn an_unbounded_mailbox_carries_messages_between_all_languages() {
 }
 
 #[test]
+fn a_mailbox_by_priority_keeps_the_order_of_equals_between_all_languages() {
+    around(&MAILBOXES[2]);
+}
+
+#[test]
 fn a_service_answers_between_all_languages() {
     around(&SERVICE);
 }
@@ -256,19 +278,26 @@ fn a_ring_s_reader_does_not_see_how_a_record_was_written() {
 /// every message.
 fn topic(policy: TopicPolicy) {
     let name = Name::fresh("matrix");
-    let segment = Segment::create(&name, 1 << 22).unwrap();
-    for (a, b, c) in [
+    let round = [
         (Language::Rust, Language::C, Language::Python),
         (Language::C, Language::Python, Language::Rust),
         (Language::Python, Language::Rust, Language::C),
-    ] {
+    ];
+    topics(policy, &Segment::create(&name, 1 << 22).unwrap(), &name, &round);
+    let segment = Segment::anonymous(1 << 22).unwrap();
+    let inherited = inheritable(&segment);
+    topics(policy, &segment, &format!("fd:{}", inherited.as_raw_fd()), &round[policy as usize % 3..][..1]);
+}
+
+fn topics(policy: TopicPolicy, segment: &Segment, name: &str, round: &[(Language, Language, Language)]) {
+    for &(a, b, c) in round {
         let row = format!("topic, {}: {a:?} to {b:?} and {c:?}", policy.name());
         let _watchdog = watchdog(&row, 2 * PATIENCE);
         let object = format!("{a:?}");
         let topic = segment.create_topic_with(&object, TopicOptions::new(8, 64).policy(policy)).unwrap();
-        let mut subscribers = [b, c].map(|language| Peer::start(language, "subscribe", &name, &object, N, ""));
+        let mut subscribers = [b, c].map(|language| Peer::start(language, "subscribe", name, &object, N, ""));
         subscribers.iter_mut().for_each(|subscriber| subscriber.says("ready"));
-        let publisher = Peer::start(a, "publish", &name, &object, N, "").end();
+        let publisher = Peer::start(a, "publish", name, &object, N, "").end();
         assert!(publisher.status.success(), "{row}: {}", publisher.stderr);
         for subscriber in subscribers {
             let said = subscriber.succeeds();

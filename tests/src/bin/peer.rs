@@ -99,6 +99,9 @@ fn run(args: &[&str]) -> Result<()> {
     if role == "create-segment" {
         return create::create_segment(segment);
     }
+    if role == "inherit" {
+        return fork::inherit(n);
+    }
     let segment = open(segment)?;
     match role {
         "send" => mailbox::send(&segment, object, n),
