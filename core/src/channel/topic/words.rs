@@ -59,7 +59,7 @@
 use crate::channel::ring::role::Role;
 use crate::prim::{
     AtomicU32, AtomicU64, Full,
-    Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
+    Ordering::{Acquire, Relaxed, Release, SeqCst},
     fence, spin_loop,
 };
 use crate::wait::{EventCount, ParkWord};
@@ -189,8 +189,8 @@ impl Blocker {
         if self.word & JOINING == 0 && cursor.at.load(Relaxed) != self.at {
             return false;
         }
-        // ORDER evict: before the bytes, by the Release fence in `begin`.
-        let out = cursor.owner.compare_exchange(self.word, self.word | EVICTED, AcqRel, Relaxed).is_ok();
+        // ORDER evict: before the bytes, by the Release fence in `begin`; so Relaxed here.
+        let out = cursor.owner.compare_exchange(self.word, self.word | EVICTED, Relaxed, Relaxed).is_ok();
         if out {
             memory.control().evictions.fetch_add(1, Relaxed); // a number to be shown
         }
@@ -209,13 +209,13 @@ pub fn scan(memory: &impl Memory, next: u64, mut blocks: impl FnMut(Blocker)) ->
         let cursor = memory.cursor(index);
         // ORDER join: Acquire; who is no longer JOINING has stored where it begins. Acquire also for a word that is
         // free: what its last owner read is read before it is overwritten.
-        let mut word = cursor.owner.load(Acquire);
-        for _ in 1..JOIN_LOOKS {
-            if word & SLOT == 0 || word & (JOINING | EVICTED) != JOINING {
+        let mut word = 0;
+        for looks_left in (0..JOIN_LOOKS).rev() {
+            word = cursor.owner.load(Acquire);
+            if looks_left == 0 || word & SLOT == 0 || word & (JOINING | EVICTED) != JOINING {
                 break;
             }
             spin_loop();
-            word = cursor.owner.load(Acquire);
         }
         if word & SLOT == 0 || word & EVICTED != 0 {
             continue;
@@ -350,6 +350,7 @@ impl Reader {
         }
         let joining = after(free, me & SLOT | JOINING);
         // ORDER join: full barrier between the claim and the look at the writer's position; the other side is `scan`.
+        // The barrier is all.
         cursor.owner.cas_full(free, joining).ok()?;
         // ORDER message: Acquire; pairs with the Release in `tell`. Garbage is a position at which nothing ever comes.
         let written = memory.control().written.load(Acquire).min(LAST_POSITION);
@@ -363,8 +364,8 @@ impl Reader {
         }
         cursor.at.store(at, Relaxed);
         let mine = joining & !JOINING;
-        // ORDER join: Release; pairs with the Acquire in `scan`. Acquire: if it was put out already, see `evict`.
-        let joined = cursor.owner.compare_exchange(joining, mine, AcqRel, Acquire).is_ok();
+        // ORDER join: Release; pairs with the Acquire in `scan`. Failure: it was put out already, and reads nothing.
+        let joined = cursor.owner.compare_exchange(joining, mine, Release, Relaxed).is_ok();
         let reader = Reader { index, mine: if joined { mine } else { joining }, at, protected: written };
         if !joined {
             reader.leave(memory); // put out before it was in
@@ -446,12 +447,11 @@ impl Reader {
     /// lapped again at once; returns how many messages it leaves out.
     pub fn skip(&mut self, memory: &impl Memory) -> Result<u64, Garbage> {
         let capacity = memory.capacity();
-        // Relaxed: `written` below and this are checked against each other, and the next look acquires.
+        // Relaxed: this and `written` are numbers, checked against each other, and the next look acquires.
         let word = memory.head(self.at).word.load(Relaxed);
         // The writer has this position, or one behind it, in hand.
         let seen = word / 2;
-        // ORDER message: Acquire; as in `join`.
-        let written = memory.control().written.load(Acquire);
+        let written = memory.control().written.load(Relaxed);
         let next = seen.max(written);
         if next >= LAST_POSITION || seen <= self.at || !((word - 1) / 2 - self.at).is_multiple_of(capacity) {
             return Err(Garbage("the word of a slot", word));
@@ -483,8 +483,9 @@ pub fn repair(memory: &impl Memory, slot: u32) {
         let owner = &memory.cursor(index).owner;
         let word = owner.load(Relaxed);
         if word & SLOT == slot {
-            // AcqRel: the sweeper passes on what it has seen of the dead. If it fails, a writer was faster.
-            let _ = owner.compare_exchange(word, after(word, 0), AcqRel, Relaxed);
+            // Release: the next owner's position is stored behind the dead one's (loom has no other order of stores, and
+            // does not need this). If it fails, a writer was faster.
+            let _ = owner.compare_exchange(word, after(word, 0), Release, Relaxed);
         }
     }
 }
@@ -493,7 +494,8 @@ pub fn repair(memory: &impl Memory, slot: u32) {
 pub fn subscribers(memory: &impl Memory) -> impl Iterator<Item = (u32, u64, bool)> + '_ {
     (0..memory.cursors()).filter_map(|index| {
         let cursor = memory.cursor(index);
-        let word = cursor.owner.load(Acquire);
+        // Relaxed: numbers to be shown; who is JOINING has an old position, too.
+        let word = cursor.owner.load(Relaxed);
         (word & SLOT != 0).then(|| (word & SLOT, cursor.at.load(Relaxed), word & EVICTED != 0))
     })
 }
