@@ -235,7 +235,7 @@ impl Citizen<'_> {
             }
             if mine.is_some() {
                 self.receive();
-                notify::take(&self.port(INBOX).control().requests, |_, port, _| !self.has_receiver(port));
+                notify::take(&self.port(INBOX).control().requests, |wish| !self.has_receiver(wish.port));
             }
             shuttle::thread::yield_now();
         }
@@ -315,7 +315,7 @@ impl Citizen<'_> {
                 "places of port {port} are lost"
             );
             let requests = &memory.control().requests;
-            while notify::take(requests, |_, _, _| true).is_some() {}
+            while notify::take(requests, |_| true).is_some() {}
             let wish = Wish { event: PortEvent::DeadName, port, message: 0 };
             assert!((0..requests.len()).all(|_| notify::set(requests, self.slot, wish)), "requests are lost");
         }

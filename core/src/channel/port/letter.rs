@@ -148,7 +148,7 @@ impl Port {
         match self.post(mine, claim, message, &Enclosure::default()) {
             Ok(()) => Ok(false),
             Err(error) => {
-                notify::forget(&notify.right.memory, wish);
+                notify::forget(&notify.right.memory.control().requests, wish);
                 Err(error)
             }
         }

@@ -4,10 +4,7 @@ use super::KIND_OF_PORT;
 use super::memory::{Memory, index_and_generation, port_id};
 use super::places::{Places, State};
 use super::rights::{Right, Rights, Seen, Where};
-use crate::prim::{
-    AtomicU64,
-    Ordering::{Acquire, Relaxed},
-};
+use crate::prim::{AtomicU64, Ordering::Relaxed};
 use crate::segment::object::Object;
 use crate::wait::World;
 
@@ -175,8 +172,8 @@ impl Life<'_> {
     }
 
     fn wake(&self, watcher: &AtomicU64) {
-        // Acquire: what was asked for is seen by who is woken to look at it.
-        let port = watcher.load(Acquire);
+        // Relaxed: whoever has asked rings, too, behind his wish.
+        let port = watcher.load(Relaxed);
         if port == 0 {
             return;
         }

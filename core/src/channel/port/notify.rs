@@ -14,6 +14,10 @@
 //! | `SETTING(s)` | s writes what it asks | `SET`; s is dead: `FREE`                                    |
 //! | `SET`        | asked for             | `FREE`, by the receiver when it is true; it is told then    |
 //!
+//! # Orderings
+//!
+//! Edge `wish`: who asks releases `SET`, who looks acquires it and sees what is asked for.
+//!
 //! # When a peer dies
 //!
 //! Who asked: the request stays, it is the port's. The receiver between taking it off and returning: told to nobody, as
@@ -23,8 +27,8 @@ use super::life::{Life, Receiver};
 use super::memory::{Memory, Request, index_and_generation};
 use crate::channel::death::step;
 use crate::prim::{
-    AtomicU64, Full,
-    Ordering::{Acquire, Relaxed},
+    AtomicU64,
+    Ordering::{AcqRel, Acquire, Relaxed},
 };
 use crate::{Error, ErrorKind};
 
@@ -54,8 +58,10 @@ pub struct Notification {
 impl Request {
     fn change(&self, from: u64, to: u64) -> bool {
         step!();
-        // Full: who asks looks at the sleepers afterwards; who tells has seen what was asked.
-        self.word.cas_full(from, to).is_ok()
+        // ORDER wish: AcqRel; Release pairs with the Acquire in `wishes`. Acquire: what stood there has been read before
+        // it is written anew (loom never puts a load behind a later exchange, and does not need this). No barrier: who
+        // asks rings, whoever sleeps.
+        self.word.compare_exchange(from, to, AcqRel, Relaxed).is_ok()
     }
 
     /// What is asked for; `None`: nothing.
@@ -78,7 +84,7 @@ impl Request {
 }
 
 /// What to ask for.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Wish {
     pub event: PortEvent,
     /// The port that is watched.
@@ -94,6 +100,17 @@ pub(super) fn ask(memory: &Memory, me: u32, wish: Wish) -> bool {
         memory.control().rx.0.ring();
     }
     asked
+}
+
+/// What is asked for: request, word and wish. The wish is that of the word while the word stands.
+fn wishes(requests: &[Request]) -> impl Iterator<Item = (&Request, u64, Wish)> {
+    requests.iter().filter_map(|request| {
+        // ORDER wish: Acquire; pairs with the Release in `change`: who sees it set sees what is asked for.
+        let word = request.word.load(Acquire);
+        let event = Request::event(word)?;
+        let (port, message) = (request.port.load(Relaxed), request.message.load(Relaxed));
+        Some((request, word, Wish { event, port, message }))
+    })
 }
 
 /// Writes a wish where there is room.
@@ -116,20 +133,19 @@ pub(super) fn set(requests: &[Request], me: u32, wish: Wish) -> bool {
 /// out by itself, later.
 pub(super) fn watch(watchers: &[AtomicU64], watcher: u64) {
     for place in watchers {
-        let now = place.load(Relaxed); // Relaxed: the exchange decides.
-        if now == watcher || now == 0 && place.cas_full(0, watcher).is_ok() {
+        // Relaxed: who asks rings behind this. Whoever sleeps then has registered behind that ring, with a full barrier,
+        // and finds what this watcher was not told of.
+        let now = place.load(Relaxed);
+        if now == watcher || now == 0 && place.compare_exchange(0, watcher, Relaxed, Relaxed).is_ok() {
             return;
         }
     }
 }
 
 /// Takes back a wish about one pending message.
-pub(super) fn forget(memory: &Memory, wish: Wish) {
-    for request in &memory.control().requests {
-        let word = request.word.load(Acquire);
-        if Request::event(word) == Some(wish.event)
-            && (request.port.load(Relaxed), request.message.load(Relaxed)) == (wish.port, wish.message)
-        {
+pub(super) fn forget(requests: &[Request], wish: Wish) {
+    for (request, word, asked) in wishes(requests) {
+        if asked == wish {
             request.change(word, word & !0xFFFF);
         }
     }
@@ -137,34 +153,24 @@ pub(super) fn forget(memory: &Memory, wish: Wish) {
 
 /// Something that was asked for in `memory` and is true: takes it off. Looking costs one load for each request.
 pub(super) fn tell(memory: &Memory, life: Life<'_>) -> Option<Notification> {
-    let happened = |event, port, message| has_happened(life, event, port, message);
-    let (event, port) = take(&memory.control().requests, happened)?;
+    let Wish { event, port, .. } = take(&memory.control().requests, |wish| has_happened(life, wish))?;
     let (index, generation) = index_and_generation(port);
     Some(Notification { event, port: life.object.neighbour_name(index, generation).unwrap_or_default() })
 }
 
-/// Takes off a wish that has come true: the event, and the port that was watched.
-pub(super) fn take(requests: &[Request], happened: impl Fn(PortEvent, u64, u64) -> bool) -> Option<(PortEvent, u64)> {
-    requests.iter().find_map(|request| {
-        // Acquire: who sees it set sees what is asked for.
-        let word = request.word.load(Acquire);
-        let event = Request::event(word)?;
-        let (port, message) = (request.port.load(Relaxed), request.message.load(Relaxed));
-        let ours = happened(event, port, message) && request.change(word, word & !0xFFFF);
-        ours.then_some((event, port))
-    })
+/// Takes off a wish that has come true.
+pub(super) fn take(requests: &[Request], happened: impl Fn(Wish) -> bool) -> Option<Wish> {
+    let mut taken =
+        wishes(requests).filter(|(request, word, wish)| happened(*wish) && request.change(*word, word & !0xFFFF));
+    taken.next().map(|(_, _, wish)| wish)
 }
 
 /// Would [`tell`] tell something?
 pub(super) fn would_tell(memory: &Memory, life: Life<'_>) -> bool {
-    memory.control().requests.iter().any(|request| {
-        // Acquire: as in `tell`.
-        Request::event(request.word.load(Acquire))
-            .is_some_and(|event| has_happened(life, event, request.port.load(Relaxed), request.message.load(Relaxed)))
-    })
+    wishes(&memory.control().requests).any(|(_, _, wish)| has_happened(life, wish))
 }
 
-fn has_happened(life: Life<'_>, event: PortEvent, port: u64, message: u64) -> bool {
+fn has_happened(life: Life<'_>, Wish { event, port, message }: Wish) -> bool {
     match (life.neighbour(port), event) {
         (None, _) => true,
         (Some(port), PortEvent::DeadName) => life.look_receiver(&port).1 == Receiver::Dead,

@@ -36,7 +36,7 @@
 use crate::channel::death::step;
 use crate::prim::{
     AtomicU64, Full,
-    Ordering::{AcqRel, Acquire, Relaxed},
+    Ordering::{Acquire, Relaxed, Release},
 };
 
 const FREE: u64 = 0;
@@ -185,7 +185,8 @@ impl Places<'_> {
     /// Claims the message `at` for participant `me`.
     pub fn claim_receive(&self, at: Claim, me: u32) -> Option<Claim> {
         let reading = word(READING, me, at.stamp());
-        // ORDER message: Acquire; pairs with the release in `publish`.
+        // ORDER message: Acquire; pairs with the release in `publish`, which `each` has seen, and in `repair`, if the
+        // message was delivered to somebody who died since.
         let ours = self.at(at.index)?.compare_exchange(at.word, reading, Acquire, Relaxed).is_ok();
         step!();
         ours.then_some(Claim { index: at.index, word: reading })
@@ -243,8 +244,9 @@ impl Places<'_> {
                     step!();
                     let full = word(FULL, 0, claim.stamp());
                     if let Some(at) = self.at(claim.index) {
-                        // ORDER message: AcqRel; hands on what `publish` released. If it fails, another repaired it.
-                        let _ = at.compare_exchange(claim.word, full, AcqRel, Relaxed);
+                        // ORDER message: Release; hands on what `publish` released, and the count. What the dead one did
+                        // the kernel has ordered. If it fails, another repaired it.
+                        let _ = at.compare_exchange(claim.word, full, Release, Relaxed);
                     }
                 }
                 // Another's, nobody's, or garbage, which is for its users to report.

@@ -57,7 +57,7 @@
 
 use crate::prim::{
     AtomicU32, AtomicU64, Full,
-    Ordering::{AcqRel, Acquire, Relaxed, Release},
+    Ordering::{Acquire, Relaxed, Release},
 };
 use crate::wait::{EventCount, ParkWord};
 // Process-private: what a handle remembers.
@@ -439,8 +439,8 @@ impl<H: Heads> Cells<'_, H> {
     /// Is there a request that nobody has taken?
     pub fn has_request(&self) -> Result<bool, Garbage> {
         for index in 0..self.calls {
-            // Acquire: who sees the request sees what was done before it was made.
-            let claim = Claim { index, word: self.word(index).load(Acquire) };
+            // Relaxed: a hint; `take` acquires.
+            let claim = Claim { index, word: self.word(index).load(Relaxed) };
             if matches!(claim.state()?, State::Request { .. }) {
                 return Ok(true);
             }
@@ -552,9 +552,9 @@ impl<H: Heads> Cells<'_, H> {
             }
             let gone = match now.state() {
                 Ok(State::Serving { server, .. }) => {
-                    // Release: what this client read there is over (edge `room`, which the server hands on).
+                    // Relaxed: this client has touched nothing there since `publish`.
                     let cancelled = word(CANCELLED, 0, server, stamp(now.word));
-                    self.word(now.index).compare_exchange(now.word, cancelled, AcqRel, Relaxed).is_ok()
+                    self.word(now.index).compare_exchange(now.word, cancelled, Relaxed, Relaxed).is_ok()
                 }
                 Ok(State::Free | State::Cancelled { .. }) | Err(_) => return false,
                 Ok(_) => self.free(now),
@@ -618,9 +618,9 @@ impl<H: Heads> Cells<'_, H> {
                 // Relaxed: the exchange decides.
                 let now = Claim { index, word: self.word(index).load(Relaxed) };
                 let Some(next) = self.repaired(now, dead) else { break };
-                // ORDER room, request: AcqRel; the dead one's reads and stores ended with its life, and a request that
-                // is queued again hands on what `publish` released.
-                if self.word(index).compare_exchange(now.word, next, AcqRel, Relaxed).is_ok() {
+                // ORDER room, request: Release; the dead one's reads and stores ended with its life, as the kernel says,
+                // and a request that is queued again hands on what `publish` released.
+                if self.word(index).compare_exchange(now.word, next, Release, Relaxed).is_ok() {
                     self.count(now, next);
                     break;
                 }

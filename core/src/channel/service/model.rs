@@ -3,8 +3,7 @@
 //!
 //! Loom remembers only the last access to a word when it looks for what to try next: a load that is followed by another
 //! thread's load and exchange is never tried behind the exchange. So whoever looks first is spawned, and runs last at
-//! first. Not seen here: the barriers of `withdraw` while the call is served, as its client has touched nothing since
-//! `publish`; and the Acquire half of `repair`, which the kernel's word gives.
+//! first.
 
 use super::cells::{Answered, Cells, Claim, Control, Head, Heads, Standing, Trail};
 use crate::wait::Bell;
