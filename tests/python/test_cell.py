@@ -78,7 +78,7 @@ def test_what_does_not_fit_is_refused(segment):
     with pytest.raises(triveni.TooLarge):
         cell.store(b"abcde")
     for short in (b"abc", b""):
-        with pytest.raises(ValueError, match=f"{len(short)} bytes, but a value of cell .* has 4"):
+        with pytest.raises(ValueError, match=f"{len(short)} bytes, but a value of cell .* has 4; give exactly"):
             cell.store(short)
         with pytest.raises(ValueError):
             cell.try_store(short)

@@ -119,7 +119,7 @@ def test_what_is_too_large_is_refused(segment):
         service.call(b"12345")
     call = service.start(b"1234")
     request = service.receive()
-    with pytest.raises(triveni.TooLarge):
+    with pytest.raises(triveni.TooLarge, match=r'5 bytes .* service ".*/s", .* at most 4; answer with less'):
         request.reply(b"12345")
     assert request.reply(b"1234")
     assert call.wait() == b"1234"
@@ -172,7 +172,7 @@ def test_requests_and_answers_are_written_in_place(segment):
         answer.commit(2)
     with pytest.raises(triveni.TooLarge):
         answer.commit(9)
-    with pytest.raises(triveni.TooLarge):
+    with pytest.raises(triveni.TooLarge, match="65 bytes .*; answer with less"):
         request.answer(65)
     assert answer.commit(2) and call.wait(60) == b"ok"
     with pytest.raises(ValueError, match="ended"):

@@ -624,14 +624,7 @@ impl Request {
     /// leaves the request open.
     fn reply(&self, py: Python<'_>, answer: &Bound<'_, PyAny>) -> PyResult<bool> {
         let input = Input::of(answer)?;
-        let (size, most) = (input.bytes(py).len(), self.service.response_size());
-        if size > most {
-            let sentence = format!(
-                "reply: {size} bytes are too large for service '{}', whose answers have at most {most}",
-                self.service.name()
-            );
-            return Err(to_py(py, Error::new(ErrorKind::TooLarge, sentence)));
-        }
+        self.service.check_answer(input.bytes(py).len()).map_err(|error| to_py(py, error))?;
         self.end(py, |request| request.reply(input.bytes(py)))
     }
 
@@ -641,13 +634,7 @@ impl Request {
         let request = slf.get();
         let most = request.service.response_size();
         let size = size.map_or(Ok(most), |size| whole("size", size))?;
-        if size > most {
-            let sentence = format!(
-                "answer: {size} bytes are too large for service '{}', whose answers have at most {most}",
-                request.service.name()
-            );
-            return Err(to_py(py, Error::new(ErrorKind::TooLarge, sentence)));
-        }
+        request.service.check_answer(size).map_err(|error| to_py(py, error))?;
         Ok(Answer { request: slf, size })
     }
 

@@ -338,7 +338,9 @@ fn a_wait_set_takes_both_sides_of_a_port() {
 fn processes_name_each_other_or_only_one() {
     let segment = segment();
     let p = segment.process("p").unwrap();
-    assert_eq!(segment.process("p").unwrap_err().kind(), ErrorKind::Busy);
+    let taken = segment.process("p").unwrap_err();
+    assert_eq!(taken.kind(), ErrorKind::Busy);
+    assert!(taken.to_string().starts_with("process name \"p\" is taken; wait until"), "{taken}");
     let mut buffer = [0; 1024];
     // Before its partner starts.
     p.send("q", b"early", soon()).unwrap();

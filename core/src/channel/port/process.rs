@@ -69,7 +69,10 @@ impl Segment {
     pub fn process_with(&self, name: &str, options: PortOptions) -> Result<Process> {
         check(name)?;
         let (object, memory) = self.any_port(&format!("{PREFIX}{name}"), options, Want::Either)?;
-        let port = Port::receiver(object, memory)?;
+        let port = match Port::receiver(object, memory) {
+            Err(error) if error.kind() == ErrorKind::Busy => return Err(taken(name, &error)),
+            port => port?,
+        };
         Ok(Process { port, options, partners: Mutex::new(HashMap::new()) })
     }
 }
@@ -166,4 +169,10 @@ impl fmt::Debug for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Process({:?})", self.name())
     }
+}
+
+#[cold]
+fn taken(name: &str, error: &Error) -> Error {
+    let why = format!("process name {name:?} is taken; wait until its process ends, or choose another name ({error})");
+    Error::new(ErrorKind::Busy, why)
 }

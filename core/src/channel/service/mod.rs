@@ -29,6 +29,8 @@
 
 mod call;
 mod cells;
+#[cfg(all(test, shuttle))]
+mod deaths;
 mod memory;
 mod options;
 mod ready;
@@ -557,6 +559,14 @@ impl Service {
     #[inline]
     fn check_request(&self, size: usize) -> Result<()> {
         if size <= self.memory.shape.request_size { Ok(()) } else { Err(self.request_too_large(size)) }
+    }
+
+    /// Can an answer have `size` bytes? Before [`Request::reply`], which ends the request in any case.
+    ///
+    /// # Errors
+    /// `TooLarge`.
+    pub fn check_answer(&self, size: usize) -> Result<()> {
+        if size <= self.memory.shape.response_size { Ok(()) } else { Err(self.response_too_large(size)) }
     }
 
     #[inline]

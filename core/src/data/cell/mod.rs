@@ -367,7 +367,8 @@ impl RawCell {
 
     #[cold]
     fn wrong_size(&self, what: &str, size: usize, too_large: bool) -> Error {
-        let why = format!("{what}: {size} bytes, but a value of cell {:?} has {}", self.address(), self.memory.size);
+        let (cell, own) = (self.address(), self.memory.size);
+        let why = format!("{what}: {size} bytes, but a value of cell {cell:?} has {own}; give exactly as many");
         Error::new(if too_large { ErrorKind::TooLarge } else { ErrorKind::Invalid }, why)
     }
 
