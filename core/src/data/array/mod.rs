@@ -34,6 +34,8 @@
 //! | after "even", before unlocking        | even    | go on as if nothing had been                                    |
 //! | in a snapshot that has locked         | even    | go on as if nothing had been                                    |
 
+#[cfg(all(test, shuttle))]
+mod deaths;
 #[cfg(all(test, not(loom)))]
 mod tests;
 mod typed;
@@ -78,6 +80,42 @@ unsafe impl InSegment for Control {}
 
 #[cfg(not(loom))]
 const _: () = assert!(size_of::<Control>() == 256 && std::mem::offset_of!(Control, shape) == 128);
+
+impl Control {
+    /// Somebody begins to write as a whole, who has the lock.
+    fn begin(&self) {
+        // Relaxed: the lock orders writers.
+        self.version.store(self.version.load(Relaxed) | 1, Relaxed);
+        // ORDER stain: pairs with the fence in `try_copy`.
+        fence(Release);
+    }
+
+    /// Does nobody write, and has nobody died in the middle? For who has the lock.
+    fn is_whole(&self) -> bool {
+        // Relaxed: the lock orders writers, also after a death.
+        self.version.load(Relaxed).is_multiple_of(2)
+    }
+
+    /// What was written is whole, unless a writer has died with it and nobody has put it right.
+    fn end(&self, owner_died: bool) {
+        if !owner_died {
+            // ORDER whole: Release; pairs with the Acquire in `try_copy`.
+            self.version.store((self.version.load(Relaxed) | 1).wrapping_add(1), Release);
+        }
+    }
+
+    /// Runs `copy`. True: it succeeded, and nobody wrote as a whole meanwhile.
+    fn try_copy(&self, copy: impl FnOnce() -> bool) -> bool {
+        // ORDER whole: Acquire; pairs with the Release in `end`.
+        let before = self.version.load(Acquire);
+        if before % 2 == 1 || !copy() {
+            return false;
+        }
+        // ORDER stain: pairs with the fence in `begin`.
+        fence(Acquire);
+        self.version.load(Relaxed) == before
+    }
+}
 
 /// Bytes of all elements; `None`: no memory has that size.
 fn bytes_of(item_size: usize, shape: &[usize]) -> Option<usize> {
@@ -370,11 +408,7 @@ impl RawArray {
         locked: Result<MutexGuard<'a>, LockError<MutexGuard<'a>>>,
     ) -> Result<WriteGuard<'a>, LockError<WriteGuard<'a>>> {
         let (lock, owner_died) = self.settle(locked).map_err(LockError::Failed)?;
-        let version = &self.memory.control().version;
-        // Relaxed: the lock orders writers.
-        version.store(version.load(Relaxed) | 1, Relaxed);
-        // ORDER stain: pairs with the fence in `try_copy`.
-        fence(Release);
+        self.memory.control().begin();
         let guard = WriteGuard { array: self, fork: self.object.fork_number(), _lock: lock };
         if owner_died { Err(LockError::OwnerDied(guard)) } else { Ok(guard) }
     }
@@ -384,8 +418,7 @@ impl RawArray {
         match locked {
             Ok(lock) => Ok((lock, false)),
             Err(LockError::Failed(error)) => Err(error),
-            // Relaxed: the lock orders writers, also after a death.
-            Err(LockError::OwnerDied(lock)) if self.memory.control().version.load(Relaxed).is_multiple_of(2) => {
+            Err(LockError::OwnerDied(lock)) if self.memory.control().is_whole() => {
                 lock.recover();
                 Ok((lock, false))
             }
@@ -412,13 +445,9 @@ impl RawArray {
         self.lock.recover()
     }
 
-    /// What was written is whole, unless a writer has died with it and nobody has put it right.
+    /// Ends writing as a whole; the lock is still ours.
     fn end(&self) {
-        if !self.lock.owner_died() {
-            let version = &self.memory.control().version;
-            // ORDER whole: Release; pairs with the Acquire in `try_copy`.
-            version.store((version.load(Relaxed) | 1).wrapping_add(1), Release);
-        }
+        self.memory.control().end(self.lock.owner_died());
     }
 
     /// Copies all elements as they were at one moment between two writers; waits for ever for one that writes.
@@ -479,15 +508,7 @@ impl RawArray {
     }
 
     fn try_copy(&self, buffer: &mut [u8]) -> bool {
-        let version = &self.memory.control().version;
-        // ORDER whole: Acquire; pairs with the Release in `end`.
-        let before = version.load(Acquire);
-        if before % 2 == 1 || self.read(0, buffer).is_err() {
-            return false;
-        }
-        // ORDER stain: pairs with the fence in `begin`.
-        fence(Acquire);
-        version.load(Relaxed) == before
+        self.memory.control().try_copy(|| self.read(0, buffer).is_ok())
     }
 
     fn check_buffer(&self, len: usize) -> Result<()> {

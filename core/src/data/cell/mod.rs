@@ -21,6 +21,8 @@
 //!
 //! `store`: three exchanges and a copy; a system call only if somebody sleeps. `load`: four loads and a copy.
 
+#[cfg(all(test, shuttle))]
+mod deaths;
 mod grant;
 mod memory;
 mod options;
