@@ -27,7 +27,7 @@ mod wait;
 mod wait_set;
 
 pub use channel::mailbox::{
-    Borrowed, Capacity, Envelope, Loan, Mailbox, MailboxOptions, Order, RawLoan, Received, Select,
+    Borrowed, Capacity, Envelope, Loan, Mailbox, MailboxOptions, Offer, Order, RawLoan, Received, Select,
 };
 pub use channel::port::{Delivery, Notification, Port, PortCall, PortEvent, PortOptions, PortSet, Process, Right};
 pub use channel::ring::{Consumer, Producer, ReadGrant, Ring, RingOptions, WriteGrant};

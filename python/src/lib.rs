@@ -15,7 +15,7 @@ mod wait_set;
 #[pyo3::pymodule(gil_used = false)]
 mod _triveni {
     #[pymodule_export]
-    use crate::channel::mailbox::{Borrowed, Loan, Mailbox};
+    use crate::channel::mailbox::{Borrowed, Loan, Mailbox, Offer};
     #[pymodule_export]
     use crate::channel::port::{Delivery, Port, PortSet, Process};
     #[pymodule_export]

@@ -3,7 +3,7 @@
 //! The set lies behind a mutex that is only ever *tried*: while one thread waits, another one that comes gets
 //! `Busy`, never a wait that holds the interpreter.
 
-use crate::channel::mailbox::Mailbox;
+use crate::channel::mailbox::{Mailbox, Offer};
 use crate::channel::port::Port;
 use crate::channel::ring::{Consumer, Producer};
 use crate::channel::service::{Call, Service};
@@ -141,6 +141,8 @@ impl WaitSet {
             self.member(py, service.get().core(), interest)
         } else if let Ok(asked) = object.cast::<Call>() {
             call(py, || asked.get().lend(|asked| self.with(|set| set.add(asked, interest))))
+        } else if let Ok(offer) = object.cast::<Offer>() {
+            self.member(py, offer.get().core(), interest)
         } else if let Ok(port) = object.cast::<Port>() {
             self.member(py, port.get().core(), interest)
         } else if let Ok(array) = object.cast::<Array>() {

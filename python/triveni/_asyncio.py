@@ -13,13 +13,16 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
-from ._triveni import Call, Error, Ready, Service, WaitSet
+from ._triveni import Call, Error, Mailbox, Ready, Service, WaitSet, _Offer
 
 # Closing a set, or taking its last member out, makes no descriptor readable: who waits looks again this often.
 SLICE = 0.5
 
 # Objects in one set: what a set takes.
 MOST = 127
+
+# Whoever finds all places of a rendezvous taken by other senders looks again this often.
+PLACES_TAKEN = 0.002
 
 Interest = dict[str, Any]
 
@@ -99,8 +102,8 @@ class Watch:
                 member.waiters.remove(waiter)
             raise
         finally:
-            # A call ends once it is answered, and is no member any more then.
-            if isinstance(thing, Call) and self.members.get(key) is member and not member.waiters:
+            # A call or an offer ends once it is answered, and is no member any more then.
+            if isinstance(thing, Call | _Offer) and self.members.get(key) is member and not member.waiters:
                 del self.members[key]
                 self.waitset.remove(member.token)
 
@@ -186,3 +189,38 @@ async def call(service: Service, request: Any, timeout: float | None) -> bytes:
         return await started.wait_async(None if end is None else max(0.0, end - now()))
     finally:
         started.cancel()  # when this task was cancelled, or is late: the cell is free again
+
+
+async def meet(box: Mailbox, message: Any, timeout: float | None) -> None:
+    """What ``Mailbox.send_async`` does at a rendezvous: the message lies there until a receiver has it. Cancelled, it is
+    taken back, unless one has it by then.
+    """
+    check(timeout)
+    offer: _Offer | None = None
+    try:
+        async with asyncio.timeout(timeout):
+            while (offer := box._offer(message)) is None:
+                await asyncio.sleep(PLACES_TAKEN)
+            while not offer.is_received():
+                await Lookout.here().ready(offer, {"send": True})
+    except TimeoutError:
+        if offer is None or offer.withdraw():
+            box.send(message, 0)  # says what was waited for, or was just in time
+    except BaseException:
+        if offer is not None:
+            offer.withdraw()
+        raise
+
+
+async def meet_many(box: Mailbox, messages: list[Any], timeout: float | None) -> int:
+    """What ``Mailbox.send_many_async`` does at a rendezvous."""
+    now = asyncio.get_running_loop().time
+    end = None if timeout is None else now() + timeout
+    for sent, message in enumerate(messages):
+        try:
+            await meet(box, message, None if end is None else max(0.0, end - now()))
+        except (TimeoutError, Error):
+            if sent == 0:
+                raise
+            return sent
+    return len(messages)

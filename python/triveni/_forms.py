@@ -101,6 +101,10 @@ class Consumer:
 class Mailbox:
     async def send_async(self, message, timeout=None, *, priority=None, mtype=None):
         envelope = {"priority": priority, "mtype": mtype}
+        if self.capacity == 0 and priority is mtype is None:
+            from . import _asyncio
+
+            return await _asyncio.meet(self, message, timeout)
         attempt, last = lambda: self.try_send(message, **envelope), lambda: self.send(message, 0, **envelope)
         await waits(self, attempt, last, timeout, send=True)
 
@@ -108,6 +112,10 @@ class Mailbox:
         messages = [*messages]
         if not messages:
             return 0
+        if self.capacity == 0:
+            from . import _asyncio
+
+            return await _asyncio.meet_many(self, messages, timeout)
         attempt, last = lambda: self.try_send_many(messages) or None, lambda: self.send_many(messages, 0)
         return await waits(self, attempt, last, timeout, send=True)
 

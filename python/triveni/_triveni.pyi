@@ -427,6 +427,7 @@ class WaitSet:
         | Monitor
         | Event
         | Mailbox
+        | _Offer
         | Producer
         | Consumer
         | Publisher
@@ -486,6 +487,7 @@ class Mailbox:
         priority: SupportsIndex | None = None,
         mtype: SupportsIndex | None = None,
     ) -> None: ...
+    def _offer(self, message: Buffer) -> _Offer | None: ...
     def try_send(
         self, message: Buffer, *, priority: SupportsIndex | None = None, mtype: SupportsIndex | None = None
     ) -> bool: ...
@@ -573,6 +575,11 @@ class Mailbox:
     def name(self) -> str: ...
     def __len__(self) -> int: ...
     def __bool__(self) -> bool: ...
+
+@final
+class _Offer:
+    def is_received(self) -> bool: ...
+    def withdraw(self) -> bool: ...
 
 @final
 class Loan:

@@ -65,6 +65,65 @@ def test_a_full_mailbox_lets_other_tasks_run(segment):
     run(story())
 
 
+def test_sender_and_receiver_meet_at_a_rendezvous_though_neither_blocks(segment):
+    box = segment.mailbox("m", capacity=0, message_size=8)
+    n = 50
+
+    async def send(first, last):
+        for k in range(first, last):
+            await box.send_async(b"%d" % k, timeout=PATIENCE)
+
+    async def receive(n):
+        return [int(await box.receive_async(timeout=PATIENCE)) for _ in range(n)]
+
+    async def story():
+        before = threads()
+        for sides in ((send(0, n), receive(n)), (receive(n), send(0, n))):
+            assert list(range(n)) in await asyncio.gather(*sides)
+        # More senders than there are places, and batches.
+        senders = [asyncio.create_task(send(k, k + 1)) for k in range(n)]
+        assert sorted(await receive(n)) == list(range(n))
+        await asyncio.gather(*senders)
+        batch = asyncio.create_task(box.send_many_async([b"1", b"2", b"3"], timeout=PATIENCE))
+        assert await receive(3) == [1, 2, 3] and await batch == 3
+        assert threads() <= before + 1
+        # A send that is given up leaves nothing.
+        with pytest.raises(TimeoutError):
+            await box.send_async(b"late", timeout=0.01)
+        task = asyncio.create_task(box.send_async(b"cancel"))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert box.try_receive() is None and len(box) == 0
+        task = asyncio.create_task(box.send_async(b"closed"))
+        await asyncio.sleep(0)
+        box.shutdown()
+        with pytest.raises(triveni.Closed):
+            await task
+
+    run(story())
+
+
+def test_loops_of_two_processes_meet_at_a_rendezvous(segment, other):
+    box = segment.mailbox("m", capacity=0, message_size=8)
+    code = (
+        "import asyncio\n"
+        "async def story():\n"
+        "    box = segment.open_mailbox('m')\n"
+        "    for k in range(50): assert await box.receive_async(timeout=30) == b'%d' % k\n"
+        "asyncio.run(story())\n"
+    )
+    peer = other(code)
+
+    async def story():
+        for k in range(50):
+            await box.send_async(b"%d" % k, timeout=PATIENCE)
+
+    run(story())
+    peer.ends()
+
+
 def test_another_process_wakes_the_loop(segment, other):
     box, answers = segment.mailbox("m"), segment.mailbox("a")
     peer = other("m, a = segment.mailbox('m'), segment.mailbox('a')\nfor _ in range(50): a.send(m.receive() + b'!')\n")

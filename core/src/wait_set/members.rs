@@ -5,7 +5,7 @@
 
 use super::any::Ringing;
 use super::{Interest, Waitable};
-use crate::channel::mailbox::Mailbox;
+use crate::channel::mailbox::{Mailbox, Offer, OfferSide};
 use crate::channel::port::{Port, PortSide, Right};
 use crate::channel::ring::{Consumer, Producer, Ring};
 use crate::channel::service::{Call, CallSide, Service};
@@ -257,6 +257,29 @@ impl IntoSide for Mailbox {
             _ => return Err(misfit(self.object(), "a mailbox", interest, "Receive or Send")),
         };
         Ok(Arc::new(MailboxSide { mailbox: self.clone(), sends, suspect: AtomicU32::new(0) }))
+    }
+}
+
+impl Side for OfferSide {
+    fn object(&self) -> &Object {
+        OfferSide::object(self)
+    }
+    fn bell(&self) -> AnyBell<'_> {
+        AnyBell::Count(OfferSide::bell(self))
+    }
+    fn is_ready(&self, _ask: bool) -> Result<bool> {
+        OfferSide::is_ready(self)
+    }
+}
+
+impl Waitable for Offer {}
+impl IntoSide for Offer {
+    fn side(&self, interest: Interest) -> Result<Arc<dyn Side>> {
+        let side = Offer::side(self);
+        match interest {
+            Interest::Send => Ok(Arc::new(side)),
+            _ => Err(misfit(side.object(), "an offer", interest, "Send")),
+        }
     }
 }
 

@@ -436,6 +436,12 @@ impl Mailbox {
         Ok(trying(py, |_| self.attempt_send(input.bytes(py), envelope, None))?.is_some())
     }
 
+    /// At a rendezvous: puts a copy of ``message`` down for a receiver, if there is a place.
+    fn _offer(&self, py: Python<'_>, message: &Bound<'_, PyAny>) -> PyResult<Option<Offer>> {
+        let input = Input::of(message)?;
+        Ok(call(py, || self.mailbox.try_offer(input.bytes(py)))?.map(Offer))
+    }
+
     /// Sends copies of ``messages`` in their order; waits for room. Returns how many were sent: fewer than all if the
     /// time was up, or the mailbox was shut down, after the first.
     #[pyo3(signature = (messages, timeout=None))]
@@ -740,6 +746,30 @@ impl Mailbox {
         let address = address(&self.segment, self.mailbox.name());
         let (len, capacity, size) = (self.mailbox.len(), self.mailbox.capacity(), self.mailbox.message_size());
         format!("<triveni.Mailbox {address} {len} of {capacity} messages of up to {size} bytes>")
+    }
+}
+
+/// A message that lies at a rendezvous until a receiver has it; what ``send_async`` waits with. It is taken back when it
+/// goes away.
+#[pyclass(frozen, module = "triveni", name = "_Offer")]
+pub(crate) struct Offer(triveni::Offer);
+
+impl Offer {
+    pub(crate) fn core(&self) -> &triveni::Offer {
+        &self.0
+    }
+}
+
+#[pymethods]
+impl Offer {
+    /// Has a receiver the message?
+    fn is_received(&self, py: Python<'_>) -> PyResult<bool> {
+        call(py, || self.0.is_received())
+    }
+
+    /// Takes the message back; ``False``: a receiver has it.
+    fn withdraw(&self, py: Python<'_>) -> PyResult<bool> {
+        call(py, || self.0.withdraw())
     }
 }
 

@@ -278,31 +278,39 @@ impl Mailbox {
             &self.spin_tx,
             deadline,
             || suspect.get(),
-            || {
-                suspect.set(None);
-                match with_queue!(self.memory, queue => queue.handed_over(claim)).map_err(|g| self.corrupt(g))? {
-                    Handed::Over => return Ok(Some(())),
-                    Handed::NotYet(0) if self.object.is_shut_down() => return Err(self.closed("send")),
-                    Handed::NotYet(0) => {}
-                    // In a dead one's hands: the next receiver gets it.
-                    Handed::NotYet(who) => {
-                        let word = u64::from(who) << 4;
-                        self.clear(Claim { index: claim.index, word }, &patience, &suspect);
-                    }
-                }
-                Ok(None)
-            },
+            || self.handed(claim, &patience, &suspect),
         );
         let Err(error) = handed else { return Ok(()) };
+        if self.take_back(claim)? { Err(error) } else { Ok(()) }
+    }
+
+    /// Has a receiver the published message?
+    pub(super) fn handed(&self, claim: Claim, patience: &Patience, suspect: &Cell<Option<u32>>) -> Result<Option<()>> {
+        suspect.set(None);
+        match with_queue!(self.memory, queue => queue.handed_over(claim)).map_err(|g| self.corrupt(g))? {
+            Handed::Over => return Ok(Some(())),
+            Handed::NotYet(0) if self.object.is_shut_down() => return Err(self.closed("send")),
+            Handed::NotYet(0) => {}
+            // In a dead one's hands: the next receiver gets it.
+            Handed::NotYet(who) => {
+                let word = u64::from(who) << 4;
+                self.clear(Claim { index: claim.index, word }, patience, suspect);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes the published message back; `false` if a receiver has it.
+    pub(super) fn take_back(&self, claim: Claim) -> Result<bool> {
         // Whoever ends the claim wins: this, or a receiver. Each look but the first means that one took it and died, or
         // gave it back.
         for _ in 0..LAST_LOOKS * 8 {
             if with_queue!(self.memory, queue => queue.take_back(claim)) {
-                return Err(error);
+                return Ok(true);
             }
             if with_queue!(self.memory, queue => queue.handed_over(claim)).map_err(|g| self.corrupt(g))? == Handed::Over
             {
-                return Ok(());
+                return Ok(false);
             }
         }
         Err(self.robbed(claim))

@@ -39,6 +39,7 @@ mod claim;
 mod loan;
 mod many;
 mod memory;
+mod offer;
 mod options;
 mod pages;
 mod queue;
@@ -62,6 +63,8 @@ mod sorted_tests;
 mod tests;
 
 pub use loan::{Borrowed, Loan, RawLoan};
+pub use offer::Offer;
+pub(crate) use offer::OfferSide;
 pub use options::{Capacity, Envelope, MailboxOptions, Order, Select};
 
 use crate::prim::Ordering::Relaxed;
