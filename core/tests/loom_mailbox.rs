@@ -385,6 +385,67 @@ fn a_message_that_is_given_back_is_not_stepped_over() {
     });
 }
 
+/// `one` while a spawned thread does `other`, on a mailbox in which `messages` lie.
+fn beside<T: 'static>(
+    capacity: u32,
+    messages: &[u32],
+    one: impl FnOnce(&Model),
+    other: impl FnOnce(&Model) -> T + 'static,
+) -> T {
+    let mailbox = Arc::new(Model::new(capacity));
+    assert!(messages.iter().all(|message| mailbox.send(1, *message)));
+    let theirs = mailbox.clone();
+    let other = thread::spawn(move || other(&theirs));
+    one(&mailbox);
+    other.join().unwrap()
+}
+
+#[test]
+fn a_place_that_a_batch_gave_back_is_written_behind_its_reader() {
+    explore(|| {
+        let two = |mailbox: &Model| assert_eq!(mailbox.receive_two(2), Some([10, 11]));
+        beside(2, &[10, 11], two, |mailbox| mailbox.look_and_send(1, 12));
+    });
+}
+
+#[test]
+fn a_dead_senders_place_is_written_behind_it() {
+    for at in STEPS {
+        explore(move || {
+            // The kernel says that it is dead behind its last store: the same thread.
+            let dies = move |mailbox: &Model| {
+                mailbox.dies(2, at, || mailbox.send(2, 10));
+                mailbox.repair(0);
+            };
+            beside(1, &[], dies, |mailbox| mailbox.look_and_send(1, 11));
+        });
+    }
+}
+
+#[test]
+fn who_receives_what_was_given_back_sees_how_often() {
+    explore(|| {
+        let mailbox = Arc::new(Model::new(1));
+        assert!(mailbox.send(1, 10));
+        let theirs = mailbox.clone();
+        let receiver = thread::spawn(move || theirs.receive_deliveries(3));
+        let given_back = mailbox.give_back(2);
+        if let Some(deliveries) = receiver.join().unwrap() {
+            assert_eq!(deliveries, u32::from(given_back));
+        }
+    });
+}
+
+#[test]
+fn a_receiver_that_sleeps_is_woken_by_what_is_given_back() {
+    explore(|| {
+        let gives_back = |mailbox: &Model| {
+            mailbox.give_back(2);
+        };
+        beside(1, &[10], gives_back, |mailbox| assert_eq!(mailbox.wait_and_receive(3), 10));
+    });
+}
+
 #[test]
 fn by_priority_a_senders_messages_do_not_overtake_each_other() {
     explore(|| {

@@ -82,17 +82,58 @@ impl Model {
 
     /// Sends two, the first without a barrier of its own.
     pub fn send_two(&self, me: u32, messages: [u32; 2]) {
-        let held = messages.map(|message| {
-            let held = self.reserve(me).expect("room for two");
-            let index = held.0.index as usize;
-            // SAFETY: a plain write, as loom's cell checks that nobody else is at it.
-            self.payload[index].with_mut(|cell| unsafe { *cell = message });
-            self.heads.head(held.0.index).deliveries.store(0, Relaxed);
-            held.0
-        });
-        assert!(self.slots().publish_quietly(held[0], Envelope::default()));
-        assert!(self.slots().publish(held[1], Envelope::default()));
+        // Both claimed before either is written, so that no fence of a claim stands behind a message.
+        let [first, second] = [0, 1].map(|_| self.reserve(me).expect("room for two"));
+        self.write(first, messages[0]);
+        assert!(self.slots().publish_quietly(first.0, Envelope::default()));
+        self.write(second, messages[1]);
+        assert!(self.slots().publish(second.0, Envelope::default()));
         self.control.rx.0.notify(1);
+    }
+
+    /// Receives two, if they are there; the first place is given back without a barrier of its own.
+    pub fn receive_two(&self, me: u32) -> Option<[u32; 2]> {
+        let claim = || match self.slots().claim_receive(me, &Ask::default()).unwrap() {
+            Attempt::Claimed(claim) => Some(claim),
+            _ => None,
+        };
+        let first = claim()?;
+        let message = self.read(first);
+        assert!(self.slots().release_quietly(first));
+        let second = claim()?;
+        let messages = [message, self.read(second)];
+        assert!(self.slots().release(second));
+        self.control.tx.0.notify(1);
+        Some(messages)
+    }
+
+    fn write(&self, held: Held, message: u32) {
+        let index = held.0.index as usize;
+        // SAFETY: a plain write, as loom's cell checks that nobody else is at it.
+        self.payload[index].with_mut(|cell| unsafe { *cell = message });
+        for half in &self.copies[index] {
+            half.store(message, Relaxed);
+        }
+        self.heads.head(held.0.index).deliveries.store(0, Relaxed);
+    }
+
+    fn read(&self, claim: Claim) -> u32 {
+        // SAFETY: a plain read, as loom's cell checks that nobody writes.
+        self.payload[claim.index as usize].with(|cell| unsafe { *cell })
+    }
+
+    /// Sends behind a look at the head, which whoever frees a place moves later: so loom tries this in between.
+    pub fn look_and_send(&self, me: u32, message: u32) -> bool {
+        self.slots().head_index();
+        self.send(me, message)
+    }
+
+    /// How many receivers had the next message in vain. Receives it.
+    pub fn receive_deliveries(&self, me: u32) -> Option<u32> {
+        let Attempt::Claimed(claim) = self.slots().claim_receive(me, &Ask::default()).unwrap() else { return None };
+        let deliveries = self.heads.head(claim.index).deliveries.load(Relaxed);
+        assert!(self.slots().release(claim), "a live receiver lost its claim");
+        Some(deliveries)
     }
 
     /// Gives the first message back, which another receiver then gets.
@@ -136,13 +177,7 @@ impl Model {
 
     /// Writes and sends.
     pub fn commit(&self, held: Held, message: u32) {
-        let index = held.0.index as usize;
-        // SAFETY: a plain write, as loom's cell checks that nobody else is at it.
-        self.payload[index].with_mut(|cell| unsafe { *cell = message });
-        for half in &self.copies[index] {
-            half.store(message, Relaxed);
-        }
-        self.heads.head(held.0.index).deliveries.store(0, Relaxed);
+        self.write(held, message);
         assert!(self.slots().publish(held.0, Envelope::default()), "a live sender lost its claim");
     }
 
@@ -165,8 +200,7 @@ impl Model {
     /// Receives, if there is a message.
     pub fn receive(&self, me: u32) -> Option<u32> {
         let Attempt::Claimed(claim) = self.slots().claim_receive(me, &Ask::default()).unwrap() else { return None };
-        // SAFETY: a plain read, as loom's cell checks that nobody writes.
-        let message = self.payload[claim.index as usize].with(|cell| unsafe { *cell });
+        let message = self.read(claim);
         assert!(self.slots().release(claim), "a live receiver lost its claim");
         Some(message)
     }

@@ -56,7 +56,7 @@ use super::queue::*;
 use crate::channel::death::step;
 use crate::prim::Full;
 use crate::prim::{
-    Ordering::{AcqRel, Acquire, Relaxed, Release},
+    Ordering::{Acquire, Relaxed, Release},
     fence, prefetch,
 };
 
@@ -186,8 +186,8 @@ impl<H: Heads> Slots<'_, H> {
     /// Frees the place of a dead sender.
     fn void_quietly(&self, slot: &Head, writing: u64) {
         step!();
-        // ORDER room: AcqRel; the dead sender's stores ended with its life.
-        let ours = slot.word.compare_exchange(writing, freed(writing), AcqRel, Relaxed).is_ok();
+        // ORDER room: Release; the dead sender's stores ended with its life, as the kernel says.
+        let ours = slot.word.compare_exchange(writing, freed(writing), Release, Relaxed).is_ok();
         // Relaxed: a number to be shown.
         self.control.tally.0.voided.fetch_add(u64::from(ours), Relaxed);
     }
@@ -199,8 +199,8 @@ impl<H: Heads> Slots<'_, H> {
         step!();
         let drop = self.max_deliveries != 0 && died >= u32::from(self.max_deliveries);
         let next = if drop { freed(reading) } else { word(FULL, 0, turn(reading)) };
-        // ORDER message, room: AcqRel; hands on what `publish` released, and the receiver's reads are over.
-        let ours = slot.word.compare_exchange(reading, next, AcqRel, Relaxed).is_ok();
+        // ORDER message, room: Release; hands on what `publish` released, and the count; the receiver's reads are over.
+        let ours = slot.word.compare_exchange(reading, next, Release, Relaxed).is_ok();
         let tally = &self.control.tally.0;
         // Relaxed: a number to be shown.
         if drop { &tally.dropped } else { &tally.redelivered }.fetch_add(u64::from(ours), Relaxed);
@@ -215,7 +215,8 @@ impl<H: Heads> Slots<'_, H> {
         step!();
         let mut first: Option<(i32, u32, u32)> = None;
         for index in 0..self.capacity {
-            // Acquire: as in `repair`.
+            // ORDER rewind: Acquire; for a `FULL` of somebody whose repair was cut short. No model needs it: the repair
+            // byte orders it as well.
             let seen = self.heads.head(index).word.load(Acquire);
             let place = (ahead(turn(seen), lap(head)), index);
             let behind = place < (0, (head & INDEX) as u32);
@@ -241,7 +242,8 @@ impl<H: Heads> Slots<'_, H> {
         let mut head = self.control.head.0.load(Relaxed);
         for _ in 0..self.looks() {
             let raised = head.wrapping_add(ONE_EPOCH);
-            // ORDER rewind: Release; pairs with the Acquire in `at_head`. Full, for `notify`.
+            // ORDER rewind: Release; pairs with the Acquire in `at_head`. Full, for `notify`, where `rewind_to` has nothing
+            // to move back; nobody sleeps then in a model.
             match self.control.head.0.cas_full(head, raised) {
                 Ok(_) => return Some(raised),
                 Err(now) => head = now,
@@ -260,14 +262,15 @@ impl<H: Heads> Slots<'_, H> {
     /// The new head is made of the word's own turn, whatever led the caller here.
     #[cold]
     fn rewind_to(&self, at: Claim) -> bool {
-        // Acquire: the word below is looked at no earlier.
-        let head = self.control.head.0.load(Acquire);
+        // Relaxed: the exchange decides.
+        let head = self.control.head.0.load(Relaxed);
         if (ahead(turn(at.word), lap(head)), at.index) >= (0, (head & INDEX) as u32) {
             return false;
         }
         let back =
             (head & EPOCH).wrapping_add(ONE_EPOCH) | u64::from(turn(at.word)) << INDEX_BITS | u64::from(at.index);
-        // ORDER rewind: Release; pairs with the Acquire in `at_head`. Full, for `notify`.
+        // ORDER rewind: Release; pairs with the Acquire in `at_head`. Full, for `notify`. For the caller's own `FULL` the
+        // Release in `raise_epoch` is enough; this one is for a `FULL` of somebody whose repair was cut short.
         self.control.head.0.cas_full(head, back).is_ok()
     }
 
@@ -327,11 +330,13 @@ impl<H: Heads> Queue for Slots<'_, H> {
             let slot = &self.heads.head(index).word;
             let free = word(FREE, 0, lap(tail));
             let writing = word(WRITING, me, lap(tail));
-            // Acquire: the evidence for moving the tail, or for being full, is no older than the tail.
+            // Acquire: the evidence for moving the tail, or for being full, is no older than the tail. Else this call might
+            // say full of a place that was freed meanwhile, which no model minds.
             let mut seen = if eager { free } else { slot.load(Acquire) };
             if seen == free {
                 // ORDER room: Acquire; pairs with the Release in `release`, `cancel`, `void`.
-                // ORDER shut: full; the sender looks for a shutdown after it.
+                // ORDER shut: full; the sender looks for a shutdown after it. (Loom's barrier is a fence behind the exchange,
+                // which is an Acquire and a Release, too: it stands for both edges and for the fence below.)
                 match slot.cas_full(free, writing) {
                     Ok(_) => {
                         // ORDER overwrite: this fence stands between the claim and the first byte of the message;
@@ -410,7 +415,8 @@ impl<H: Heads> Queue for Slots<'_, H> {
     /// Gives a sender's place back without a message; receivers step over it. False: not ours any more.
     fn cancel(&self, claim: Claim) -> bool {
         step!();
-        // ORDER room: Release; pairs with the Acquire in `claim_send`. Full, for `notify`.
+        // ORDER room: Release; pairs with the Acquire in `claim_send`. Full, for `notify`. (In loom two full barriers order
+        // all that stands around them, so only `release_quietly` shows the edge.)
         let ours = self.heads.head(claim.index).word.cas_full(claim.word, freed(claim.word)).is_ok();
         if ours {
             self.control.tx.0.notify(1);
@@ -529,7 +535,7 @@ impl<H: Heads> Queue for Slots<'_, H> {
     fn left(&self, _select: Select) -> Result<Look, Garbage> {
         let mut claims = [None; 2];
         for index in 0..self.capacity {
-            // Acquire: as in `repair`.
+            // ORDER rewind: Acquire; as in `rewind`.
             let at = Claim { index, word: self.heads.head(index).word.load(Acquire) };
             match at.state()? {
                 State::Free => {}
@@ -561,8 +567,8 @@ impl<H: Heads> Queue for Slots<'_, H> {
     fn repair(&self, dead: u32) {
         for index in 0..self.capacity {
             let slot = self.heads.head(index);
-            // Acquire: as for the claims.
-            let seen = slot.word.load(Acquire);
+            // Relaxed: the exchange decides, and the kernel has ordered what the dead did.
+            let seen = slot.word.load(Relaxed);
             match (Claim { index, word: seen }).state() {
                 Ok(State::Writing(who)) if who == dead => self.void_quietly(slot, seen),
                 Ok(State::Reading(who)) if who == dead => drop(self.refill(slot, seen)),
