@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import random
 import threading
 import time
 
@@ -534,3 +535,60 @@ def test_no_messages_are_there_at_once(segment):
         assert await asyncio.wait_for(box.receive_many_async(0), 10) == []
 
     run(story())
+
+
+@pytest.mark.parametrize("channel", ["fifo", "priority", "unbounded", "ring", "port", "topic"])
+def test_what_is_cancelled_at_random_moments_is_neither_lost_nor_doubled(segment, channel):
+    dice, n, sent, received, over = random.Random(channel), 100, [], [], []
+    receivers = 1 if channel in ("ring", "topic") else 4
+    match channel:
+        case "ring":
+            ring = segment.ring("c", 256)
+            producer, consumer = ring.producer(), ring.consumer()
+            send, receive = producer.write_async, consumer.read_async
+        case "topic":
+            topic = segment.topic("c", 3, 16)
+            publisher, subscriber = topic.publisher(), topic.subscriber()
+            send, receive = publisher.publish_async, subscriber.receive_async
+        case "port":
+            port = segment.port("c", capacity=3)
+            right = segment.open_port("c")
+
+            async def receive():
+                return (await port.receive_async()).message
+
+            send = right.send_async
+        case _:
+            order = "priority" if channel == "priority" else "fifo"
+            box = segment.mailbox("c", 512 if channel == "unbounded" else 3, 16, order=order, unbounded=channel == "unbounded")
+            send, receive = box.send_async, box.receive_async
+
+    async def at_random(coroutine):
+        """Its answer in a list; an empty one if it was cancelled before."""
+        task = asyncio.create_task(coroutine)
+        if dice.random() < 0.4:
+            for _ in range(dice.randrange(4)):
+                await asyncio.sleep(0)
+            task.cancel()
+        try:
+            return [await asyncio.wait_for(task, dice.choice([0.001, 0.01, 0.1]))]
+        except (asyncio.CancelledError, TimeoutError):
+            return []
+
+    async def send_all():
+        for k in range(n):
+            if await at_random(send(b"%d" % k)):
+                sent.append(k)
+        over.append(True)
+
+    async def receive_all():
+        while not over or len(received) < len(sent):
+            received.extend(int(message) for message in await at_random(receive()))
+
+    async def story():
+        before = threads()
+        await asyncio.gather(send_all(), *(receive_all() for _ in range(receivers)))
+        assert threads() <= before + 1
+
+    run(story())
+    assert sorted(received) == sent and 0 < len(sent) < n
