@@ -215,7 +215,8 @@ impl Memory {
         Paged { slots: self.slots(), pages: self.pages(), ground: self }
     }
 
-    fn pages(&self) -> Pages<'_> {
+    /// What an unbounded one has besides.
+    pub fn pages(&self) -> Pages<'_> {
         debug_assert!(self.mode == Mode::Unbounded);
         let Paging { each, keep, hints, map, words, .. } = self.paging;
         let base = self.control.as_ptr().cast::<u8>();

@@ -36,6 +36,8 @@
 //! `send` and `receive`, first in first out: three compare-and-swaps and a copy; a system call only if somebody sleeps.
 
 mod claim;
+#[cfg(all(test, shuttle))]
+mod deaths;
 mod loan;
 mod many;
 mod memory;
@@ -101,7 +103,8 @@ pub struct Received {
     /// Its size in bytes.
     pub size: usize,
     /// How many receivers died with it before, or gave it back: 0 unless it is delivered again. One too many if a
-    /// process that repaired it died half-way.
+    /// process that repaired it died half-way; at a rendezvous also if the message before it in its place was taken back
+    /// just when its receiver died or gave it back.
     pub redelivered: u16,
     /// Its priority; 0 unless the mailbox has priorities.
     pub priority: u16,

@@ -292,11 +292,12 @@ impl Pages<'_> {
         self.hints.untidy.store(1, Relaxed); // Relaxed: a hint.
     }
 
-    /// Leaves every page that can be left, except that of place `head`, if there may be such pages.
+    /// If there may be such pages, leaves every one that can be left, except that of the place that `head` names.
     #[inline]
-    pub fn tidy<G: Ground>(&self, head: u32, me: u32, ground: &G) {
+    pub fn tidy<G: Ground>(&self, head: impl FnOnce() -> u32, me: u32, ground: &G) {
         // Relaxed: a hint.
         if self.hints.untidy.load(Relaxed) != 0 && self.hints.untidy.swap(0, Relaxed) != 0 {
+            let head = head();
             (0..self.map.len() as u32).filter(|page| *page != head / self.each).for_each(|page| {
                 self.leave(page, me, ground);
             });
@@ -360,6 +361,12 @@ impl Pages<'_> {
             let empty = frame_word(EMPTY, 0, 0, use_);
             let _ = self.frame(frame).compare_exchange(next, empty, Release, Relaxed);
         }
+    }
+
+    /// Frames that are not free.
+    #[cfg(all(test, shuttle))]
+    pub fn frames_in_use(&self) -> usize {
+        self.frames.iter().filter(|word| !matches!(word.load(Relaxed) & 0xF, EMPTY | SPARE)).count()
     }
 
     /// Frames that are free and committed.

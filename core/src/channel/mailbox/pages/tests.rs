@@ -130,7 +130,7 @@ proptest! {
                 if death::at_step(dies.unwrap_or(0) / 2, || heap.pages().repair(5)).is_none() {
                     heap.pages().repair(5);
                 }
-                heap.pages().tidy(u32::MAX, 6, &heap);
+                heap.pages().tidy(|| u32::MAX, 6, &heap);
             }
             frames.clear();
             for page in 0..PAGES {
@@ -165,7 +165,7 @@ proptest! {
                 0 => if let Ok(frame) = heap.take(place, 1) { prop_assert!((frame as usize) < FRAMES) },
                 1 => heap.free(place, 2),
                 2 => heap.pages().repair(1),
-                3 => heap.pages().tidy(place, 3, &heap),
+                3 => heap.pages().tidy(|| place, 3, &heap),
                 _ => if let Ok(frame) = heap.pages().of::<()>(place) { prop_assert!((frame as usize) < FRAMES) },
             }
         }

@@ -50,16 +50,18 @@ impl<H: Heads, G: Ground<Error = i32>> Queue for Paged<'_, H, G> {
     }
 
     fn cancel(&self, claim: Claim) -> bool {
-        // Nobody receives here, so nobody leaves the page.
+        let ours = self.slots.cancel(claim);
+        // Nobody receives here, so nobody leaves the page. Behind the change of the place: who tidies up finds it free.
         self.pages.is_untidy();
-        self.slots.cancel(claim)
+        ours
     }
 
     #[inline]
     fn claim_receive(&self, me: u32, ask: &Ask) -> Result<Attempt, Garbage> {
         let attempt = self.slots.claim_receive(me, ask);
         if let Ok(Attempt::Nothing) = attempt {
-            self.pages.tidy(self.slots.head_index(), me, self.ground);
+            // The head goes on over what was given back before it was called untidy: that page is left, too.
+            self.pages.tidy(|| (self.slots.at_head(), self.slots.head_index()).1, me, self.ground);
         }
         attempt
     }
@@ -82,9 +84,10 @@ impl<H: Heads, G: Ground<Error = i32>> Queue for Paged<'_, H, G> {
     }
 
     fn give_back(&self, claim: Claim) -> bool {
-        // It may be dropped, and then nobody leaves its page.
+        let ours = self.slots.give_back(claim);
+        // It may have been dropped, and then nobody leaves its page.
         self.pages.is_untidy();
-        self.slots.give_back(claim)
+        ours
     }
 
     fn stands(&self, claim: Claim) -> bool {
@@ -92,8 +95,9 @@ impl<H: Heads, G: Ground<Error = i32>> Queue for Paged<'_, H, G> {
     }
 
     fn void(&self, claim: Claim) -> bool {
+        let done = self.slots.void(claim);
         self.pages.is_untidy();
-        self.slots.void(claim)
+        done
     }
 
     fn len(&self) -> Result<u32, Garbage> {
