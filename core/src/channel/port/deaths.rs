@@ -87,10 +87,10 @@ impl Citizen<'_> {
         self.neighbour(port).unwrap()
     }
 
-    /// Has the port a receiver that lives, or may it get its first one?
+    /// Has the port a receiver that lives, or may it get its first one? Not when all are dead who would have been one.
     fn has_receiver(&self, port: u64) -> bool {
         let (seen, lives) = follow(self, &self.port(port), 0, DEPTH);
-        lives || seen.word == 0
+        lives || seen.word == 0 && (1..=RECEIVERS).any(|slot| !self.is_dead(slot))
     }
 
     /// Repairs what `dead` left, unless somebody who lives does it already.
