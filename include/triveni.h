@@ -3797,8 +3797,9 @@ int64_t tvn_wait_set_add_event(tvn_wait_set_t *set,
                                bool all);
 
 /**
- * Adds a mailbox: ready when there is a message (TVN_RECEIVE), or room for one (TVN_SEND). Lends `set` and `mailbox`,
- * whose handle may be closed before the set. Never blocks.
+ * Adds a mailbox: ready when there is a message (TVN_RECEIVE), or room for one (TVN_SEND). With capacity 0 there is room
+ * while a thread blocks to receive: one that waits for TVN_RECEIVE in a set does not count, so one of two partners has
+ * to block. Lends `set` and `mailbox`, whose handle may be closed before the set. Never blocks.
  * @return as tvn_wait_set_add_semaphore(); -EINVAL for another `interest`.
  */
 int64_t tvn_wait_set_add_mailbox(tvn_wait_set_t *set,

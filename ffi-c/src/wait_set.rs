@@ -137,8 +137,9 @@ pub unsafe extern "C" fn tvn_wait_set_add_event(
     })
 }
 
-/// Adds a mailbox: ready when there is a message (TVN_RECEIVE), or room for one (TVN_SEND). Lends `set` and `mailbox`,
-/// whose handle may be closed before the set. Never blocks.
+/// Adds a mailbox: ready when there is a message (TVN_RECEIVE), or room for one (TVN_SEND). With capacity 0 there is room
+/// while a thread blocks to receive: one that waits for TVN_RECEIVE in a set does not count, so one of two partners has
+/// to block. Lends `set` and `mailbox`, whose handle may be closed before the set. Never blocks.
 /// @return as tvn_wait_set_add_semaphore(); -EINVAL for another `interest`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_wait_set_add_mailbox(
