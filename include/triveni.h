@@ -498,6 +498,12 @@ template <> struct tvn_letter_<long double> { static constexpr const char *is = 
 #define TVN_SEND 2
 
 /**
+ * Ready for what, of a mailbox of capacity 0: there is a place for tvn_mailbox_try_offer(), whether or not a receiver waits.
+ * Of any other mailbox the same as TVN_SEND.
+ */
+#define TVN_ROOM 3
+
+/**
  * What a thread sleeps for: permits of a semaphore.
  */
 #define TVN_WAIT_PERMIT 1
@@ -627,6 +633,15 @@ typedef struct tvn_monitor_t tvn_monitor_t;
  * A robust mutex: a handle on one that lies in a segment.
  */
 typedef struct tvn_mutex_t tvn_mutex_t;
+
+/**
+ * A message that lies at a rendezvous, a mailbox of capacity 0, until a receiver has it: for whoever cannot block, but
+ * waits in a wait set.
+ *
+ * If the process that made it dies, the message stays, and is received. If a receiver dies before it has the whole
+ * message, the next one gets it.
+ */
+typedef struct tvn_offer_t tvn_offer_t;
 
 /**
  * A set of ports, to receive from any of them.
@@ -1894,6 +1909,40 @@ int tvn_mailbox_send_with(const tvn_mailbox_t *mailbox,
                           uint32_t priority,
                           uint32_t mtype,
                           int timeout_ms);
+
+/**
+ * Puts a copy of `size` bytes at `message` (NULL will do for 0) down for a receiver, in a mailbox of capacity 0. Lends
+ * `mailbox` and `message`, gives `*out`; the mailbox' handle may be closed before the offer. Never blocks: see
+ * tvn_wait_set_add_offer(). A process that dies here has put down the whole message, or none. Any thread; it stays with
+ * the process that made it.
+ * @return 0; -EAGAIN if there is no place for it, as so many messages wait already: see TVN_ROOM; -EINVAL unless the
+ * capacity is 0; -EMSGSIZE, -EPIPE and -EIDRM as tvn_mailbox_send().
+ */
+int tvn_mailbox_try_offer(const tvn_mailbox_t *mailbox,
+                          const void *message,
+                          size_t size,
+                          tvn_offer_t **out);
+
+/**
+ * Has a receiver the message? Once it has, it stays so. Lends `offer`. Never blocks. Any thread of the process that made
+ * it.
+ * @return 1 or 0 (also of one that was taken back); -EPIPE if the mailbox was shut down, -EIDRM if it was removed, and
+ * nobody has it yet: take it back; -TVN_EFORKED.
+ */
+int tvn_offer_is_received(const tvn_offer_t *offer);
+
+/**
+ * Takes the message back. Of a receiver and this at the same instant one wins, and both know which. Lends `offer`, which
+ * stays to be closed; asked again it answers the same. Never blocks. Any thread of the process that made it.
+ * @return 1: no receiver has it, nor will; 0: one has it; -TVN_EFORKED.
+ */
+int tvn_offer_withdraw(const tvn_offer_t *offer);
+
+/**
+ * Takes the message back, unless a receiver has it by then, and ends the offer. Takes `offer`; NULL is fine. Never blocks.
+ * No other thread may be using this handle. In a forked child the message stays: it is the parent's.
+ */
+void tvn_offer_close(tvn_offer_t *offer);
 
 /**
  * Sends copies of `count` messages of `size` bytes each that lie behind each other at `messages`, in their order;
@@ -3798,13 +3847,22 @@ int64_t tvn_wait_set_add_event(tvn_wait_set_t *set,
 
 /**
  * Adds a mailbox: ready when there is a message (TVN_RECEIVE), or room for one (TVN_SEND). With capacity 0 there is room
- * while a thread blocks to receive: one that waits for TVN_RECEIVE in a set does not count, so one of two partners has
- * to block. Lends `set` and `mailbox`, whose handle may be closed before the set. Never blocks.
+ * while a thread blocks to receive; one that waits for TVN_RECEIVE in a set does not count. Two sets meet with
+ * tvn_mailbox_try_offer(): the receiver's is ready at once, the sender's when tvn_wait_set_add_offer() says so; TVN_ROOM
+ * waits for a place to put one down. Lends `set` and `mailbox`, whose handle may be closed before the set. Never blocks.
  * @return as tvn_wait_set_add_semaphore(); -EINVAL for another `interest`.
  */
 int64_t tvn_wait_set_add_mailbox(tvn_wait_set_t *set,
                                  const tvn_mailbox_t *mailbox,
                                  uint32_t interest);
+
+/**
+ * Adds an offer: ready when a receiver has the message, or the mailbox was shut down, or it was taken back. Take it out
+ * then, or it is told again for ever. Lends `set` and `offer`, whose handle may be closed before the set. Never blocks.
+ * @return as tvn_wait_set_add_semaphore().
+ */
+int64_t tvn_wait_set_add_offer(tvn_wait_set_t *set,
+                               const tvn_offer_t *offer);
 
 /**
  * Adds a service: ready when there is a request to be taken (TVN_RECEIVE), when there is a free cell for a request

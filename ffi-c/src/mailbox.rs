@@ -9,8 +9,8 @@ use crate::type_tag::tell;
 use std::ffi::{c_char, c_int, c_void};
 use std::mem::{MaybeUninit, offset_of};
 use triveni::{
-    Borrowed, Capacity, Envelope, Error, ErrorKind, Loan, Mailbox, MailboxOptions, Order, RawLoan, Received, Result,
-    Select,
+    Borrowed, Capacity, Envelope, Error, ErrorKind, Loan, Mailbox, MailboxOptions, Offer, Order, RawLoan, Received,
+    Result, Select,
 };
 
 /// Messages are received first in, first out.
@@ -165,6 +165,13 @@ pub struct tvn_loan_t {
     pub word: u64,
 }
 
+/// A message that lies at a rendezvous, a mailbox of capacity 0, until a receiver has it: for whoever cannot block, but
+/// waits in a wait set.
+///
+/// If the process that made it dies, the message stays, and is received. If a receiver dies before it has the whole
+/// message, the next one gets it.
+pub struct tvn_offer_t(pub(crate) Offer);
+
 /// Finds the mailbox `name`, or creates it for up to `capacity` messages (0: a rendezvous) of up to `message_size` bytes each;
 /// an existing one must have the same two. Lends `segment` and `name`, gives `*out`. Does not wait for other
 /// users. Any thread; a forked child too.
@@ -306,6 +313,57 @@ pub unsafe extern "C" fn tvn_mailbox_send_with(
             ms => mailbox.send_with_until(message, envelope(priority, mtype), deadline(ms)),
         }
     })
+}
+
+/// Puts a copy of `size` bytes at `message` (NULL will do for 0) down for a receiver, in a mailbox of capacity 0. Lends
+/// `mailbox` and `message`, gives `*out`; the mailbox' handle may be closed before the offer. Never blocks: see
+/// tvn_wait_set_add_offer(). A process that dies here has put down the whole message, or none. Any thread; it stays with
+/// the process that made it.
+/// @return 0; -EAGAIN if there is no place for it, as so many messages wait already: see TVN_ROOM; -EINVAL unless the
+/// capacity is 0; -EMSGSIZE, -EPIPE and -EIDRM as tvn_mailbox_send().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_mailbox_try_offer(
+    mailbox: *const tvn_mailbox_t,
+    message: *const c_void,
+    size: usize,
+    out: *mut *mut tvn_offer_t,
+) -> c_int {
+    call("tvn_mailbox_try_offer", || {
+        // SAFETY: the C contract: NULL or a mailbox' handle, not closed during this call; `size` bytes to read; NULL or a
+        // place for a handle.
+        unsafe { give(out, || tried(lend(mailbox)?.0.try_offer(bytes(message.cast(), size)?)?).map(tvn_offer_t)) }
+    })
+}
+
+/// Has a receiver the message? Once it has, it stays so. Lends `offer`. Never blocks. Any thread of the process that made
+/// it.
+/// @return 1 or 0 (also of one that was taken back); -EPIPE if the mailbox was shut down, -EIDRM if it was removed, and
+/// nobody has it yet: take it back; -TVN_EFORKED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_offer_is_received(offer: *const tvn_offer_t) -> c_int {
+    call("tvn_offer_is_received", || {
+        // SAFETY: the C contract: NULL, or an offer's handle that is not closed during this call.
+        unsafe { lend(offer) }?.0.is_received()
+    })
+}
+
+/// Takes the message back. Of a receiver and this at the same instant one wins, and both know which. Lends `offer`, which
+/// stays to be closed; asked again it answers the same. Never blocks. Any thread of the process that made it.
+/// @return 1: no receiver has it, nor will; 0: one has it; -TVN_EFORKED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_offer_withdraw(offer: *const tvn_offer_t) -> c_int {
+    call("tvn_offer_withdraw", || {
+        // SAFETY: the C contract: NULL, or an offer's handle that is not closed during this call.
+        unsafe { lend(offer) }?.0.withdraw()
+    })
+}
+
+/// Takes the message back, unless a receiver has it by then, and ends the offer. Takes `offer`; NULL is fine. Never blocks.
+/// No other thread may be using this handle. In a forked child the message stays: it is the parent's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_offer_close(offer: *mut tvn_offer_t) {
+    // SAFETY: the C contract: NULL, or an offer's handle that nobody uses any more.
+    call("tvn_offer_close", || unsafe { take(offer) });
 }
 
 /// The most empty messages in one call: no memory of the caller's bounds their number.

@@ -7,7 +7,7 @@ use crate::cell::tvn_cell_t;
 use crate::deadline::{TVN_TRY, deadline, tried};
 use crate::event::tvn_event_t;
 use crate::handle::{give, lend, lend_mut, take};
-use crate::mailbox::tvn_mailbox_t;
+use crate::mailbox::{tvn_mailbox_t, tvn_offer_t};
 use crate::monitor::tvn_monitor_t;
 use crate::mutex::tvn_mutex_t;
 use crate::port::tvn_port_t;
@@ -41,6 +41,9 @@ const _: () = assert!(TVN_WAIT_SET_MAX == WaitSet::MAX_OBJECTS);
 pub const TVN_RECEIVE: u32 = 1;
 /// Ready for what: there is room for a message, a descriptor can be written.
 pub const TVN_SEND: u32 = 2;
+/// Ready for what, of a mailbox of capacity 0: there is a place for tvn_mailbox_try_offer(), whether or not a receiver waits.
+/// Of any other mailbox the same as TVN_SEND.
+pub const TVN_ROOM: u32 = 3;
 
 /// A member of a wait set that is ready.
 #[repr(C)]
@@ -138,8 +141,9 @@ pub unsafe extern "C" fn tvn_wait_set_add_event(
 }
 
 /// Adds a mailbox: ready when there is a message (TVN_RECEIVE), or room for one (TVN_SEND). With capacity 0 there is room
-/// while a thread blocks to receive: one that waits for TVN_RECEIVE in a set does not count, so one of two partners has
-/// to block. Lends `set` and `mailbox`, whose handle may be closed before the set. Never blocks.
+/// while a thread blocks to receive; one that waits for TVN_RECEIVE in a set does not count. Two sets meet with
+/// tvn_mailbox_try_offer(): the receiver's is ready at once, the sender's when tvn_wait_set_add_offer() says so; TVN_ROOM
+/// waits for a place to put one down. Lends `set` and `mailbox`, whose handle may be closed before the set. Never blocks.
 /// @return as tvn_wait_set_add_semaphore(); -EINVAL for another `interest`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_wait_set_add_mailbox(
@@ -148,9 +152,20 @@ pub unsafe extern "C" fn tvn_wait_set_add_mailbox(
     interest: u32,
 ) -> i64 {
     call("tvn_wait_set_add_mailbox", || {
-        let interest = self::interest(interest)?;
         // SAFETY: the C contract: NULL or a wait set that no other thread uses; NULL or an object's handle.
-        unsafe { lend_mut(set)?.set.add(&lend(mailbox)?.0, interest) }
+        let (set, mailbox) = unsafe { (lend_mut(set)?, &lend(mailbox)?.0) };
+        set.set.add(mailbox, if interest == TVN_ROOM { Interest::Room(0) } else { self::interest(interest)? })
+    })
+}
+
+/// Adds an offer: ready when a receiver has the message, or the mailbox was shut down, or it was taken back. Take it out
+/// then, or it is told again for ever. Lends `set` and `offer`, whose handle may be closed before the set. Never blocks.
+/// @return as tvn_wait_set_add_semaphore().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_wait_set_add_offer(set: *mut tvn_wait_set_t, offer: *const tvn_offer_t) -> i64 {
+    call("tvn_wait_set_add_offer", || {
+        // SAFETY: the C contract: NULL or a wait set that no other thread uses; NULL or an offer's handle.
+        unsafe { lend_mut(set)?.set.add(&lend(offer)?.0, Interest::Send) }
     })
 }
 

@@ -150,6 +150,117 @@ TEST(at_a_rendezvous_a_send_returns_when_a_receiver_has_the_message) {
     unmake();
 }
 
+/* Receives one message as an event loop does: waits in a set, and tries. */
+static void receives_in_a_set(void *unused) {
+    tvn_wait_set_t *set;
+    tvn_ready_t ready;
+    char message[8];
+    is(tvn_wait_set_new(&set), 0);
+    is(tvn_wait_set_add_mailbox(set, box, TVN_RECEIVE), 0);
+    is(tvn_wait_set_wait(set, &ready, 1, TVN_FOREVER), 1);
+    is(tvn_mailbox_receive(box, message, sizeof message, TVN_TRY), 5);
+    tvn_wait_set_close(set);
+    (void)unused;
+}
+
+TEST(at_a_rendezvous_two_sets_meet_with_an_offer) {
+    make(options_of(0, 8, TVN_FIFO));
+    tvn_wait_set_t *set;
+    tvn_offer_t *offer;
+    tvn_ready_t ready;
+    is(tvn_mailbox_try_offer(box, "hello", 5, &offer), 0);
+    is(tvn_wait_set_new(&set), 0);
+    is(tvn_wait_set_add_offer(set, offer), 0);
+    is(tvn_wait_set_wait(set, &ready, 1, TVN_TRY), -EAGAIN);
+    is(tvn_offer_is_received(offer), 0);
+    pid_t partner = stays_after(receives_in_a_set, NULL);
+    is(tvn_wait_set_wait(set, &ready, 1, TVN_FOREVER), 1);
+    is(tvn_offer_is_received(offer), 1);
+    is(tvn_offer_withdraw(offer), 0);
+    kill_it(partner);
+    is(tvn_offer_is_received(offer), 1);
+    is(tvn_wait_set_remove(set, ready.token), 0);
+    tvn_offer_close(offer);
+    tvn_wait_set_close(set);
+    unmake();
+}
+
+static void closes_in_the_child(void *offer) {
+    is(tvn_offer_is_received(offer), -TVN_EFORKED);
+    told("belongs to the parent");
+    is(tvn_offer_withdraw(offer), -TVN_EFORKED);
+    tvn_offer_close(offer);
+}
+
+TEST(an_offer_is_taken_back_by_who_made_it_and_by_nobody_else) {
+    make(options_of(0, 8, TVN_FIFO));
+    char message[8];
+    tvn_offer_t *offer, *offers[17];
+    is(tvn_mailbox_try_offer(box, "a", 1, &offer), 0);
+    kill_it(stays_after(closes_in_the_child, offer));
+    is(tvn_mailbox_length(box), 1);
+    is(tvn_offer_withdraw(offer), 1);
+    is(tvn_offer_withdraw(offer), 1);
+    is(tvn_offer_is_received(offer), 0);
+    is(tvn_mailbox_receive(box, message, sizeof message, TVN_TRY), -EAGAIN);
+    tvn_offer_close(offer);
+    /* As many as there are places, and a set that waits for one. */
+    tvn_wait_set_t *set;
+    tvn_ready_t ready;
+    is(tvn_wait_set_new(&set), 0);
+    is(tvn_wait_set_add_mailbox(set, box, TVN_ROOM), 0);
+    is(tvn_wait_set_wait(set, &ready, 1, TVN_TRY), 1);
+    int count = 0, error;
+    while ((error = tvn_mailbox_try_offer(box, "b", 1, &offers[count])) == 0 && count < 16) count++;
+    is(error, -EAGAIN);
+    is(tvn_wait_set_wait(set, &ready, 1, TVN_TRY), -EAGAIN);
+    tvn_offer_close(offers[0]);
+    is(tvn_wait_set_wait(set, &ready, 1, TVN_TRY), 1);
+    is(tvn_mailbox_shutdown(box), 0);
+    is(tvn_offer_is_received(offers[1]), -EPIPE);
+    is(tvn_mailbox_try_offer(box, "c", 1, &offer), -EPIPE);
+    for (int i = 1; i < count; i++) tvn_offer_close(offers[i]);
+    is(tvn_mailbox_length(box), 0);
+    tvn_offer_close(NULL);
+    tvn_wait_set_close(set);
+    unmake();
+}
+
+static void offers_one(void *unused) {
+    tvn_offer_t *offer;
+    is(tvn_mailbox_try_offer(box, "last", 4, &offer), 0);
+    (void)unused;
+}
+
+TEST(the_offer_of_a_dead_process_is_received) {
+    make(options_of(0, 8, TVN_FIFO));
+    char message[8];
+    kill_it(stays_after(offers_one, NULL));
+    is(tvn_mailbox_receive(box, message, sizeof message, TVN_FOREVER), 4);
+    unmake();
+}
+
+TEST(an_offer_that_cannot_be_is_refused) {
+    make(options_of(0, 8, TVN_FIFO));
+    tvn_offer_t *offer = NULL;
+    is(tvn_mailbox_try_offer(box, "too large", 9, &offer), -EMSGSIZE);
+    is(tvn_mailbox_try_offer(box, "x", 1, NULL), -EINVAL);
+    is(tvn_mailbox_try_offer(NULL, "x", 1, &offer), -EINVAL);
+    is(tvn_offer_is_received(NULL), -EINVAL);
+    is(tvn_offer_withdraw(NULL), -EINVAL);
+    is(tvn_wait_set_add_offer(NULL, offer), -EINVAL);
+    unmake();
+}
+
+TEST(where_there_is_room_nothing_is_offered) {
+    make(options_of(1, 8, TVN_FIFO));
+    tvn_offer_t *offer = NULL;
+    is(tvn_mailbox_try_offer(box, "x", 1, &offer), -EINVAL);
+    told("send to it");
+    holds(offer == NULL);
+    unmake();
+}
+
 TEST(an_unbounded_mailbox_refuses_at_its_ceiling) {
     tvn_mailbox_options_t options = options_of(128, 8, TVN_FIFO);
     options.unbounded = 1;

@@ -250,7 +250,7 @@ TEST(what_cannot_be_a_member_is_refused) {
     is(tvn_ring_producer(ring, &producer), 0);
     is(tvn_semaphore(segment, "s", 0, &semaphore), 0);
     is(tvn_wait_set_add_mailbox(set, mailbox, 0), -EINVAL);
-    is(tvn_wait_set_add_mailbox(set, mailbox, 3), -EINVAL);
+    is(tvn_wait_set_add_mailbox(set, mailbox, 4), -EINVAL);
     told("TVN_SEND");
     is(tvn_wait_set_add_event(set, event, 0, false), -EINVAL);
     told("/e");

@@ -222,10 +222,20 @@ impl IntoSide for Event {
     }
 }
 
+/// What one waits for at a mailbox.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum For {
+    Message,
+    /// At a rendezvous: that a receiver waits.
+    Room,
+    /// Whether or not a receiver waits.
+    Place,
+}
+
 /// One side of a mailbox.
 struct MailboxSide {
     mailbox: Mailbox,
-    sends: bool,
+    waits_for: For,
     /// Whose claim was in the way when somebody looked last; 0: nobody's. Process-private.
     suspect: AtomicU32,
 }
@@ -235,10 +245,18 @@ impl Side for MailboxSide {
         self.mailbox.object()
     }
     fn bell(&self) -> AnyBell<'_> {
-        AnyBell::Count(if self.sends { self.mailbox.tx() } else { self.mailbox.rx() })
+        AnyBell::Count(match self.waits_for {
+            For::Message => self.mailbox.rx(),
+            For::Room => self.mailbox.send_bell(),
+            For::Place => self.mailbox.tx(),
+        })
     }
     fn is_ready(&self, _ask: bool) -> Result<bool> {
-        let (ready, suspect) = if self.sends { self.mailbox.could_send() } else { self.mailbox.could_receive() }?;
+        let (ready, suspect) = match self.waits_for {
+            For::Message => self.mailbox.could_receive(),
+            For::Room => self.mailbox.could_send(),
+            For::Place => self.mailbox.could_put_down(),
+        }?;
         // Relaxed: a hint, how long to sleep.
         self.suspect.store(suspect.unwrap_or(0), Relaxed);
         Ok(ready)
@@ -251,24 +269,41 @@ impl Side for MailboxSide {
 impl Waitable for Mailbox {}
 impl IntoSide for Mailbox {
     fn side(&self, interest: Interest) -> Result<Arc<dyn Side>> {
-        let sends = match interest {
-            Interest::Receive => false,
-            Interest::Send => true,
-            _ => return Err(misfit(self.object(), "a mailbox", interest, "Receive or Send")),
+        let waits_for = match interest {
+            Interest::Receive => For::Message,
+            Interest::Send => For::Room,
+            Interest::Room(size) => {
+                self.check_size("wait for room", size)?;
+                For::Place
+            }
+            _ => return Err(misfit(self.object(), "a mailbox", interest, "Receive, Send or Room(size)")),
         };
-        Ok(Arc::new(MailboxSide { mailbox: self.clone(), sends, suspect: AtomicU32::new(0) }))
+        Ok(Arc::new(MailboxSide { mailbox: self.clone(), waits_for, suspect: AtomicU32::new(0) }))
     }
 }
 
-impl Side for OfferSide {
+/// An offer.
+struct Offered {
+    side: OfferSide,
+    /// Who copied the message when somebody looked last; 0: nobody. Process-private.
+    suspect: AtomicU32,
+}
+
+impl Side for Offered {
     fn object(&self) -> &Object {
-        OfferSide::object(self)
+        self.side.object()
     }
     fn bell(&self) -> AnyBell<'_> {
-        AnyBell::Count(OfferSide::bell(self))
+        AnyBell::Count(self.side.bell())
     }
     fn is_ready(&self, _ask: bool) -> Result<bool> {
-        OfferSide::is_ready(self)
+        let (ready, suspect) = self.side.is_ready()?;
+        // Relaxed: a hint, how long to sleep.
+        self.suspect.store(suspect.unwrap_or(0), Relaxed);
+        Ok(ready)
+    }
+    fn suspect(&self) -> Option<u32> {
+        Some(self.suspect.load(Relaxed)).filter(|slot| *slot != 0)
     }
 }
 
@@ -277,8 +312,8 @@ impl IntoSide for Offer {
     fn side(&self, interest: Interest) -> Result<Arc<dyn Side>> {
         let side = Offer::side(self);
         match interest {
-            Interest::Send => Ok(Arc::new(side)),
-            _ => Err(misfit(side.object(), "an offer", interest, "Send")),
+            Interest::Send => Ok(Arc::new(Offered { side, suspect: AtomicU32::new(0) })),
+            _ => Err(misfit(side.object(), "an offer", interest, "Send (that a receiver has it)")),
         }
     }
 }

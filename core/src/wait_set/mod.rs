@@ -57,9 +57,12 @@ pub trait Waitable: IntoSide {}
 pub enum Interest {
     /// A message, a record or a permit can be taken; a lock or monitor is free; a descriptor can be read.
     Receive,
-    /// There is room for a message of any size the object takes; a descriptor can be written.
+    /// There is room for a message of any size the object takes; at a mailbox of capacity 0 a receiver waits for one; a
+    /// receiver has what was offered; a descriptor can be written.
     Send,
-    /// There is room in a ring for a record of up to this many bytes.
+    /// There is room in a ring for a record, or in a mailbox for a message, of up to this many bytes. At a mailbox of
+    /// capacity 0: there is a place to put one down with [`Mailbox::try_offer`](crate::Mailbox::try_offer), whether or not
+    /// a receiver waits.
     Room(usize),
     /// One of these event flags is set.
     AnyFlag(u32),

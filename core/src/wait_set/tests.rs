@@ -269,7 +269,7 @@ fn sides_that_an_object_does_not_have_are_refused() {
         (&mutex, Interest::AnyFlag(1)),
         (&event, Interest::Receive),
         (&event, Interest::AnyFlag(0)),
-        (&mailbox, Interest::Room(8)),
+        (&mailbox, Interest::AnyFlag(1)),
     ];
     for (object, interest) in wrong {
         let error = set.add(object, interest).unwrap_err();
@@ -716,6 +716,44 @@ fn a_set_that_takes_nothing_does_not_keep_the_wake() {
             });
         });
     }
+}
+
+/// At a rendezvous a place that is free wakes one of those who wait for one, not one who waits for a partner.
+#[test]
+fn a_set_that_waits_for_a_partner_does_not_take_the_wake_for_a_place() {
+    in_time(|| {
+        const ROUNDS: usize = 2_000;
+        let segment = segment();
+        let (mailbox, stop) = (segment.mailbox("m", 0, 8).unwrap(), segment.event("stop", 0).unwrap());
+        let endless = |interest| {
+            let mut set = WaitSet::new().unwrap();
+            set.means = Means::Endless;
+            set.add(&mailbox, interest).unwrap();
+            set
+        };
+        let (mut places, mut partners) = (endless(Interest::Room(8)), endless(Interest::Send));
+        partners.add(&stop, Interest::AnyFlag(1)).unwrap();
+        let mut offers: Vec<_> = std::iter::from_fn(|| mailbox.try_offer(b"a").unwrap()).collect();
+        let made = std::sync::mpsc::sync_channel(0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while stop.flags() == 0 {
+                    partners.wait().unwrap();
+                }
+            });
+            scope.spawn(|| {
+                for _ in 0..ROUNDS {
+                    places.wait().unwrap();
+                    made.0.send(mailbox.try_offer(b"b").unwrap().expect("nobody else offers")).unwrap();
+                }
+            });
+            for _ in 0..ROUNDS {
+                drop(offers.remove(0));
+                offers.push(made.1.recv().unwrap());
+            }
+            stop.set(1).unwrap();
+        });
+    });
 }
 
 #[test]

@@ -70,7 +70,7 @@ pub(super) struct Control {
     /// Senders sleep here.
     pub tx: Line<EventCount>,
     pub tally: Line<Tally>,
-    /// At a rendezvous, senders sleep here whose message is in a receiver's hands.
+    /// At a rendezvous, senders sleep here that wait until a receiver has their message, or until one is there.
     pub met: Line<EventCount>,
 }
 

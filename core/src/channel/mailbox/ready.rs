@@ -1,7 +1,7 @@
 //! Would a receiver find a message now, a sender room? For whoever waits for several things at once. Nothing is taken.
 
 use super::Mailbox;
-use super::memory::with_queue;
+use super::memory::{Mode, with_queue};
 use super::options::Select;
 use super::queue::{Garbage, Look, Queue};
 use crate::error::{ErrorKind, Result};
@@ -20,9 +20,15 @@ impl Mailbox {
         &self.memory.control().rx.0
     }
 
-    /// Where senders sleep.
+    /// Where senders sleep who wait for a place; each one that is free wakes one of them.
     pub(crate) fn tx(&self) -> &EventCount {
         &self.memory.control().tx.0
+    }
+
+    /// Where senders sleep for whom `could_send` is to be true: at a rendezvous it is a partner they wait for.
+    pub(crate) fn send_bell(&self) -> &EventCount {
+        let control = self.memory.control();
+        if self.memory.mode == Mode::Rendezvous { &control.met.0 } else { &control.tx.0 }
     }
 
     /// Is there a message? If not, also whose claim is in the way; a dead participant's is cleared. What has been shut
@@ -47,6 +53,14 @@ impl Mailbox {
             return Ok((true, None));
         }
         self.could(|| with_queue!(self.memory, queue => queue.would_send()))
+    }
+
+    /// Is there room to put a message down, whether or not a receiver waits? As `could_send` unless this is a rendezvous.
+    pub(crate) fn could_put_down(&self) -> Result<(bool, Option<u32>)> {
+        if self.memory.mode != Mode::Rendezvous || self.object.is_shut_down() {
+            return self.could_send();
+        }
+        self.could(|| self.memory.slots().would_send())
     }
 
     fn could(&self, look: impl Fn() -> Result<Look, Garbage>) -> Result<(bool, Option<u32>)> {

@@ -19,7 +19,7 @@ pub(super) fn corrupt(name: &str, garbage: Garbage) -> Error {
 
 impl Mailbox {
     #[inline]
-    pub(super) fn check_size(&self, what: &str, size: usize) -> Result<()> {
+    pub(crate) fn check_size(&self, what: &str, size: usize) -> Result<()> {
         if size <= self.memory.message_size { Ok(()) } else { Err(self.too_large(what, size)) }
     }
 

@@ -27,6 +27,11 @@
 //! copy is over (Release).
 //! Edge `here`: a receiver enters with a full barrier, then wakes who waits until somebody is here.
 //!
+//! # Bells
+//!
+//! `tx`: senders that wait for a place; each one that is free wakes one of them. `met`: senders that wait for what becomes
+//! of their message, or for a receiver; all are woken, as what one waits for is of no use to another.
+//!
 //! # When a peer dies
 //!
 //! | killed                        | left            | what happens                                                |
@@ -126,7 +131,8 @@ pub(super) struct Meeting<'a, H: Heads> {
 }
 
 impl<H: Heads> Meeting<'_, H> {
-    /// Wakes the senders that wait at places: each looks at its own. After a full barrier.
+    /// Wakes the senders that wait at places, each looks at its own, and those that wait for a partner. After a full
+    /// barrier.
     fn met(&self) {
         self.slots.control.met.0.notify(i32::MAX as u32);
     }
@@ -162,7 +168,11 @@ impl<H: Heads> Queue for Meeting<'_, H> {
     }
 
     fn cancel(&self, claim: Claim) -> bool {
-        self.slots.cancel(claim)
+        let ours = self.slots.cancel(claim);
+        if ours {
+            self.met();
+        }
+        ours
     }
 
     #[inline]
@@ -172,8 +182,7 @@ impl<H: Heads> Queue for Meeting<'_, H> {
             Ok(Attempt::Claimed(_)) => self.leave(me, ask),
             Ok(_) if ask.waits.get() && ask.seat.get().is_none() => {
                 ask.seat.set(self.hall.enter(me));
-                // Somebody may wait until a receiver is here.
-                self.slots.control.tx.0.notify(i32::MAX as u32);
+                self.met();
             }
             _ => {}
         }
@@ -245,6 +254,8 @@ impl<H: Heads> Queue for Meeting<'_, H> {
                 self.slots.control.tx.0.notify(1);
                 // There may be messages behind it.
                 self.slots.control.rx.0.notify(1);
+                // Its receiver may be there for another sender.
+                self.met();
                 return true;
             }
         }
@@ -260,7 +271,11 @@ impl<H: Heads> Queue for Meeting<'_, H> {
     }
 
     fn void(&self, claim: Claim) -> bool {
-        self.slots.void(claim)
+        let done = self.slots.void(claim);
+        if done {
+            self.met();
+        }
+        done
     }
 
     fn len(&self) -> Result<u32, Garbage> {

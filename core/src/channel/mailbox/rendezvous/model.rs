@@ -165,7 +165,7 @@ fn who_waits_until_a_receiver_is_here_is_woken() {
         let theirs = shared.clone();
         let sender = thread::spawn(move || {
             let is_here = || matches!(theirs.meeting().would_send(), Ok(Look::Ready(_))).then_some(());
-            wait(&theirs.control.tx.0, is_here);
+            wait(&theirs.control.met.0, is_here);
             theirs.put_down(1, 7).unwrap();
         });
         assert_eq!(shared.receive(), 7);
