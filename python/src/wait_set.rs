@@ -116,7 +116,8 @@ impl WaitSet {
     /// before it ends), a cell when there is a newer value than this handle has loaded. A port is ready when there is a
     /// message, or room, as its right says. With ``send=True`` a mailbox is ready when there is room, a service when
     /// there is a free cell for a request; a publisher when it can publish; the producer of a ring when there is room
-    /// for a record of ``room`` bytes, of any size unless given. Event flags are ready when one of ``any`` is set, or
+    /// for a record of ``room`` bytes, of any size unless given. A mailbox of capacity 0 has room while a receiver blocks;
+    /// who need not block sends with ``await mailbox.send_async(...)``. Event flags are ready when one of ``any`` is set, or
     /// all of ``all``; nothing is cleared.
     #[pyo3(signature = (object, *, send=false, room=None, any=None, all=None))]
     fn add(

@@ -21,9 +21,6 @@ SLICE = 0.5
 # Objects in one set: what a set takes.
 MOST = 127
 
-# Whoever finds all places of a rendezvous taken by other senders looks again this often.
-PLACES_TAKEN = 0.002
-
 Interest = dict[str, Any]
 
 
@@ -200,12 +197,15 @@ async def meet(box: Mailbox, message: Any, timeout: float | None) -> None:
     try:
         async with asyncio.timeout(timeout):
             while (offer := box._offer(message)) is None:
-                await asyncio.sleep(PLACES_TAKEN)
+                await Lookout.here().ready(box, {"room": 0})
             while not offer.is_received():
                 await Lookout.here().ready(offer, {"send": True})
     except TimeoutError:
         if offer is None or offer.withdraw():
             box.send(message, 0)  # says what was waited for, or was just in time
+    except Error:
+        if offer is None or offer.withdraw():
+            raise
     except BaseException:
         if offer is not None:
             offer.withdraw()

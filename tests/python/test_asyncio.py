@@ -88,6 +88,12 @@ def test_sender_and_receiver_meet_at_a_rendezvous_though_neither_blocks(segment)
         batch = asyncio.create_task(box.send_many_async([b"1", b"2", b"3"], timeout=PATIENCE))
         assert await receive(3) == [1, 2, 3] and await batch == 3
         assert threads() <= before + 1
+        # One that waits for a place is told in time, and of a shutdown.
+        senders = [asyncio.create_task(box.send_async(b"0")) for _ in range(n)]
+        with pytest.raises(TimeoutError):
+            await box.send_async(b"late", timeout=0.01)
+        assert await receive(n) == [0] * n
+        await asyncio.gather(*senders)
         # A send that is given up leaves nothing.
         with pytest.raises(TimeoutError):
             await box.send_async(b"late", timeout=0.01)
@@ -102,6 +108,20 @@ def test_sender_and_receiver_meet_at_a_rendezvous_though_neither_blocks(segment)
         box.shutdown()
         with pytest.raises(triveni.Closed):
             await task
+
+    run(story())
+
+
+def test_senders_that_wait_for_a_place_at_a_rendezvous_hear_of_its_end(segment):
+    box = segment.mailbox("m", capacity=0, message_size=8)
+
+    async def story():
+        senders = [asyncio.create_task(box.send_async(b"closed", timeout=PATIENCE)) for _ in range(40)]
+        while len(box) < 16:
+            await asyncio.sleep(0)
+        box.shutdown()
+        assert {type(end) for end in await asyncio.gather(*senders, return_exceptions=True)} == {triveni.Closed}
+        assert len(box) == 0
 
     run(story())
 
