@@ -135,8 +135,27 @@ impl Mailbox {
     pub(super) fn try_message(&self, ask: &Ask) -> Result<Option<Claim>> {
         let me = self.object.me()?;
         match with_queue!(self.memory, queue => queue.claim_receive(me, ask)) {
-            Ok(Attempt::Claimed(claim)) => Ok(Some(claim)),
+            Ok(Attempt::Claimed(claim)) => {
+                self.received(claim);
+                Ok(Some(claim))
+            }
             _ => self.no_message(me, ask),
+        }
+    }
+
+    /// A receiver has claimed `claim`.
+    #[inline(always)]
+    pub(super) fn received(&self, claim: Claim) {
+        if self.memory.mode == Mode::Fifo {
+            self.outlook_rx.received(&self.memory, claim);
+        }
+    }
+
+    /// A sender has claimed `claim`.
+    #[inline(always)]
+    pub(super) fn sent(&self, claim: Claim) {
+        if self.memory.mode == Mode::Fifo {
+            self.outlook_tx.sent(&self.memory, claim);
         }
     }
 
@@ -151,7 +170,10 @@ impl Mailbox {
     pub(super) fn message(&self, ask: &Ask, deadline: Deadline) -> Result<Claim> {
         let me = self.object.me()?;
         match with_queue!(self.memory, queue => queue.claim_receive(me, ask)) {
-            Ok(Attempt::Claimed(claim)) => Ok(claim),
+            Ok(Attempt::Claimed(claim)) => {
+                self.received(claim);
+                Ok(claim)
+            }
             _ => self.wait_for_message(me, ask, deadline),
         }
     }

@@ -87,6 +87,7 @@ impl Mailbox {
                 {
                     return Err(self.robbed(before));
                 }
+                self.sent(claim);
                 sent += 1;
             }
             if let Some(claim) = last {
@@ -181,6 +182,7 @@ impl Mailbox {
                     }
                     break;
                 };
+                self.received(claim);
                 *said = self.copy(claim, len, room);
                 if let Some(before) = last.replace(claim)
                     && !queue.release_quietly(before)

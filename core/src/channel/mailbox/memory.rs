@@ -264,10 +264,10 @@ impl Memory {
         unsafe { self.first.as_ptr().add(index * self.stride) }
     }
 
-    /// The place after `index`.
+    /// The place `n` after `index`, or the first one behind the last.
     #[inline]
-    pub fn after(&self, index: u32) -> &Head {
-        self.head(if index + 1 < self.places { index + 1 } else { 0 })
+    pub fn after(&self, index: u32, n: u32) -> &Head {
+        self.head(if index + n < self.places { index + n } else { 0 })
     }
 
     /// First byte of the payload of place `index`: `message_size` bytes.

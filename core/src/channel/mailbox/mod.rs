@@ -43,6 +43,7 @@ mod many;
 mod memory;
 mod offer;
 mod options;
+mod outlook;
 mod pages;
 mod queue;
 mod refuse;
@@ -78,6 +79,7 @@ use crate::{Deadline, Error, ErrorKind, Result};
 use claim::Patience;
 pub(crate) use memory::committed;
 use memory::{Memory, Mode, with_queue};
+use outlook::Outlook;
 use queue::{Ask, Claim, Heads, Look, Queue};
 use std::cell::Cell;
 use std::time::Duration;
@@ -95,6 +97,8 @@ pub struct Mailbox {
     spin_tx: Spin,
     /// For the `try_` forms; a wait has its own.
     patience: Patience,
+    outlook_tx: Outlook,
+    outlook_rx: Outlook,
 }
 
 /// What `receive` and `peek` say about a message.
@@ -116,7 +120,15 @@ pub struct Received {
 fn attach(object: Object) -> Result<Mailbox> {
     let memory =
         Memory::of_object(&object).map_err(|e| Error::new(e.kind(), format!("mailbox {:?}: {e}", object.address())))?;
-    Ok(Mailbox { object, memory, spin_rx: Spin::default(), spin_tx: Spin::default(), patience: Patience::from_now() })
+    Ok(Mailbox {
+        object,
+        memory,
+        spin_rx: Spin::default(),
+        spin_tx: Spin::default(),
+        patience: Patience::from_now(),
+        outlook_tx: Outlook::default(),
+        outlook_rx: Outlook::default(),
+    })
 }
 
 /// How long who only tries to send at a rendezvous leaves its message to a receiver that is there: long enough to be
@@ -169,6 +181,8 @@ impl Clone for Mailbox {
             spin_rx: Spin::default(),
             spin_tx: Spin::default(),
             patience: Patience::from_now(),
+            outlook_tx: Outlook::default(),
+            outlook_rx: Outlook::default(),
         }
     }
 }
@@ -517,8 +531,9 @@ impl Mailbox {
         head.deliveries.store(0, Relaxed);
         let ours = with_queue!(self.memory, queue => queue.publish(claim, envelope));
         if self.memory.mode == Mode::Fifo {
-            wait::will_write(std::ptr::from_ref(self.memory.after(claim.index)).cast());
+            wait::will_write(std::ptr::from_ref(self.memory.after(claim.index, 1)).cast());
         }
+        self.sent(claim);
         ours
     }
 }

@@ -62,7 +62,7 @@ use crate::prim::{
 
 /// Bits of an index in a position: at most 2^20 slots.
 const INDEX_BITS: u32 = 20;
-const INDEX: u64 = (1 << INDEX_BITS) - 1;
+pub(super) const INDEX: u64 = (1 << INDEX_BITS) - 1;
 /// The epoch of a head: bits 52–63.
 const EPOCH: u64 = 0xFFF << 52;
 const ONE_EPOCH: u64 = 1 << 52;
@@ -71,7 +71,7 @@ const ONE_EPOCH: u64 = 1 << 52;
 pub(super) const MOST_SLOTS: u32 = 1 << INDEX_BITS;
 
 /// The lap of a tail or a head: its low 32 bits.
-fn lap(position: u64) -> u32 {
+pub(super) fn lap(position: u64) -> u32 {
     (position >> INDEX_BITS) as u32
 }
 

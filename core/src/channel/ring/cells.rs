@@ -57,7 +57,7 @@ use super::stream::Stream;
 use crate::prim::{
     AtomicU32, AtomicU64, Full,
     Ordering::{Acquire, Relaxed, Release},
-    fence, prefetch,
+    fence, prefetch, prefetch_to_write,
 };
 use crate::wait::ParkWord;
 
@@ -301,10 +301,24 @@ impl Writer {
         }
         // ORDER record: Release; pairs with the Acquire in `peek`.
         publish(memory, memory.header(at), self.head);
+        self.fetch_after_next(memory, end - at);
         self.at = end;
         // ORDER look: Release; pairs with the Acquire in `has_room` and with the fence in `look_from_outside`.
         memory.producer().position.store(end, Release);
         memory.filled().unpark();
+    }
+
+    /// Asks for the lines of the record after the next one, of `span` cells, if no unread record lies there. Who has other
+    /// things to do between two records, as an interpreter, finds them here then; without, its stores pile up behind the
+    /// one that waits for its line. Not those of the next record: the consumer looks there.
+    #[inline(always)]
+    fn fetch_after_next(&self, memory: &impl Memory, span: u64) {
+        let after_next = self.ahead + span;
+        if after_next + 2 * span - self.freed < memory.cells() {
+            for cell in after_next..after_next + span.min(2) {
+                prefetch_to_write(std::ptr::from_ref(memory.header(cell)).cast());
+            }
+        }
     }
 
     /// Publishes the first `len` bytes of `room`, the last reservation, behind all that is staged.
