@@ -41,14 +41,46 @@ impl Outlook {
     fn claimed(&self, memory: &Memory, claim: Claim, hint: impl FnOnce() -> u64, beyond: u64) {
         let capacity = u64::from(memory.capacity);
         let at = u64::from(turn(claim.word)) * capacity + u64::from(claim.index);
-        let known = self.0.load(Relaxed);
-        if (NEAR..=capacity).contains(&known.wrapping_sub(at)) {
+        if self.is_far(at, capacity, || line(hint(), capacity) + beyond) {
             let place = std::ptr::from_ref(memory.after(claim.index, AHEAD)).cast::<u8>();
             prefetch_to_write(place);
             prefetch_to_write(place.wrapping_add(64));
-        } else if at.is_multiple_of(EVERY) {
-            let hint = hint();
-            self.0.store(u64::from(lap(hint)) * capacity + (hint & INDEX) + beyond, Relaxed);
         }
+    }
+
+    /// Is the other side, which `look` reads the bound of, known to be no nearer than [`NEAR`] before `at`?
+    #[inline(always)]
+    fn is_far(&self, at: u64, capacity: u64, look: impl FnOnce() -> u64) -> bool {
+        // Garbage, an old bound and a lap that has wrapped are more than a capacity away.
+        let far = (NEAR..=capacity).contains(&self.0.load(Relaxed).wrapping_sub(at));
+        if !far && at.is_multiple_of(EVERY) {
+            self.0.store(look(), Relaxed);
+        }
+        far
+    }
+}
+
+/// A hint as one number that grows by one from place to place.
+fn line(position: u64, capacity: u64) -> u64 {
+    u64::from(lap(position)) * capacity + (position & INDEX)
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_asked_for_only_where_the_other_side_is_known_to_be_far() {
+        let outlook = Outlook::default();
+        let never = || -> u64 { panic!("looked") };
+        assert!(!outlook.is_far(1, 1024, never), "nothing is known");
+        assert!(!outlook.is_far(64, 1024, || 300), "known from now on");
+        assert!((65..=300 - NEAR).all(|at| outlook.is_far(at, 1024, never)));
+        assert!(!outlook.is_far(300 - NEAR + 1, 1024, never), "near");
+        assert!(!outlook.is_far(5 * 64, 1024, || u64::MAX));
+        assert!(!outlook.is_far(5 * 64 + 1, 1024, never), "garbage is not far");
+        assert!(!Outlook::default().is_far(64, 2, || 66), "in a small mailbox all are near");
+        assert_eq!(line(3 << 20 | 5, 1024), 3 * 1024 + 5);
+        assert_eq!(line(7 << 52 | 3 << 20 | 5, 1024), 3 * 1024 + 5, "an epoch is no position");
     }
 }
