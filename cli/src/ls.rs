@@ -197,6 +197,10 @@ impl Who<'_> {
         }
     }
 
+    fn is_dead(self, slot: u32) -> bool {
+        self.0.iter().any(|p| p.slot == slot && !p.alive)
+    }
+
     fn thread(self, slot: u32, thread: u32) -> String {
         format!("{}, thread {thread}", self.process(slot))
     }
@@ -257,7 +261,9 @@ fn state(object: &ObjectInfo, who: Who<'_>) -> String {
             let of = match capacity {
                 Capacity::Rendezvous => format!("{len} at a rendezvous"),
                 Capacity::Bounded(capacity) => format!("{len} of {capacity} messages"),
-                Capacity::Unbounded { ceiling } => format!("{len} messages, at most {ceiling}"),
+                Capacity::Unbounded { ceiling } => {
+                    format!("{}, at most {ceiling}", plural(*len as u64, "message", "messages"))
+                }
             };
             let mut line = format!("{of}, up to {} each", bytes(*message_size));
             if *order == Order::Priority {
@@ -324,7 +330,15 @@ fn state(object: &ObjectInfo, who: Who<'_>) -> String {
         }
         ObjectState::Service { calls, waiting, serving, servers, died, shut_down, .. } => {
             let shut = if *shut_down { ", shut down" } else { "" };
-            let servers = plural(*servers as u64, "process serves", "processes serve");
+            let servers = match servers[..] {
+                [] => "nobody serves".to_string(),
+                [slot] => format!("{} serves", who.process(slot)),
+                _ => {
+                    let dead = servers.iter().filter(|slot| who.is_dead(**slot)).count();
+                    let dead = if dead > 0 { format!(", {dead} of them dead") } else { String::new() };
+                    format!("{} processes serve{dead}", servers.len())
+                }
+            };
             let died = if *died > 0 { format!("; {died} lost by servers that died") } else { String::new() };
             format!("{waiting} waiting, {serving} being served, at most {calls} calls{shut}; {servers}{died}")
         }
@@ -656,6 +670,23 @@ mod tests {
                         max_subscribers: 4,
                     },
                 ),
+                object("service", service(vec![2])),
+                object("services", service(vec![1, 2, 9])),
+                object("idle", service(Vec::new())),
+                object(
+                    "one",
+                    ObjectState::Mailbox {
+                        capacity: Capacity::Unbounded { ceiling: 100 },
+                        message_size: 16,
+                        order: Order::Fifo,
+                        len: 1,
+                        voided: 0,
+                        redelivered: 0,
+                        dropped: 0,
+                        shut_down: false,
+                        holders: Vec::new(),
+                    },
+                ),
             ],
             waits: vec![
                 wait((1, 0), "m", WaitMode::Lock, Some((2, 1))),
@@ -672,6 +703,21 @@ mod tests {
                     wait((2, 1), "s", WaitMode::Permit, Some((1, 0))),
                 ],
             }],
+        }
+    }
+
+    fn service(servers: Vec<u32>) -> ObjectState {
+        ObjectState::Service {
+            calls: 8,
+            request_size: 16,
+            response_size: 16,
+            idempotent: false,
+            waiting: 0,
+            serving: 0,
+            servers,
+            died: 0,
+            requeued: 0,
+            shut_down: false,
         }
     }
 
@@ -701,6 +747,10 @@ mod tests {
             "lab  4.0 KiB used of 64.0 MiB, mode 0600, uid 0",
             "held by pid 72 (bad?[2J, dead), thread 1",
             "3 of 100 messages, up to 16 B each; 1 claim of dead senders voided",
+            "1 message, at most 100, up to 16 B each",
+            "at most 8 calls; pid 72 (bad?[2J, dead) serves",
+            "at most 8 calls; 3 processes serve, 1 of them dead",
+            "at most 8 calls; nobody serves",
             "32.0 KiB of 64.0 KiB (50%), records of 8, shut down; pid 71 (python3) writes, nobody reads",
             "participant 9, who has left",
             "not readable: kind 77 is unknown",

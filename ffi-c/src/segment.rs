@@ -416,9 +416,9 @@ fn object(info: &ObjectInfo) -> tvn_object_info_t {
             (out.message_size, out.policy) = (message_size as u64, crate::topic::number(policy));
             (out.dropped, out.shut_down, out.producer) = (dropped, shut_down, publisher.unwrap_or(0));
         }
-        ObjectState::Service { calls, request_size, waiting, servers, shut_down, .. } => {
+        ObjectState::Service { calls, request_size, waiting, ref servers, shut_down, .. } => {
             (out.capacity, out.length, out.message_size) = (calls as u64, waiting as u64, request_size as u64);
-            (out.servers, out.shut_down) = (servers as u32, shut_down); // at most the participants, 512
+            (out.servers, out.shut_down) = (servers.len() as u32, shut_down); // at most the participants, 512
         }
         ObjectState::Port { capacity, message_size, len, receiver, .. } => {
             (out.capacity, out.length, out.message_size) = (capacity as u64, len as u64, message_size as u64);

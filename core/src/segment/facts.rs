@@ -125,7 +125,7 @@ impl ObjectState {
                 ("idempotent", flag(idempotent)),
                 ("waiting", count(waiting)),
                 ("serving", count(serving)),
-                ("servers", count(servers)),
+                ("servers", count(&servers.len())),
                 ("died", number(*died)),
                 ("requeued", number(*requeued)),
                 ("shut_down", flag(shut_down)),

@@ -243,8 +243,8 @@ pub enum ObjectState {
         waiting: usize,
         /// Requests that are being served.
         serving: usize,
-        /// Processes that serve.
-        servers: usize,
+        /// Participants that serve.
+        servers: Vec<u32>,
         /// Requests whose server died, so far.
         died: u64,
         /// Those of them that were queued again.

@@ -63,7 +63,9 @@ fn facts(state: &ObjectState) -> (String, Vec<u32>) {
         }
         ObjectState::Service { waiting, serving, servers, shut_down, .. } => {
             let shut = if *shut_down { ", shut down" } else { "" };
-            (format!("{waiting} waiting, {serving} being served, {servers} processes serve{shut}"), Vec::new())
+            let serve = if servers.len() == 1 { "process serves" } else { "processes serve" };
+            let state = format!("{waiting} waiting, {serving} being served, {} {serve}{shut}", servers.len());
+            (state, servers.clone())
         }
         ObjectState::Port { capacity, len, receiver, senders, .. } => {
             (format!("{len} of {capacity} messages, {senders} rights to send"), receiver.iter().copied().collect())

@@ -161,15 +161,15 @@ pub static KIND: Kind = Kind {
     },
 };
 
-/// How many processes serve: those that have asked for a request and have it open still.
-fn servers(memory: &Memory, is_attached: impl Fn(u32) -> bool) -> usize {
+/// The participants that serve: those that have asked for a request and have it open still.
+fn servers(memory: &Memory, is_attached: impl Fn(u32) -> bool) -> Vec<u32> {
     let seats = memory.control().seats.0.iter().zip(0u32..);
-    // Relaxed: a number to be shown.
+    // Relaxed: numbers to be shown.
     let slots = seats.flat_map(|(word, i)| {
         let bits = word.load(Relaxed);
         (0..64).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| 64 * i + bit + 1)
     });
-    slots.filter(|slot| is_attached(*slot)).count()
+    slots.filter(|slot| is_attached(*slot)).collect()
 }
 
 impl Clone for Service {
@@ -357,7 +357,7 @@ impl Service {
     /// How many processes serve: those that have asked for a request through a handle that is still open. One that died
     /// counts until somebody notices.
     pub fn servers(&self) -> usize {
-        servers(&self.memory, |slot| self.object.view().is_attached(slot))
+        servers(&self.memory, |slot| self.object.view().is_attached(slot)).len()
     }
 
     /// The most calls at once.
