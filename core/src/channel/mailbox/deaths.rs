@@ -103,11 +103,7 @@ impl Outside {
         assert!(deliveries >= message.vain, "{number}: {deliveries} deliveries in vain, not {}", message.vain);
         let dead = (1..=ALL).filter(|slot| by.is_dead(*slot)).count() as u32;
         let most = message.given + 2 * dead; // Once more for each repairer that died.
-        // At a rendezvous the count may be that of a message in the same place which was taken back just then.
-        assert!(
-            deliveries <= most || mode == Mode::Rendezvous,
-            "{number}: {deliveries} deliveries in vain, for nothing"
-        );
+        assert!(deliveries <= most, "{number}: {deliveries} deliveries in vain, for nothing");
         if deliveries == 0 {
             self.in_order(number, began, mode);
         }
@@ -304,7 +300,7 @@ impl Hand<'_> {
         self.words(claim.index).iter().for_each(|word| word.store(number, Relaxed));
         let head = self.memory.head(claim.index);
         head.len.store(8 * WORDS as u32, Relaxed);
-        head.deliveries.store(0, Relaxed);
+        head.begin_deliveries(claim.word);
     }
 
     fn sent(&self, number: u64) {
@@ -415,7 +411,7 @@ impl Hand<'_> {
             let mut words = self.words(claim.index).iter();
             move |()| words.next().unwrap().load(Relaxed)
         });
-        let deliveries = self.memory.head(claim.index).deliveries.load(Relaxed) & 0xFFFF;
+        let deliveries = self.memory.head(claim.index).deliveries(claim.word).into();
         let (number, citizen, mode) = (seen[0], self.citizen, self.memory.mode);
         // At a rendezvous a message that is only copied can be taken back meanwhile: then the copy does not count.
         let ours = holds || !meets || self.with(|queue| queue.stands(claim));

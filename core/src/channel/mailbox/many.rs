@@ -79,9 +79,9 @@ impl Mailbox {
                 // SAFETY: the payload of a place has `message_size` bytes inside the object, and `message` is no longer:
                 // `check_sizes`. Peers may read and store there meanwhile: it is a raw copy of bytes.
                 unsafe { copy_in(self.memory.payload(claim.index), message) };
-                // Relaxed: `publish` releases both (edge `message`).
+                // Relaxed: `publish` releases it (edge `message`).
                 head.len.store(message.len() as u32, Relaxed);
-                head.deliveries.store(0, Relaxed);
+                head.begin_deliveries(claim.word);
                 if let Some(before) = last.replace(claim)
                     && !queue.publish_quietly(before, Envelope::default())
                 {

@@ -107,8 +107,7 @@ pub struct Received {
     /// Its size in bytes.
     pub size: usize,
     /// How many receivers died with it before, or gave it back: 0 unless it is delivered again. One too many if a
-    /// process that repaired it died half-way; at a rendezvous also if the message before it in its place was taken back
-    /// just when its receiver died or gave it back.
+    /// process that repaired it died half-way.
     pub redelivered: u16,
     /// Its priority; 0 unless the mailbox has priorities.
     pub priority: u16,
@@ -493,10 +492,9 @@ impl Mailbox {
     /// What there is to say about a message, beside its bytes.
     #[inline]
     fn said(&self, at: Claim, size: usize) -> Received {
-        // Relaxed: as for the length.
-        let deliveries = self.memory.head(at.index).deliveries.load(Relaxed);
+        let redelivered = self.memory.head(at.index).deliveries(at.word);
         let Envelope { priority, mtype } = with_queue!(self.memory, queue => queue.envelope(at));
-        Received { size, redelivered: (deliveries & 0xFFFF) as u16, priority, mtype }
+        Received { size, redelivered, priority, mtype }
     }
 
     /// Copies the claimed message out and gives its place back. `None`, at a rendezvous only: its sender has taken it
@@ -526,9 +524,9 @@ impl Mailbox {
     #[inline]
     fn post(&self, claim: Claim, len: usize, envelope: Envelope) -> bool {
         let head = self.memory.head(claim.index);
-        // Relaxed: `publish` releases both (edge `message`).
+        // Relaxed: `publish` releases it (edge `message`).
         head.len.store(len as u32, Relaxed);
-        head.deliveries.store(0, Relaxed);
+        head.begin_deliveries(claim.word);
         let ours = with_queue!(self.memory, queue => queue.publish(claim, envelope));
         if self.memory.mode == Mode::Fifo {
             wait::will_write(std::ptr::from_ref(self.memory.after(claim.index, 1)).cast());

@@ -114,7 +114,7 @@ impl Model {
         for half in &self.copies[index] {
             half.store(message, Relaxed);
         }
-        self.heads.head(held.0.index).deliveries.store(0, Relaxed);
+        self.heads.head(held.0.index).begin_deliveries(held.0.word);
     }
 
     fn read(&self, claim: Claim) -> u32 {
@@ -131,7 +131,7 @@ impl Model {
     /// How many receivers had the next message in vain. Receives it.
     pub fn receive_deliveries(&self, me: u32) -> Option<u32> {
         let Attempt::Claimed(claim) = self.slots().claim_receive(me, &Ask::default()).unwrap() else { return None };
-        let deliveries = self.heads.head(claim.index).deliveries.load(Relaxed);
+        let deliveries = self.heads.head(claim.index).deliveries(claim.word).into();
         assert!(self.slots().release(claim), "a live receiver lost its claim");
         Some(deliveries)
     }

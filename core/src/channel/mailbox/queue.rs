@@ -95,8 +95,8 @@ pub(super) struct Head {
     pub word: AtomicU64,
     /// Bytes of the message. Stored by the owner of `WRITING` only; a stranger's number to everybody else.
     pub len: AtomicU32,
-    /// How many receivers died with it, or gave it back (low half); the high half is zero.
-    pub deliveries: AtomicU32,
+    /// How many receivers died with the message, or gave it back (low half), and 16 bits of its turn (high half).
+    deliveries: AtomicU32,
 }
 
 #[cfg(not(loom))]
@@ -141,13 +141,44 @@ impl Control {
 }
 
 impl Head {
-    /// One more receiver had it in vain; returns how many. Before the word changes: who receives it reads a count that
-    /// is not too small.
-    pub fn count_delivery(&self) -> u32 {
-        // Relaxed: the word orders it.
-        let died = (self.deliveries.load(Relaxed) & 0xFFFF).saturating_add(1).min(0xFFFF);
-        self.deliveries.store(died, Relaxed);
-        died
+    /// Nobody has had the message of `writing` yet. By its sender, before it is published.
+    #[inline]
+    pub fn begin_deliveries(&self, writing: u64) {
+        // Relaxed: `publish` releases it (edge `message`).
+        self.deliveries.store(turn(writing) << 16, Relaxed);
+    }
+
+    /// How many receivers have had the message of `claimed` in vain.
+    #[inline]
+    pub fn deliveries(&self, claimed: u64) -> u16 {
+        // Relaxed: the claim of whoever asks has acquired it (edge `message`); a peek looks at the word again.
+        let seen = self.deliveries.load(Relaxed);
+        if seen >> 16 == turn(claimed) & 0xFFFF { seen as u16 } else { 0 }
+    }
+
+    /// One more receiver, whose claim is `reading`, had the message in vain; returns how many. Before the word changes: who
+    /// receives it reads a count that is not too small.
+    ///
+    /// Whoever counts late, for a claim that has ended meanwhile, counts nothing: the next sender has stored another turn
+    /// before it published. (After 65,536 messages in one place, while somebody stands here, it is the same again.)
+    pub fn count_delivery(&self, reading: u64) -> u16 {
+        // Relaxed, here and below: the claim was seen, and with it what its receiver had acquired, the count of this turn:
+        // our own claim, or that of a dead one, whose end the kernel orders. The exchange sees a later turn if there is one,
+        // as it reads the newest value; the exchange of the word releases the count.
+        let mut seen = self.deliveries.load(Relaxed);
+        // Several tries: each failure means that somebody counted, or sent.
+        for _ in 0..4 {
+            let died = (seen as u16).saturating_add(1);
+            if seen >> 16 != turn(reading) & 0xFFFF {
+                break;
+            }
+            match self.deliveries.compare_exchange(seen, seen & 0xFFFF_0000 | u32::from(died), Relaxed, Relaxed) {
+                Ok(_) => return died,
+                Err(now) => seen = now,
+            }
+        }
+        // The claim has ended, which its caller finds out; or garbage.
+        (seen as u16).saturating_add(1)
     }
 }
 

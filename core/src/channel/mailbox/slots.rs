@@ -195,9 +195,9 @@ impl<H: Heads> Slots<'_, H> {
     /// Makes the message of a receiver's claim receivable again, or drops it if that has happened too often. False:
     /// the claim has ended.
     fn refill(&self, slot: &Head, reading: u64) -> bool {
-        let died = slot.count_delivery();
+        let died = slot.count_delivery(reading);
         step!();
-        let drop = self.max_deliveries != 0 && died >= u32::from(self.max_deliveries);
+        let drop = self.max_deliveries != 0 && died >= self.max_deliveries;
         let next = if drop { freed(reading) } else { word(FULL, 0, turn(reading)) };
         // ORDER message, room: Release; hands on what `publish` released, and the count; the receiver's reads are over.
         let ours = slot.word.compare_exchange(reading, next, Release, Relaxed).is_ok();

@@ -221,9 +221,9 @@ impl<E: Entries> Sorted<'_, E> {
 
     /// The end of a receiver's claim that is not a release.
     fn refill(&self, at: Claim) -> bool {
-        let died = self.places.head(at.index).count_delivery();
+        let died = self.places.head(at.index).count_delivery(at.word);
         step!();
-        let drop = self.max_deliveries != 0 && died >= u32::from(self.max_deliveries);
+        let drop = self.max_deliveries != 0 && died >= self.max_deliveries;
         let next = if drop { freed(at.word) } else { word(FULL, 0, turn(at.word)) };
         // ORDER message, room: full, for `notify`; hands on what `publish` released, and the receiver's reads are over.
         let ours = self.word(at.index).cas_full(at.word, next).is_ok();

@@ -50,7 +50,7 @@ impl Heap {
     fn send(&self, me: u32, message: u32, priority: u16, mtype: u32) -> bool {
         let Ok(Attempt::Claimed(claim)) = self.sorted().claim_send(me) else { return false };
         self.payload[claim.index as usize].store(message, Relaxed);
-        self.row.head(claim.index).deliveries.store(0, Relaxed);
+        self.row.head(claim.index).begin_deliveries(claim.word);
         assert!(self.sorted().publish(claim, Envelope { priority, mtype }));
         true
     }

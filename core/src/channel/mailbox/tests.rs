@@ -61,7 +61,7 @@ impl Heap {
 
     fn commit(&self, claim: Claim, message: u32) -> bool {
         self.payload[claim.index as usize].store(message, Relaxed);
-        self.heads.head(claim.index).deliveries.store(0, Relaxed);
+        self.heads.head(claim.index).begin_deliveries(claim.word);
         self.slots().publish(claim, Envelope::default())
     }
 
@@ -77,7 +77,7 @@ impl Heap {
     fn receive_again(&self, me: u32) -> Option<(u32, u32)> {
         let claim = self.claim_receive(me)?;
         let message = self.payload[claim.index as usize].load(Relaxed);
-        let deliveries = self.heads.head(claim.index).deliveries.load(Relaxed);
+        let deliveries = self.heads.head(claim.index).deliveries(claim.word).into();
         assert!(self.slots().release(claim));
         Some((message, deliveries))
     }

@@ -63,6 +63,7 @@ impl Shared {
     fn put_down(&self, me: u32, message: u32) -> Option<Claim> {
         let Attempt::Claimed(claim) = self.meeting().claim_send(me).unwrap() else { return None };
         self.payload.store(message, Relaxed);
+        self.heads.head(claim.index).begin_deliveries(claim.word);
         assert!(self.meeting().publish(claim, Envelope::default()));
         Some(claim)
     }
@@ -185,5 +186,22 @@ fn a_sender_that_waits_for_a_place_gets_the_one_of_a_message_that_is_taken_back(
         assert!(shared.meeting().take_back(claim));
         other.join().unwrap();
         assert_eq!(shared.receive(), 8);
+    });
+}
+
+#[test]
+fn who_counts_late_for_a_message_that_was_taken_back_does_not_count_at_the_next_one() {
+    explore(|| {
+        let shared = Shared::new();
+        let claim = shared.put_down(1, 7).unwrap();
+        let held = shared.claim(&Ask::default()).unwrap();
+        let theirs = shared.clone();
+        let receiver = thread::spawn(move || theirs.meeting().give_back(held));
+        assert!(shared.meeting().take_back(claim));
+        shared.put_down(3, 8).unwrap();
+        receiver.join().unwrap();
+        let next = shared.claim(&Ask::default()).unwrap();
+        assert_eq!(shared.heads.head(next.index).deliveries(next.word), 0);
+        assert_eq!(shared.copy(next), Some(8));
     });
 }
