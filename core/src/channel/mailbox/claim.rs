@@ -102,7 +102,7 @@ impl Mailbox {
                 found => Ok(found),
             },
         )?;
-        if with_queue!(self.memory, queue => matches!(queue.would_send(), Ok(Look::Ready(_)))) {
+        if matches!(self.could_put_down(), Ok((true, _))) {
             control.tx.0.notify(1); // its wake may have been spent while this place was barred
         }
         Ok(claim)
