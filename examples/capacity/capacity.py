@@ -73,4 +73,5 @@ if __name__ == "__main__":
         case ["receiver", name]:
             receiver(name)
         case _:
-            sys.exit("usage: capacity.py [sender CAPACITY | receiver CAPACITY]")
+            print("usage: capacity.py [sender CAPACITY | receiver CAPACITY]", file=sys.stderr)
+            sys.exit(2)

@@ -66,6 +66,9 @@ fn main() -> Result<()> {
         [] => story(),
         ["sender", name] => sender(name),
         ["receiver", name] => receiver(name),
-        _ => Err(triveni::Error::new(ErrorKind::Invalid, "usage: capacity [sender CAPACITY | receiver CAPACITY]")),
+        _ => {
+            eprintln!("usage: capacity [sender CAPACITY | receiver CAPACITY]");
+            std::process::exit(2)
+        }
     }
 }

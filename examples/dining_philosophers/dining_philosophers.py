@@ -165,4 +165,5 @@ if __name__ == "__main__":
         case ["philosopher", form, i, n] if form in FORMS:
             philosopher(form, int(i) % N, int(n))
         case _:
-            sys.exit("usage: dining_philosophers.py [philosopher FORM I N]")
+            print("usage: dining_philosophers.py [philosopher FORM I N]", file=sys.stderr)
+            sys.exit(2)

@@ -20,8 +20,7 @@
 
 use std::time::Duration;
 use triveni::{
-    Barrier, Condition, Error, ErrorKind, LockError, Monitor, Mutex, MutexGuard, Result, Segment, Semaphore,
-    SemaphoreOptions,
+    Barrier, Condition, ErrorKind, LockError, Monitor, Mutex, MutexGuard, Result, Segment, Semaphore, SemaphoreOptions,
 };
 use triveni_examples::{SharedInts, finish, fresh, start};
 
@@ -207,6 +206,9 @@ fn main() -> Result<()> {
         ["philosopher", form, i, n] if FORMS.contains(&form) => {
             philosopher(form, i.parse().unwrap_or(0) % N, n.parse().unwrap_or(1))
         }
-        _ => Err(Error::new(ErrorKind::Invalid, "usage: dining_philosophers [philosopher FORM I N]")),
+        _ => {
+            eprintln!("usage: dining_philosophers [philosopher FORM I N]");
+            std::process::exit(2)
+        }
     }
 }

@@ -124,4 +124,5 @@ if __name__ == "__main__":
         case ["caller", name]:
             caller(name)
         case _:
-            sys.exit("usage: mach.py [printer CLIENTS | desk CLIENTS | client NAME CLIENTS | answerer CALLERS | caller NAME]")
+            print("usage: mach.py [printer CLIENTS | desk CLIENTS | client NAME CLIENTS | answerer CALLERS | caller NAME]", file=sys.stderr)
+            sys.exit(2)

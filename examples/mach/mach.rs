@@ -11,7 +11,7 @@
 //!
 //! Each process may be Rust, C or Python. They share the segment `mach`.
 
-use triveni::{Deadline, Error, ErrorKind, PortEvent, PortSet, Result, Segment};
+use triveni::{Deadline, ErrorKind, PortEvent, PortSet, Result, Segment};
 use triveni_examples::{finish, fresh, start};
 
 const PAGES: u32 = 3;
@@ -147,9 +147,11 @@ fn main() -> Result<()> {
         ["client", name, clients] => client(name, number(clients)?),
         ["answerer", callers] => answerer(number(callers)?),
         ["caller", name] => caller(name),
-        _ => Err(Error::new(
-            ErrorKind::Invalid,
-            "usage: mach [printer CLIENTS | desk CLIENTS | client NAME CLIENTS | answerer CALLERS | caller NAME]",
-        )),
+        _ => {
+            eprintln!(
+                "usage: mach [printer CLIENTS | desk CLIENTS | client NAME CLIENTS | answerer CALLERS | caller NAME]"
+            );
+            std::process::exit(2)
+        }
     }
 }

@@ -90,4 +90,5 @@ if __name__ == "__main__":
         case ["receiver", pattern, number]:
             receiver(pattern, int(number))
         case _:
-            sys.exit("usage: patterns.py [sender PATTERN NUMBER | receiver PATTERN NUMBER]")
+            print("usage: patterns.py [sender PATTERN NUMBER | receiver PATTERN NUMBER]", file=sys.stderr)
+            sys.exit(2)

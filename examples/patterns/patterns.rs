@@ -132,9 +132,9 @@ fn main() -> Result<()> {
         [] => story(),
         ["sender", pattern, of] => Pattern::open(pattern)?.sender(number(of)?),
         ["receiver", pattern, of] => Pattern::open(pattern)?.receiver(number(of)?),
-        _ => Err(triveni::Error::new(
-            ErrorKind::Invalid,
-            "usage: patterns [sender PATTERN NUMBER | receiver PATTERN NUMBER]",
-        )),
+        _ => {
+            eprintln!("usage: patterns [sender PATTERN NUMBER | receiver PATTERN NUMBER]");
+            std::process::exit(2)
+        }
     }
 }

@@ -86,4 +86,5 @@ if __name__ == "__main__":
         case [who, how, n]:
             process(who, how, int(n))
         case _:
-            sys.exit("usage: print_spooler.py [X|Y locked|unlocked N | report N]")
+            print("usage: print_spooler.py [X|Y locked|unlocked N | report N]", file=sys.stderr)
+            sys.exit(2)

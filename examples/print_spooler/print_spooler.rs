@@ -15,7 +15,7 @@
 //! a million added. To begin anew: `triveni rm print_spooler; rm /dev/shm/print_spooler`.
 
 use std::time::Duration;
-use triveni::{Error, ErrorKind, Result, Segment};
+use triveni::{Result, Segment};
 use triveni_examples::{SharedInts, finish, fresh, start};
 
 const NAME: &str = "print_spooler";
@@ -69,6 +69,9 @@ fn main() -> Result<()> {
         [] => story(),
         ["report", n] => report(n.parse().unwrap_or(0)),
         [who, how, n] => process(who, how == "locked", n.parse().unwrap_or(0)),
-        _ => Err(Error::new(ErrorKind::Invalid, "usage: print_spooler [X|Y locked|unlocked N | report N]")),
+        _ => {
+            eprintln!("usage: print_spooler [X|Y locked|unlocked N | report N]");
+            std::process::exit(2)
+        }
     }
 }

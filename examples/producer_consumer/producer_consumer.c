@@ -130,7 +130,7 @@ static int play(const char *name, int n) {
             close_all();
             return 0;
         }
-    return fprintf(stderr, "there is no role %s\n", name), 2;
+    return fprintf(stderr, "usage: producer_consumer [producer|consumer|producer_pv|consumer_pv N | report]\n"), 2;
 }
 
 int main(int argc, char **argv) {

@@ -119,6 +119,9 @@ def story() -> None:
 if __name__ == "__main__":
     if sys.argv[1:]:
         roles = {role.__name__: role for role in (producer, consumer, producer_pv, consumer_pv, report)}
+        if sys.argv[1] not in roles:
+            print("usage: producer_consumer.py [producer|consumer|producer_pv|consumer_pv N | report]", file=sys.stderr)
+            sys.exit(2)
         roles[sys.argv[1]](int((sys.argv[2:] or ["0"])[0]))
     else:
         story()

@@ -14,7 +14,7 @@
 //! Semaphores have no owner: if a process is killed inside the critical section, the others wait for ever. With a
 //! mutex, or leased permits, they would not; see print_spooler and dining_philosophers.
 
-use triveni::{Error, ErrorKind, Result, Segment, Semaphore};
+use triveni::{Result, Segment, Semaphore};
 use triveni_examples::{SharedInts, finish, fresh, start};
 
 const NAME: &str = "producer_consumer";
@@ -137,6 +137,9 @@ fn main() -> Result<()> {
         Some("producer_pv") => producer_pv(n),
         Some("consumer_pv") => consumer_pv(n),
         Some("report") => report(),
-        Some(other) => Err(Error::new(ErrorKind::Invalid, format!("there is no role {other:?}"))),
+        _ => {
+            eprintln!("usage: producer_consumer [producer|consumer|producer_pv|consumer_pv N | report]");
+            std::process::exit(2)
+        }
     }
 }

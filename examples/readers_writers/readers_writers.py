@@ -96,4 +96,5 @@ if __name__ == "__main__":
         case ["reader" | "writer" as role, policy, seconds]:
             play(role, policy, float(seconds))
         case _:
-            sys.exit("usage: readers_writers.py [reader|writer POLICY SECONDS | table POLICY]")
+            print("usage: readers_writers.py [reader|writer POLICY SECONDS | table POLICY]", file=sys.stderr)
+            sys.exit(2)

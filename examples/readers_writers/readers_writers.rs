@@ -109,7 +109,8 @@ fn main() -> Result<()> {
         ["table", policy] => table(policy),
         [role, name, seconds] => play(role, policy(name)?, seconds.parse().unwrap_or(1)),
         _ => {
-            Err(Error::new(ErrorKind::Invalid, "usage: readers_writers [reader|writer POLICY SECONDS | table POLICY]"))
+            eprintln!("usage: readers_writers [reader|writer POLICY SECONDS | table POLICY]");
+            std::process::exit(2)
         }
     }
 }

@@ -68,4 +68,5 @@ if __name__ == "__main__":
         case ["signal"]:
             signal()
         case _:
-            sys.exit("usage: signaling.py [wait busy | wait sleeping | signal]")
+            print("usage: signaling.py [wait busy | wait sleeping | signal]", file=sys.stderr)
+            sys.exit(2)

@@ -10,7 +10,7 @@
 //! that the work is done, 2 that somebody waits for it.
 
 use std::time::{Duration, Instant};
-use triveni::{After, Error, ErrorKind, Event, Result, Segment};
+use triveni::{After, Event, Result, Segment};
 use triveni_examples::{cpu_time, finish, fresh, start};
 
 const DONE: u32 = 1;
@@ -60,6 +60,9 @@ fn main() -> Result<()> {
         [] => story(),
         ["wait", how] => wait(how),
         ["signal"] => signal(),
-        _ => Err(Error::new(ErrorKind::Invalid, "usage: signaling [wait busy | wait sleeping | signal]")),
+        _ => {
+            eprintln!("usage: signaling [wait busy | wait sleeping | signal]");
+            std::process::exit(2)
+        }
     }
 }

@@ -164,4 +164,5 @@ if __name__ == "__main__":
         case ["monitor", segment]:
             monitor(open_mailbox(segment))
         case _:
-            sys.exit("usage: temperature.py sensor SEGMENT ID [SOURCE.csv] | temperature.py monitor SEGMENT")
+            print("usage: temperature.py sensor SEGMENT ID [SOURCE.csv] | temperature.py monitor SEGMENT", file=sys.stderr)
+            sys.exit(2)

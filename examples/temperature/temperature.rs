@@ -46,7 +46,10 @@ pub fn run(args: &[&str]) -> Result<()> {
         ["sensor", segment, id] => sensor(&open(segment)?, number(id)?, Source::find(number(id)?)),
         ["sensor", segment, id, file] => sensor(&open(segment)?, number(id)?, Source::file(file)?),
         ["monitor", segment] => monitor(&open(segment)?),
-        _ => Err(invalid("usage: temperature sensor SEGMENT ID [SOURCE.csv] | temperature monitor SEGMENT")),
+        _ => {
+            eprintln!("usage: temperature sensor SEGMENT ID [SOURCE.csv] | temperature monitor SEGMENT");
+            std::process::exit(2)
+        }
     }
 }
 
