@@ -63,7 +63,7 @@ together() {
 mach_holds() {
     grep -qx "printer: $(($2 * 3)) pages printed, and nobody can send any more" "$1" &&
         [ "$(grep -cx 'desk: a right that was given away is refused' "$1")" = "$2" ] &&
-        [ "$(grep -c ': 3 pages sent; then dead_name of questions$' "$1")" = "$2" ] &&
+        [ "$(grep -c ': 3 pages sent; then dead_name of questions: nobody receives there any more$' "$1")" = "$2" ] &&
         grep -qx "answerer: $2 callers answered, whoever they were" "$1" &&
         [ "$(awk '/ heard: good morning, / && $1 == $5' "$1" | wc -l)" = "$2" ]
 }

@@ -192,6 +192,7 @@ static int story(const char *form) {
 }
 
 int main(int argc, char **argv) {
+    setvbuf(stdout, NULL, _IOLBF, 0); /* five write to it: whole lines */
     if (argc == 5 && !strcmp(argv[1], "philosopher")) return philosopher(argv[2], atoi(argv[3]) % N, atoi(argv[4]));
     if (argc != 1) return fprintf(stderr, "usage: dining_philosophers [philosopher FORM I N]\n"), 2;
     for (size_t f = 0; f < sizeof forms / sizeof *forms; f++)

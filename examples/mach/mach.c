@@ -110,7 +110,7 @@ static void client(const char *name, int clients) {
     tvn_port_close(to_printer);
     must(tvn_port_receive(notices, buffer, SIZE, &came, TVN_FOREVER));
     claim(came.event == TVN_PORT_DEAD_NAME, "something else was told");
-    printf("%s: %d pages sent; then dead_name of %s\n", name, PAGES, came.port);
+    printf("%s: %d pages sent; then dead_name of %s: nobody receives there any more\n", name, PAGES, came.port);
     tvn_port_close(questions);
     tvn_port_close(desk);
     tvn_port_close(notices);

@@ -72,7 +72,7 @@ def client(name: str, clients: int) -> None:
         assert printed <= clients * PAGES
         printer.close()
         told = notices.receive()
-        print(f"{name}: {PAGES} pages sent; then {told.event} of {told.port}", flush=True)
+        print(f"{name}: {PAGES} pages sent; then {told.event} of {told.port}: nobody receives there any more", flush=True)
 
 
 def answerer(callers: int) -> None:

@@ -94,7 +94,7 @@ fn client(name: &str, clients: u32) -> Result<()> {
     drop(printer);
     match notices.receive(&mut buffer)?.notification {
         Some(told) if told.event == PortEvent::DeadName => {
-            println!("{name}: {PAGES} pages sent; then dead_name of {}", told.port);
+            println!("{name}: {PAGES} pages sent; then dead_name of {}: nobody receives there any more", told.port);
             Ok(())
         }
         other => panic!("something else was told: {other:?}"),
