@@ -8,6 +8,7 @@ lib=${TRIVENI_LIB:-$PWD/target/release}
 rust=${TRIVENI_EXAMPLES:-target/debug/examples}
 python=${TRIVENI_PYTHON:-.venv/bin/python}
 triveni=${TRIVENI:-target/debug/triveni}
+unset PYTHONUNBUFFERED # with it Python writes the end of a line by itself, and another process comes between
 stories='producer_consumer print_spooler readers_writers dining_philosophers signaling patterns capacity mach'
 exec 9>"/tmp/triveni-examples-$(id -u).lock" && flock 9 # the stories' names are fixed: one run at a time
 work=$(mktemp -d)
