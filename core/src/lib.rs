@@ -12,6 +12,7 @@ mod deadline;
 #[cfg(all(test, shuttle))]
 mod deaths;
 mod error;
+pub mod kernel;
 mod kinds;
 #[cfg(all(test, not(loom)))]
 mod model;

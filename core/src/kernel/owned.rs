@@ -1,0 +1,344 @@
+//! Kernel objects that go with their creator, and what remains of them when it is killed.
+//!
+//! The kernel keeps what has a name until somebody removes it. Who creates one as its *owner* removes it together
+//! with the handle. A process that is killed cannot; so each owned object has a record, a small file in
+//! `/dev/shm/triveni-owned.UID`, that says what it is and whose. The record of a process that is gone makes its
+//! object a *leftover*: [`owned_objects`] finds it, [`remove_leftovers`] removes it.
+//!
+//! A record names its object by more than its name (inode and time of birth, or the kernel's number), so that what
+//! somebody made under the same name later is never taken for it. Killed between the creation and the record, a
+//! process leaves an object without a record, which is as if it had not been owned.
+//!
+//! # Record
+//!
+//! Lines of text: kind, identity, pid, start time, pid namespace, program; then the name, to the end of the file.
+
+use crate::error::{Error, Result};
+use crate::sys::process::{self, effective_uid, myself};
+use std::ffi::{CString, OsStr, OsString};
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{Read, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+/// Records are files of this folder, one folder for each user.
+const FOLDER: &str = "/dev/shm/triveni-owned.";
+/// The longest record that is read: a path, and the lines before it.
+const RECORD_MAX: u64 = 8192;
+
+macro_rules! kinds {
+    ($($(#[doc = $doc:literal])* $Kind:ident = $name:literal;)*) => {
+        /// What can be owned.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum OwnedKind {
+            $($(#[doc = $doc])* $Kind,)*
+        }
+
+        impl OwnedKind {
+            /// What it is called in lists: `posix queue`.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(OwnedKind::$Kind => $name,)*
+                }
+            }
+
+            fn from_name(name: &str) -> Option<OwnedKind> {
+                match name {
+                    $($name => Some(OwnedKind::$Kind),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// A FIFO; its name is its path.
+    Fifo = "fifo";
+    /// A lock file; its name is its path.
+    LockFile = "lock file";
+    /// A POSIX message queue; its name begins with a slash.
+    PosixQueue = "posix queue";
+    /// A named POSIX semaphore; its name begins with a slash.
+    PosixSemaphore = "posix semaphore";
+    /// POSIX shared memory; its name begins with a slash.
+    PosixSharedMemory = "posix shared memory";
+    /// A Unix socket with a path.
+    Socket = "socket";
+    /// A System V message queue; its name is its number.
+    SysvQueue = "sysv queue";
+    /// A System V semaphore set; its name is its number.
+    SysvSemaphores = "sysv semaphores";
+    /// System V shared memory; its name is its number.
+    SysvSharedMemory = "sysv shared memory";
+}
+
+impl OwnedKind {
+    /// A number that tells the object that has this name now from any other that may have it later. `None` if there
+    /// is none.
+    fn identity(self, name: &OsStr) -> Option<u64> {
+        match self {
+            OwnedKind::Fifo | OwnedKind::LockFile | OwnedKind::Socket => of_file(&fs::symlink_metadata(name).ok()?),
+            OwnedKind::PosixSharedMemory => of_file(&fs::symlink_metadata(in_shm("", name)).ok()?),
+            OwnedKind::PosixSemaphore => of_file(&fs::symlink_metadata(in_shm("sem.", name)).ok()?),
+            OwnedKind::PosixQueue => {
+                let name = CString::new(name.as_bytes()).ok()?;
+                // SAFETY: a string that ends with NUL; without O_CREAT there are no more arguments.
+                let queue = unsafe { libc::mq_open(name.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+                if queue < 0 {
+                    return None;
+                }
+                // SAFETY: on Linux a queue's descriptor is one like any other; it is ours, just opened.
+                let file =
+                    fs::File::from(unsafe { <std::os::fd::OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(queue) });
+                of_file(&file.metadata().ok()?)
+            }
+            OwnedKind::SysvQueue => {
+                // SAFETY: an all-zero msqid_ds is one, and ours.
+                let found = unsafe { libc::msgctl(number(name)?, libc::IPC_STAT, &mut std::mem::zeroed()) };
+                (found >= 0).then_some(0)
+            }
+            OwnedKind::SysvSemaphores => {
+                // SAFETY: an all-zero semid_ds is one, and ours; IPC_STAT takes a pointer to it.
+                let found = unsafe {
+                    let mut facts: libc::semid_ds = std::mem::zeroed();
+                    libc::semctl(number(name)?, 0, libc::IPC_STAT, &raw mut facts)
+                };
+                (found >= 0).then_some(0)
+            }
+            OwnedKind::SysvSharedMemory => {
+                // SAFETY: an all-zero shmid_ds is one, and ours.
+                let found = unsafe { libc::shmctl(number(name)?, libc::IPC_STAT, &mut std::mem::zeroed()) };
+                (found >= 0).then_some(0)
+            }
+        }
+    }
+
+    fn remove(self, name: &OsStr) -> Result<()> {
+        let file = |path: &Path| fs::remove_file(path).map_err(|error| error.raw_os_error().unwrap_or(libc::EINVAL));
+        let done = |result: libc::c_int| if result < 0 { Err(nix::errno::Errno::last() as i32) } else { Ok(()) };
+        let id = || number(name).ok_or(libc::EINVAL);
+        let removed = match self {
+            OwnedKind::Fifo | OwnedKind::LockFile | OwnedKind::Socket => file(Path::new(name)),
+            OwnedKind::PosixSharedMemory => file(&in_shm("", name)),
+            OwnedKind::PosixSemaphore => file(&in_shm("sem.", name)),
+            OwnedKind::PosixQueue => CString::new(name.as_bytes()).map_err(|_| libc::EINVAL).and_then(|name| {
+                // SAFETY: a string that ends with NUL.
+                done(unsafe { libc::mq_unlink(name.as_ptr()) })
+            }),
+            // SAFETY: IPC_RMID takes no argument.
+            OwnedKind::SysvQueue => {
+                id().and_then(|id| done(unsafe { libc::msgctl(id, libc::IPC_RMID, std::ptr::null_mut()) }))
+            }
+            // SAFETY: as above.
+            OwnedKind::SysvSemaphores => id().and_then(|id| done(unsafe { libc::semctl(id, 0, libc::IPC_RMID) })),
+            // SAFETY: as above.
+            OwnedKind::SysvSharedMemory => {
+                id().and_then(|id| done(unsafe { libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()) }))
+            }
+        };
+        match removed {
+            Ok(()) | Err(libc::ENOENT | libc::EIDRM) => Ok(()),
+            Err(errno) => Err(Error::os(errno, format_args!("remove {} {name:?}", self.name()))),
+        }
+    }
+}
+
+fn in_shm(prefix: &str, name: &OsStr) -> PathBuf {
+    let name = name.as_bytes();
+    let name = name.strip_prefix(b"/").unwrap_or(name);
+    let mut file = OsString::from(prefix);
+    file.push(OsStr::from_bytes(name));
+    Path::new("/dev/shm").join(file)
+}
+
+fn number(name: &OsStr) -> Option<libc::c_int> {
+    name.to_str()?.parse().ok()
+}
+
+fn of_file(facts: &fs::Metadata) -> Option<u64> {
+    let mut hasher = DefaultHasher::new(); // the same for all processes: its keys are fixed
+    (facts.dev(), facts.ino()).hash(&mut hasher);
+    // An inode's number is given to the next file soon; its time of birth is not. Some file systems do not know it.
+    facts.created().ok().hash(&mut hasher);
+    Some(hasher.finish())
+}
+
+/// The duty to remove an object, and its record. Dropping it does so, in the process that took it on; a forked child's
+/// copy does nothing.
+#[derive(Debug)]
+pub(crate) struct Owned {
+    kind: OwnedKind,
+    name: OsString,
+    identity: u64,
+    pid: u32,
+    record: PathBuf,
+}
+
+impl Owned {
+    /// Takes it on, for an object that was just created. If there can be no record, the object is removed.
+    ///
+    /// # Errors
+    /// What the file system reports; `Permission` if the folder of records is not this user's.
+    pub(crate) fn new(kind: OwnedKind, name: impl AsRef<OsStr>) -> Result<Owned> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = match kind {
+            OwnedKind::Fifo | OwnedKind::LockFile | OwnedKind::Socket => {
+                std::path::absolute(name.as_ref()).map_or_else(|_| name.as_ref().into(), PathBuf::into_os_string)
+            }
+            _ => name.as_ref().to_os_string(),
+        };
+        let identity = kind.identity(&name).unwrap_or(0);
+        let me = myself();
+        let number = NEXT.fetch_add(1, Relaxed); // only has to be another one each time
+        let folder = PathBuf::from(format!("{FOLDER}{}", effective_uid()));
+        let record = folder.join(format!("{}-{}-{number}", me.pid, me.start_ticks));
+        let program = me.name.replace('\n', " ");
+        let text = format!("{}\n{identity}\n{}\n{}\n{}\n{program}\n", kind.name(), me.pid, me.start_ticks, me.pidns);
+        let written = in_own_folder(&folder).and_then(|()| {
+            let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&record)?;
+            file.write_all(&[text.as_bytes(), name.as_bytes()].concat())
+        });
+        if let Err(error) = written {
+            let _ = kind.remove(&name);
+            let _ = fs::remove_file(&record);
+            let errno = error.raw_os_error().unwrap_or(libc::EACCES);
+            return Err(Error::os(errno, format_args!("note in {folder:?} who owns {} {name:?}", kind.name())));
+        }
+        Ok(Owned { kind, name, identity, pid: me.pid, record })
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        if std::process::id() != self.pid {
+            return;
+        }
+        if self.kind.identity(&self.name) == Some(self.identity) {
+            let _ = self.kind.remove(&self.name);
+        }
+        let _ = fs::remove_file(&self.record);
+    }
+}
+
+fn in_own_folder(folder: &Path) -> std::io::Result<()> {
+    match fs::DirBuilder::new().mode(0o755).create(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let facts = fs::symlink_metadata(folder)?;
+    if facts.is_dir() && facts.uid() == effective_uid() && facts.mode() & 0o022 == 0 {
+        return Ok(());
+    }
+    Err(std::io::Error::from_raw_os_error(libc::EACCES)) // somebody else made it, and could put anything into it
+}
+
+/// An object that somebody owns, or owned.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct OwnedObject {
+    /// What it is.
+    pub kind: OwnedKind,
+    /// Its name: a path, a POSIX name, or the number of a System V object.
+    pub name: OsString,
+    /// Whose it is: the process's number.
+    pub pid: u32,
+    /// The user whose process that is.
+    pub uid: u32,
+    /// The program's name.
+    pub program: String,
+    /// Is its owner gone? Then it is a leftover.
+    pub left: bool,
+    identity: u64,
+    record: PathBuf,
+}
+
+/// All owned objects that are there, of all users whose records can be read.
+///
+/// # Errors
+/// What reading `/dev/shm` reports.
+pub fn owned_objects() -> Result<Vec<OwnedObject>> {
+    let folders = fs::read_dir("/dev/shm").map_err(|error| {
+        Error::os(error.raw_os_error().unwrap_or(libc::EINVAL), "list the owned objects in \"/dev/shm\"")
+    })?;
+    let mut objects = Vec::new();
+    for folder in folders.flatten().map(|entry| entry.path()) {
+        let Some(uid) =
+            folder.to_str().and_then(|path| path.strip_prefix(FOLDER)).and_then(|uid| uid.parse::<u32>().ok())
+        else {
+            continue;
+        };
+        if !fs::symlink_metadata(&folder).is_ok_and(|facts| facts.is_dir() && facts.uid() == uid) {
+            continue;
+        }
+        let Ok(records) = fs::read_dir(&folder) else { continue };
+        objects.extend(records.flatten().filter_map(|record| read(record.path(), uid)));
+    }
+    objects.sort_by(|a, b| (a.kind.name(), &a.name).cmp(&(b.kind.name(), &b.name)));
+    Ok(objects)
+}
+
+/// What a record says, if it is one of an object that is there.
+fn read(record: PathBuf, uid: u32) -> Option<OwnedObject> {
+    let file =
+        fs::OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(&record).ok()?;
+    let facts = file.metadata().ok()?;
+    if !facts.is_file() || facts.uid() != uid {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    file.take(RECORD_MAX).read_to_end(&mut bytes).ok()?;
+    let mut parts = bytes.splitn(7, |byte| *byte == b'\n');
+    let mut line = || parts.next().and_then(|line| std::str::from_utf8(line).ok());
+    let kind = OwnedKind::from_name(line()?)?;
+    let identity = line()?.parse().ok()?;
+    let pid = line()?.parse().ok()?;
+    let start = line()?.parse().ok()?;
+    let namespace: u64 = line()?.parse().ok()?;
+    let program = line()?.to_string();
+    let name = OsString::from_vec(parts.next()?.to_vec());
+    if kind.identity(&name) != Some(identity) {
+        // Somebody has removed the object. If its owner is gone as well, nobody needs the record.
+        if namespace == process::pid_namespace() && process::is_gone(pid, start) {
+            let _ = fs::remove_file(&record);
+        }
+        return None;
+    }
+    let left = namespace == process::pid_namespace() && process::is_gone(pid, start);
+    Some(OwnedObject { kind, name, pid, uid, program, left, identity, record })
+}
+
+/// Removes what the dead have left, and returns it.
+///
+/// # Errors
+/// `Permission` for the leftovers of other users; those before it are removed.
+pub fn remove_leftovers() -> Result<Vec<OwnedObject>> {
+    let mut removed = Vec::new();
+    for object in owned_objects()?.into_iter().filter(|object| object.left) {
+        if object.kind.identity(&object.name) == Some(object.identity) {
+            object.kind.remove(&object.name)?;
+        }
+        let _ = fs::remove_file(&object.record);
+        removed.push(object);
+    }
+    Ok(removed)
+}
+
+/// For the sentence that a name is taken: whose the object is, if anybody owns it.
+pub(crate) fn whose(kind: OwnedKind, name: impl AsRef<OsStr>) -> String {
+    let name = name.as_ref();
+    let path = std::path::absolute(name).unwrap_or_default();
+    let found = owned_objects().unwrap_or_default();
+    let found = found.iter().find(|object| object.kind == kind && (object.name == name || object.name == path));
+    found.map_or(String::new(), |object| match object.left {
+        true => format!(
+            " (process {}, {}, made it and is dead; `triveni rm --leftovers` removes it)",
+            object.pid, object.program
+        ),
+        false => format!(" (process {}, {}, owns it)", object.pid, object.program),
+    })
+}
