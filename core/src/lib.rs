@@ -9,6 +9,7 @@ extern crate self as triveni;
 mod channel;
 mod data;
 mod deadline;
+pub mod deadlock;
 #[cfg(all(test, shuttle))]
 mod deaths;
 mod error;

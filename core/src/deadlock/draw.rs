@@ -1,0 +1,352 @@
+//! The resource allocation graph as a picture: SVG, the same bytes for the same state.
+//!
+//! Processes are circles, resources rectangles with a dot for each instance. An edge from a dot to a process: it holds
+//! this instance. An edge from a process to a rectangle: it asks for one, or for as many as the edge says. What is
+//! deadlocked is red and drawn with thicker lines.
+
+use super::layout::{Half, Point, places};
+use super::state::State;
+use crate::error::{Error, ErrorKind, Result};
+use std::collections::HashSet;
+use std::fmt::{self, Write};
+
+/// The most nodes and edges of a picture.
+const NODES_MAX: usize = 400;
+const EDGES_MAX: usize = 4000;
+/// Up to so many instances have a dot each.
+const DOTS_MAX: u32 = 20;
+/// Dots in a row.
+const DOTS_ROW: u32 = 5;
+const DOT: f64 = 18.0;
+const RADIUS: f64 = 27.0;
+/// About the width of a letter, and of half of a line of text.
+const LETTER: f64 = 7.2;
+const LINE: f64 = 9.0;
+/// Longer names are cut; the whole one is the tooltip.
+const LETTERS: usize = 28;
+
+/// An edge between a process and a class.
+struct Edge {
+    process: usize,
+    class: usize,
+    /// A dot, for an assignment of one instance that has one.
+    dot: Option<u32>,
+    count: u32,
+    is_request: bool,
+    is_deadlocked: bool,
+}
+
+impl State {
+    /// The resource allocation graph as SVG: a picture of its own, for a file or a notebook.
+    ///
+    /// # Errors
+    /// `TooLarge` for more than 400 nodes or 4000 edges: nobody could read that.
+    pub fn svg(&self) -> Result<String> {
+        let edges = edges(self);
+        let nodes = self.processes() + self.resources().len();
+        if nodes > NODES_MAX || edges.len() > EDGES_MAX {
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                format!(
+                    "a picture of {nodes} nodes and {} edges is not readable; at most {NODES_MAX} nodes and {EDGES_MAX} \
+                     edges are drawn: leave out the processes that can finish",
+                    edges.len()
+                ),
+            ));
+        }
+        let mut picture = Picture::of(self, edges);
+        picture.draw().map_err(|_| Error::new(ErrorKind::NoSpace, "no memory for the picture"))?;
+        Ok(picture.svg)
+    }
+}
+
+fn edges(state: &State) -> Vec<Edge> {
+    let detection = state.detect();
+    let mut is_left = vec![false; state.processes()];
+    detection.deadlocked().iter().for_each(|process| is_left[*process] = true);
+    let mut dots = vec![0u32; state.resources().len()];
+    let mut edges = Vec::new();
+    for (process, is_deadlocked) in is_left.iter().copied().enumerate() {
+        for (class, resource) in state.resources().iter().enumerate() {
+            let (held, asked) = (state.allocation(process)[class], state.request(process)[class]);
+            if resource.instances <= DOTS_MAX && !resource.sharable {
+                for dot in (dots[class]..).take(held as usize) {
+                    edges.push(Edge { process, class, dot: Some(dot), count: 1, is_request: false, is_deadlocked });
+                }
+                dots[class] += held;
+            } else if held > 0 {
+                edges.push(Edge { process, class, dot: None, count: held, is_request: false, is_deadlocked });
+            }
+            if asked > 0 {
+                edges.push(Edge { process, class, dot: None, count: asked, is_request: true, is_deadlocked });
+            }
+        }
+    }
+    edges
+}
+
+/// How many dots a resource has in a row, and how many rows.
+fn dots(instances: u32) -> (u32, u32) {
+    if instances > DOTS_MAX { (2, 1) } else { (instances.clamp(1, DOTS_ROW), instances.div_ceil(DOTS_ROW).max(1)) }
+}
+
+struct Picture<'s> {
+    state: &'s State,
+    edges: Vec<Edge>,
+    /// Of the processes, then of the classes.
+    at: Vec<Point>,
+    half: Vec<Half>,
+    page: Point,
+    deadlocked: HashSet<usize>,
+    svg: String,
+}
+
+impl<'s> Picture<'s> {
+    fn of(state: &'s State, edges: Vec<Edge>) -> Picture<'s> {
+        let processes = state.processes();
+        let mut neighbours = vec![Vec::new(); processes + state.resources().len()];
+        for edge in &edges {
+            let (process, class) = (edge.process, processes + edge.class);
+            if neighbours[process].last() != Some(&class) {
+                neighbours[process].push(class);
+                neighbours[class].push(process);
+            }
+        }
+        let outline = |name: &str, x: f64, y: f64| Point { x: x.max(width(name) / 2.0), y: y + LINE };
+        let circles = (0..processes).map(|process| match state.process(process) {
+            name if is_short(name) => Point { x: RADIUS, y: RADIUS },
+            name => outline(name, RADIUS, RADIUS),
+        });
+        let rectangles = state.resources().iter().map(|class| {
+            let (x, y) = rectangle(class.instances);
+            outline(&class.name, x, y)
+        });
+        let half: Vec<Half> = circles.chain(rectangles).collect();
+        let (at, page) = places(&neighbours, &half);
+        let detection = state.detect();
+        let mut deadlocked: HashSet<usize> = detection.deadlocked().iter().copied().collect();
+        // A resource is, if somebody who is deadlocked waits for it in vain.
+        if let Some(last) = detection.steps().last().filter(|_| detection.is_deadlocked()) {
+            for process in detection.deadlocked() {
+                deadlocked.extend(last.shortages(*process).map(|shortage| processes + shortage.class));
+            }
+        }
+        Picture { state, edges, at, half, page, deadlocked, svg: String::new() }
+    }
+
+    fn draw(&mut self) -> fmt::Result {
+        let Point { x, y } = self.page;
+        let legend = y + 6.0;
+        let (x, height) = (x.max(460.0), y + 30.0);
+        let verdict = escaped(&self.state.detect().verdict());
+        write!(
+            self.svg,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{x:.0}\" height=\"{height:.0}\" viewBox=\"0 0 {x:.0} \
+             {height:.0}\" font-family=\"sans-serif\" font-size=\"13\" role=\"img\">\n<title>{verdict}</title>\n\
+             <defs>\n{}{}</defs>\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n",
+            arrow("to", CALM),
+            arrow("to-deadlock", ALARM),
+        )?;
+        for place in 0..self.edges.len() {
+            self.edge(place)?;
+        }
+        for node in 0..self.at.len() {
+            self.node(node)?;
+            self.svg.push_str("</g>\n");
+        }
+        let alarm = if self.state.detect().is_deadlocked() {
+            format!("; <tspan fill=\"{ALARM}\" font-weight=\"bold\">deadlocked</tspan>")
+        } else {
+            String::new()
+        };
+        writeln!(
+            self.svg,
+            "<text x=\"{:.0}\" y=\"{:.0}\" font-size=\"11\" fill=\"#546e7a\">circle: process; rectangle: resource, a \
+             dot for each instance; dashed: requests; solid: holds{alarm}</text>\n</svg>",
+            10.0,
+            legend + 10.0
+        )
+    }
+
+    fn node(&mut self, node: usize) -> fmt::Result {
+        let Point { x, y } = self.at[node];
+        let is_deadlocked = self.deadlocked.contains(&node);
+        let (line, fill, width) = if is_deadlocked { (ALARM, "#ffebee", 3) } else { (CALM, "#f3f7fa", 2) };
+        let processes = self.state.processes();
+        let name = match node.checked_sub(processes) {
+            None => self.state.process(node),
+            Some(class) => &self.state.resources()[class].name,
+        };
+        let (whole, short) = (escaped(name), escaped(&cut(name)));
+        writeln!(self.svg, "<g><title>{whole}</title>")?;
+        let Some(class) = node.checked_sub(processes) else {
+            let center = self.at[node].y - if is_short(name) { 0.0 } else { LINE };
+            writeln!(
+                self.svg,
+                "<circle cx=\"{x:.1}\" cy=\"{center:.1}\" r=\"{RADIUS}\" fill=\"{fill}\" stroke=\"{line}\" \
+                 stroke-width=\"{width}\"/>"
+            )?;
+            let base = if is_short(name) { y + 4.5 } else { y + self.half[node].y - 4.0 };
+            return self.label(x, base, &short, line);
+        };
+        let resource = &self.state.resources()[class];
+        let (half_x, half_y) = rectangle(resource.instances);
+        let center = self.center(node);
+        writeln!(
+            self.svg,
+            "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" rx=\"3\" fill=\"{fill}\" stroke=\"{line}\" \
+             stroke-width=\"{width}\"/>",
+            center.x - half_x,
+            center.y - half_y,
+            2.0 * half_x,
+            2.0 * half_y
+        )?;
+        if resource.instances > DOTS_MAX {
+            let instances = resource.instances.to_string();
+            self.label(center.x, center.y + 4.5, &instances, line)?;
+        } else {
+            for dot in 0..resource.instances {
+                let Point { x, y } = self.dot(node, resource.instances, dot);
+                writeln!(self.svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"{line}\"/>")?;
+            }
+        }
+        self.label(x, y + self.half[node].y - 4.0, &short, line)
+    }
+
+    fn label(&mut self, x: f64, y: f64, text: &str, color: &str) -> fmt::Result {
+        writeln!(self.svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\" fill=\"{color}\">{text}</text>")
+    }
+
+    /// The middle of the circle or rectangle; its name may stand below.
+    fn center(&self, node: usize) -> Point {
+        let Point { x, y } = self.at[node];
+        let has_name_inside = node < self.state.processes() && is_short(self.state.process(node));
+        Point { x, y: if has_name_inside { y } else { y - LINE } }
+    }
+
+    fn dot(&self, node: usize, instances: u32, dot: u32) -> Point {
+        let (columns, rows) = dots(instances);
+        let center = self.center(node);
+        let (column, row) = (f64::from(dot % columns), f64::from(dot / columns));
+        Point {
+            x: center.x + (column - f64::from(columns - 1) / 2.0) * DOT,
+            y: center.y + (row - f64::from(rows - 1) / 2.0) * DOT,
+        }
+    }
+
+    fn edge(&mut self, place: usize) -> fmt::Result {
+        let Edge { process, class, dot, count, is_request, is_deadlocked } = self.edges[place];
+        let node = self.state.processes() + class;
+        let resource = &self.state.resources()[class];
+        let is_alarm = is_deadlocked && (!is_request || self.deadlocked.contains(&node));
+        let (circle, rectangle) = (self.center(process), self.center(node));
+        let anchor = dot.map_or(rectangle, |dot| self.dot(node, resource.instances, dot));
+        // Where a process holds some and asks for more, the two edges bend to both sides.
+        let has_both = self.state.allocation(process)[class] > 0 && self.state.request(process)[class] > 0;
+        let bend = self.bend(process, node, circle, anchor, if has_both { 22.0 } else { 0.0 });
+        let middle = circle.toward(anchor, 0.5);
+        let control = if is_request { middle.aside(anchor, 2.0 * bend) } else { middle.aside(circle, 2.0 * bend) };
+        let at_circle = circle.toward(control, (RADIUS + 2.0) / circle.distance(control).max(RADIUS + 2.0));
+        let (from, to) = if is_request {
+            (at_circle, self.border(node, control))
+        } else if dot.is_some() {
+            (anchor, at_circle)
+        } else {
+            (self.border(node, control), at_circle)
+        };
+        let (color, width, head) = if is_alarm { (ALARM, 2.2, "to-deadlock") } else { (CALM, 1.4, "to") };
+        let dash = if is_request { " stroke-dasharray=\"6 4\"" } else { "" };
+        writeln!(
+            self.svg,
+            "<path d=\"M{:.1} {:.1}Q{:.1} {:.1} {:.1} {:.1}\" fill=\"none\" stroke=\"{color}\" \
+             stroke-width=\"{width}\"{dash} marker-end=\"url(#{head})\"/>",
+            from.x, from.y, control.x, control.y, to.x, to.y
+        )?;
+        if count > 1 {
+            let label = from.toward(to, 0.5).toward(control, 0.5).aside(to, 9.0);
+            writeln!(
+                self.svg,
+                "<text x=\"{:.1}\" y=\"{:.1}\" font-size=\"12\" text-anchor=\"middle\" fill=\"{color}\">{count}</text>",
+                label.x,
+                label.y + 4.0
+            )?;
+        }
+        Ok(())
+    }
+
+    /// How far an edge bends so that it leads through no other node.
+    fn bend(&self, process: usize, node: usize, from: Point, to: Point, least: f64) -> f64 {
+        let is_free = |bend: f64| {
+            let control = from.toward(to, 0.5).aside(to, 2.0 * bend);
+            (1..12).map(|i| f64::from(i) / 12.0).all(|t| {
+                let point = from.toward(control, t).toward(control.toward(to, t), t);
+                let is_hit = |(at, half): (&Point, &Half)| {
+                    (point.x - at.x).abs() < half.x + 4.0 && (point.y - at.y).abs() < half.y + 4.0
+                };
+                let others = self.at.iter().zip(&self.half).enumerate();
+                !others.filter(|(i, _)| *i != process && *i != node).any(|(_, other)| is_hit(other))
+            })
+        };
+        let tries = [0.0, 25.0, -25.0, 50.0, -50.0, 80.0, -80.0].map(|more| least + more);
+        tries.into_iter().find(|bend| is_free(*bend)).unwrap_or(least)
+    }
+
+    /// Where the way from `outside` to the middle of a rectangle meets its border.
+    fn border(&self, node: usize, outside: Point) -> Point {
+        let class = node - self.state.processes();
+        let center = self.center(node);
+        let (half_x, half_y) = rectangle(self.state.resources()[class].instances);
+        let (x, y) = ((outside.x - center.x).abs(), (outside.y - center.y).abs());
+        let by = f64::min((half_x + 2.0) / x.max(0.1), (half_y + 2.0) / y.max(0.1));
+        center.toward(outside, by.min(1.0))
+    }
+}
+
+const CALM: &str = "#37526b";
+const ALARM: &str = "#c62828";
+
+fn arrow(id: &str, color: &str) -> String {
+    format!(
+        "<marker id=\"{id}\" viewBox=\"0 0 10 10\" refX=\"9\" refY=\"5\" markerWidth=\"9\" markerHeight=\"9\" \
+         markerUnits=\"userSpaceOnUse\" orient=\"auto\"><path d=\"M0 0L10 5L0 10z\" fill=\"{color}\"/></marker>\n"
+    )
+}
+
+/// Half the width and height of a resource's rectangle.
+fn rectangle(instances: u32) -> (f64, f64) {
+    let (columns, rows) = dots(instances);
+    let digits = if instances > DOTS_MAX { instances.to_string().len() as f64 * LETTER / 2.0 + 8.0 } else { 0.0 };
+    ((f64::from(columns) * DOT / 2.0 + 8.0).max(digits), f64::from(rows) * DOT / 2.0 + 8.0)
+}
+
+/// Does a name stand inside of a circle?
+fn is_short(name: &str) -> bool {
+    name.chars().count() <= 6
+}
+
+fn cut(name: &str) -> String {
+    if name.chars().count() <= LETTERS {
+        return name.into();
+    }
+    name.chars().take(LETTERS - 1).chain(['…']).collect()
+}
+
+fn width(name: &str) -> f64 {
+    cut(name).chars().count() as f64 * LETTER
+}
+
+/// Names may hold any letter; those that XML forbids are control characters, which no name has, and two more.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\u{FFFE}' | '\u{FFFF}' => out.push('\u{FFFD}'),
+            letter => out.push(letter),
+        }
+    }
+    out
+}
