@@ -1,8 +1,10 @@
 //! What C hands in beside handles: names, messages, buffers and places for answers.
 
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, OsStr, c_char, c_int};
 use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::slice;
 use triveni::{Error, ErrorKind, Result};
 
@@ -30,6 +32,18 @@ pub(crate) unsafe fn text<'a>(name: *const c_char) -> Result<&'a str> {
     // SAFETY: not NULL, and the caller promises a NUL at its end and that it stays as it is.
     let name = unsafe { CStr::from_ptr(name) };
     name.to_str().map_err(|_| invalid(format!("the name {name:?} is no UTF-8; use letters that are")))
+}
+
+/// A path: a string that ends with NUL.
+///
+/// # Safety
+/// - As for [`text`].
+pub(crate) unsafe fn path<'a>(path: *const c_char) -> Result<&'a Path> {
+    if path.is_null() {
+        return Err(invalid("the path is NULL; give one"));
+    }
+    // SAFETY: not NULL, and the caller promises a NUL at its end and that it stays as it is.
+    Ok(Path::new(OsStr::from_bytes(unsafe { CStr::from_ptr(path) }.to_bytes())))
 }
 
 /// A message to read. NULL will do for 0 bytes.

@@ -15,6 +15,7 @@ mod deadline;
 mod error;
 mod event;
 mod handle;
+mod kernel;
 mod lock;
 mod mailbox;
 mod monitor;

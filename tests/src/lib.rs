@@ -2,6 +2,8 @@
 //!
 //! Nothing outlives a test: names are unlinked and processes killed on drop, and by the watchdog.
 
+pub mod kernel;
+
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -170,30 +172,28 @@ fn python() -> PathBuf {
 /// Compiles peer.c, once for each run of a test program. Other test programs may do so at the same time.
 fn c_peer() -> &'static Path {
     static PEER: OnceLock<PathBuf> = OnceLock::new();
-    PEER.get_or_init(|| {
-        let folder = target().join("peer-c");
-        let draft = |name: &str| folder.join(format!("{name}.{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
+    PEER.get_or_init(|| c_program("tests/peers/peer.c", "peer", true))
+}
+
+/// Compiles a program in C, with our library or without.
+fn c_program(source: &str, name: &str, with_library: bool) -> PathBuf {
+    let folder = target().join("peer-c");
+    let draft = |name: &str| folder.join(format!("{name}.{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut compiler = Command::new(std::env::var_os("CC").unwrap_or("cc".into()));
+    compiler.args(["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]).arg(workspace().join(source));
+    if with_library {
         for name in ["libtriveni.so", "libtriveni.so.0"] {
             std::os::unix::fs::symlink(library().join("libtriveni.so"), draft(name)).unwrap();
             std::fs::rename(draft(name), folder.join(name)).unwrap();
         }
-        let compiled = Command::new(std::env::var_os("CC").unwrap_or("cc".into()))
-            .args(["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Werror"])
-            .arg("-I")
-            .arg(workspace().join("include"))
-            .arg(workspace().join("tests/peers/peer.c"))
-            .arg("-L")
-            .arg(&folder)
-            .arg(format!("-Wl,-rpath,{}", folder.display()))
-            .args(["-ltriveni", "-o"])
-            .arg(draft("peer"))
-            .output()
-            .unwrap();
-        assert!(compiled.status.success(), "peer.c: {}", String::from_utf8_lossy(&compiled.stderr));
-        std::fs::rename(draft("peer"), folder.join("peer")).unwrap();
-        folder.join("peer")
-    })
+        compiler.arg("-I").arg(workspace().join("include")).arg("-L").arg(&folder);
+        compiler.arg(format!("-Wl,-rpath,{}", folder.display())).arg("-ltriveni");
+    }
+    let compiled = compiler.args(["-lrt", "-lpthread", "-o"]).arg(draft(name)).output().unwrap();
+    assert!(compiled.status.success(), "{source}: {}", String::from_utf8_lossy(&compiled.stderr));
+    std::fs::rename(draft(name), folder.join(name)).unwrap();
+    folder.join(name)
 }
 
 /// The locks of the peer's role `torture`: name, and how it is locked. A reader comes after the writer whose lock it is.

@@ -3,7 +3,7 @@
 //! The kernel keeps what has a name until somebody removes it. Who creates one as its *owner* removes it together
 //! with the handle. A process that is killed cannot; so each owned object has a record, a small file in
 //! `/dev/shm/triveni-owned.UID`, that says what it is and whose. The record of a process that is gone makes its
-//! object a *leftover*: [`owned_objects`] finds it, [`remove_leftovers`] removes it.
+//! object a *leftover*: [`owned_objects`] finds it, [`OwnedObject::remove`] removes it.
 //!
 //! A record names its object by more than its name (inode and time of birth, or the kernel's number), so that what
 //! somebody made under the same name later is never taken for it. Killed between the creation and the record, a
@@ -13,7 +13,7 @@
 //!
 //! Lines of text: kind, identity, pid, start time, pid namespace, program; then the name, to the end of the file.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::sys::process::{self, effective_uid, myself};
 use std::ffi::{CString, OsStr, OsString};
 use std::fs;
@@ -312,20 +312,24 @@ fn read(record: PathBuf, uid: u32) -> Option<OwnedObject> {
     Some(OwnedObject { kind, name, pid, uid, program, left, identity, record })
 }
 
-/// Removes what the dead have left, and returns it.
-///
-/// # Errors
-/// `Permission` for the leftovers of other users; those before it are removed.
-pub fn remove_leftovers() -> Result<Vec<OwnedObject>> {
-    let mut removed = Vec::new();
-    for object in owned_objects()?.into_iter().filter(|object| object.left) {
-        if object.kind.identity(&object.name) == Some(object.identity) {
-            object.kind.remove(&object.name)?;
+impl OwnedObject {
+    /// Removes what a dead owner has left, and its record. Does nothing if the name is another object's by now.
+    ///
+    /// # Errors
+    /// `Busy` if its owner is alive; `Permission` if it is another user's; what the system reports.
+    pub fn remove(&self) -> Result<()> {
+        if !self.left {
+            let (kind, name, pid) = (self.kind.name(), &self.name, self.pid);
+            let sentence =
+                format!("remove {kind} {name:?}: process {pid}, {}, owns it, and may be alive", self.program);
+            return Err(Error::new(ErrorKind::Busy, sentence));
         }
-        let _ = fs::remove_file(&object.record);
-        removed.push(object);
+        if self.kind.identity(&self.name) == Some(self.identity) {
+            self.kind.remove(&self.name)?;
+        }
+        let _ = fs::remove_file(&self.record); // somebody else may have removed it in the meantime
+        Ok(())
     }
-    Ok(removed)
 }
 
 /// For the sentence that a name is taken: whose the object is, if anybody owns it.

@@ -1,0 +1,23 @@
+//! The kernel's own mechanisms in C: one file for each.
+
+mod fifo;
+mod pipe;
+
+use std::ffi::c_uint;
+use triveni::{Error, ErrorKind, Result};
+
+/// For `flags`: whoever creates it owns it. It is removed when its handle is closed; if its owner is killed first,
+/// `triveni ls` shows what is left and `triveni rm --leftovers` removes it.
+pub const TVN_OWNED: c_uint = 1;
+
+/// Is it to be owned? `Invalid` for flags that do not exist.
+pub(crate) fn owned(flags: c_uint) -> Result<bool> {
+    match flags {
+        0 => Ok(false),
+        TVN_OWNED => Ok(true),
+        other => Err(Error::new(
+            ErrorKind::Invalid,
+            format!("the flags {other:#x} are none; give 0 or TVN_OWNED ({TVN_OWNED})"),
+        )),
+    }
+}

@@ -1,0 +1,3 @@
+//! The kernel's mechanisms between processes: our ends with each other and with programs that know nothing of us.
+
+mod pipe;

@@ -1,0 +1,175 @@
+//! Pipes and FIFOs.
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use triveni::kernel::{Fifo, FifoOptions, OwnedObject, Pipe, owned_objects, pipe};
+use triveni::{Deadline, ErrorKind};
+use triveni_tests::kernel::{End, INHERITED, message};
+use triveni_tests::{PATIENCE, watchdog};
+
+const N: u64 = 200;
+
+/// A path of a FIFO that nobody else has; removed when dropped.
+struct Place(PathBuf);
+
+impl Place {
+    fn fresh(what: &str) -> Place {
+        Place(std::env::temp_dir().join(format!("triveni-test-{what}-{}", std::process::id())))
+    }
+
+    fn text(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0); // the test may have done it
+    }
+}
+
+#[test]
+fn a_pipe_carries_messages_between_all_languages_and_plain_programs() {
+    let _watchdog = watchdog("pipes", PATIENCE);
+    for (a, b) in End::pairs() {
+        let Pipe { reader, writer } = pipe().unwrap();
+        let fd = &INHERITED.to_string();
+        let receiver = b.start_with("pipe", &["receive", fd, &N.to_string()], OwnedFd::from(reader));
+        let sender = a.start_with("pipe", &["send", fd, &N.to_string()], OwnedFd::from(writer));
+        sender.succeeds();
+        assert_eq!(receiver.succeeds(), [format!("ok {N}")], "{a:?} to {b:?}");
+    }
+}
+
+#[test]
+fn a_fifo_carries_messages_between_programs_that_are_not_related() {
+    let _watchdog = watchdog("FIFOs", PATIENCE);
+    for (a, b) in End::pairs() {
+        let place = Place::fresh("fifo");
+        let fifo = Fifo::create(&place.0, FifoOptions::default()).unwrap();
+        let receiver = b.start("pipe", &["receive", place.text(), &N.to_string()]);
+        a.start("pipe", &["send", place.text(), &N.to_string()]).succeeds();
+        assert_eq!(receiver.succeeds(), [format!("ok {N}")], "{a:?} to {b:?}");
+        drop(fifo);
+        assert!(place.0.exists(), "a FIFO outlives its maker unless he owns it");
+        Fifo::unlink(&place.0).unwrap();
+    }
+}
+
+#[test]
+fn a_pipe_ends_with_its_last_writer_even_if_that_is_killed() {
+    let _watchdog = watchdog("a killed writer", PATIENCE);
+    for end in End::ALL {
+        let Pipe { mut reader, writer } = pipe().unwrap();
+        let mut holder = end.start_with("pipe", &["hold", &INHERITED.to_string()], OwnedFd::from(writer));
+        holder.says("holding");
+        assert_eq!(reader.try_read(&mut [0; 8]).unwrap(), None);
+        let waits = std::thread::spawn(move || reader.receive(&mut [0; 8]).unwrap_err().kind());
+        holder.kill();
+        assert_eq!(waits.join().unwrap(), ErrorKind::Closed, "{end:?}");
+    }
+}
+
+#[test]
+fn a_writer_without_a_reader_gets_closed() {
+    let Pipe { reader, mut writer } = pipe().unwrap();
+    drop(reader);
+    assert_eq!(writer.send(&message(1)).unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(writer.try_write(b"x").unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(writer.write_until(b"x", Deadline::after(PATIENCE)).unwrap_err().kind(), ErrorKind::Closed);
+}
+
+#[test]
+fn small_messages_of_many_writers_are_never_mixed() {
+    let _watchdog = watchdog("many writers", PATIENCE);
+    let Pipe { mut reader, writer } = pipe().unwrap();
+    let fd = OwnedFd::from(writer);
+    let senders = End::ALL
+        .map(|end| end.start_with("pipe", &["send", &INHERITED.to_string(), &N.to_string()], fd.try_clone().unwrap()));
+    drop(fd);
+    let mut next = Vec::new();
+    let mut buffer = [0; 64];
+    while let Ok(size) = reader.receive(&mut buffer) {
+        let k = u64::from_le_bytes(buffer[..8].try_into().unwrap());
+        assert_eq!(&buffer[..size], message(k));
+        next.push(k);
+    }
+    senders.into_iter().for_each(|sender| drop(sender.succeeds()));
+    next.sort_unstable();
+    let expected: Vec<u64> = (0..N).flat_map(|k| [k; 5]).collect();
+    assert_eq!(next, expected);
+}
+
+#[test]
+fn opening_a_fifo_that_nobody_opens_ends_with_the_deadline() {
+    let place = Place::fresh("alone");
+    let fifo = Fifo::create(&place.0, FifoOptions::default()).unwrap();
+    let short = Duration::from_millis(30);
+    let begin = Instant::now();
+    assert_eq!(fifo.reader_until(Deadline::after(short)).unwrap_err().kind(), ErrorKind::Timeout);
+    assert_eq!(fifo.writer_until(Deadline::after(short)).unwrap_err().kind(), ErrorKind::Timeout);
+    assert!(begin.elapsed() >= 2 * short);
+    assert!(fifo.try_reader().unwrap().is_none() && fifo.try_writer().unwrap().is_none());
+}
+
+#[test]
+fn a_fifo_is_opened_within_its_deadline_once_the_other_comes() {
+    let _watchdog = watchdog("FIFOs with deadlines", PATIENCE);
+    for end in End::ALL {
+        let place = Place::fresh("late");
+        let fifo = Fifo::create(&place.0, FifoOptions::default()).unwrap();
+        let peer = end.start("pipe", &["send", place.text(), "3"]);
+        let mut reader = fifo.reader_until(Deadline::after(PATIENCE)).unwrap();
+        let mut buffer = [0; 64];
+        for k in 0..3 {
+            let size = reader.receive_until(&mut buffer, Deadline::after(PATIENCE)).unwrap();
+            assert_eq!(&buffer[..size], message(k), "{end:?}");
+        }
+        assert_eq!(reader.receive(&mut buffer).unwrap_err().kind(), ErrorKind::Closed);
+        peer.succeeds();
+        let peer = end.start("pipe", &["receive", place.text(), "3"]);
+        let mut writer = fifo.writer_until(Deadline::after(PATIENCE)).unwrap();
+        (0..3).for_each(|k| writer.send_until(&message(k), Deadline::after(PATIENCE)).unwrap());
+        drop(writer);
+        assert_eq!(peer.succeeds(), ["ok 3"], "{end:?}");
+    }
+}
+
+/// What the process owns, or owned.
+fn of(pid: u32) -> Option<OwnedObject> {
+    owned_objects().unwrap().into_iter().find(|object| object.pid == pid)
+}
+
+#[test]
+fn what_a_killed_owner_leaves_is_known_and_can_be_removed() {
+    let _watchdog = watchdog("a leftover", PATIENCE);
+    for end in End::OURS {
+        let place = Place::fresh("owned");
+        let mut owner = end.start("pipe", &["own", place.text()]);
+        owner.says("holding");
+        let pid = owner.pid();
+        assert_eq!(of(pid).unwrap().remove().unwrap_err().kind(), ErrorKind::Busy);
+        owner.kill();
+        let left = of(pid).unwrap();
+        assert!(left.left && left.name == place.0.as_os_str() && left.kind.name() == "fifo", "{end:?}: {left:?}");
+        let taken = Fifo::create(&place.0, FifoOptions::default()).unwrap_err();
+        assert!(taken.kind() == ErrorKind::Exists && taken.to_string().contains(&format!("process {pid}")), "{taken}");
+        left.remove().unwrap();
+        assert!(!place.0.exists() && of(pid).is_none(), "{end:?}");
+    }
+}
+
+#[test]
+fn a_leftovers_name_that_somebody_took_anew_is_not_removed() {
+    let place = Place::fresh("anew");
+    let mut owner = End::Rust.start("pipe", &["own", place.text()]);
+    owner.says("holding");
+    let pid = owner.pid();
+    owner.kill();
+    let left = of(pid).unwrap();
+    std::fs::remove_file(&place.0).unwrap();
+    let _mine = Fifo::create(&place.0, FifoOptions::default()).unwrap();
+    left.remove().unwrap();
+    assert!(place.0.exists() && of(pid).is_none());
+}
