@@ -19,11 +19,23 @@
 mod fifo;
 mod owned;
 mod pipe;
+mod posix_name;
+mod posix_queue;
+mod posix_semaphore;
+mod posix_shared_memory;
+mod shared_memory;
 mod stream;
+mod sysctl;
 mod sysv_key;
+mod sysv_queue;
 mod wait;
 
 pub use fifo::{Fifo, FifoOptions};
-pub use owned::{OwnedKind, OwnedObject, owned_objects, remove_leftovers};
+pub use owned::{OwnedKind, OwnedObject, owned_objects};
 pub use pipe::{Pipe, PipeReader, PipeWriter, pipe};
+pub use posix_queue::{PosixQueue, PosixQueueInfo, PosixQueueOptions, QueueAccess};
+pub use posix_semaphore::{PosixSemaphore, PosixSemaphoreOptions};
+pub use posix_shared_memory::{PosixSharedMemory, PosixSharedMemoryOptions};
+pub use shared_memory::SharedMemory;
 pub use sysv_key::SysvKey;
+pub use sysv_queue::{SysvQueue, SysvQueueInfo, SysvQueueOptions, SysvSelect};
