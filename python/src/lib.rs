@@ -6,6 +6,7 @@ mod command;
 mod data;
 mod error;
 mod exported;
+mod kernel;
 mod segment;
 mod sync;
 mod wait;
@@ -30,6 +31,10 @@ mod _triveni {
     use crate::data::array::{Array, ArrayGuard, ArraySnapshot};
     #[pymodule_export]
     use crate::data::cell::{Cell, StoreGrant};
+    #[pymodule_export]
+    use crate::kernel::fifo::Fifo;
+    #[pymodule_export]
+    use crate::kernel::pipe::{PipeReader, PipeWriter, pipe};
     #[pymodule_export]
     use crate::segment::info::{DeadlockInfo, Holder, ObjectInfo, ParticipantInfo, Wait};
     #[pymodule_export]

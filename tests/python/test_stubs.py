@@ -41,14 +41,20 @@ def test_a_wrong_type_is_found(tmp_path):
 
 def test_everything_public_is_exported_and_documented():
     import triveni
+    from triveni import deadlock, kernel
 
     compiled = {name for name in vars(triveni._triveni) if not name.startswith("_")}
-    assert {*triveni.__all__} == compiled | {"__version__", "type_of"}
-    assert triveni.__all__ == sorted(triveni.__all__, key=lambda name: (name[0] == "_", not name.isupper(), name))
-    for name in triveni.__all__:
-        thing = getattr(triveni, name)
+    assert {*triveni.__all__, *kernel.__all__, *deadlock.__all__} == compiled | {"__version__", "type_of"}
+    for module in (triveni, kernel, deadlock):
+        check_exports(module)
+
+
+def check_exports(module):
+    assert module.__all__ == sorted(module.__all__, key=lambda name: (name[0] == "_", not name.isupper(), name))
+    for name in module.__all__:
+        thing = getattr(module, name)
         if isinstance(thing, type):
-            assert thing.__doc__ and thing.__module__ == "triveni", name
+            assert thing.__doc__ and thing.__module__ == module.__name__, name
             if not issubclass(thing, Exception):
                 for attribute, value in vars(thing).items():
                     assert attribute.startswith("_") or value.__doc__, f"{name}.{attribute} has no help"
