@@ -3,6 +3,7 @@
 //!
 //! [`run`] is all of it, so that the Python package can offer the same command.
 
+mod deadlock;
 mod demo;
 mod ls;
 mod rm;
@@ -24,6 +25,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Deadlock(deadlock::Deadlock),
     Ls(ls::Ls),
     Rm(rm::Rm),
     Watch(watch::Watch),
@@ -40,6 +42,8 @@ enum Command {
 enum Failure {
     /// One sentence for stderr.
     Said(String),
+    /// One sentence for stderr: the input is wrong, exit code 2.
+    Input(String),
     /// Nobody reads our output any more: no reason to complain.
     BrokenPipe,
     /// All has been said on stdout; only the exit code is left.
@@ -78,6 +82,7 @@ pub fn run(args: Vec<OsString>) -> i32 {
         }
     };
     let done = match cli.command {
+        Command::Deadlock(deadlock) => deadlock.run(),
         Command::Ls(ls) => ls.run(),
         Command::Rm(rm) => rm.run(),
         Command::Watch(watch) => watch.run(),
@@ -89,6 +94,10 @@ pub fn run(args: Vec<OsString>) -> i32 {
     match done {
         Ok(()) | Err(Failure::BrokenPipe) => 0,
         Err(Failure::Known) => 1,
+        Err(Failure::Input(sentence)) => {
+            eprintln!("triveni: {sentence}");
+            2
+        }
         Err(Failure::Said(sentence)) => {
             eprintln!("triveni: {sentence}");
             1

@@ -5,7 +5,7 @@
 //! deadlocked is red and drawn with thicker lines.
 
 use super::layout::{Half, Point, places};
-use super::state::State;
+use super::state::{Resource, State};
 use crate::error::{Error, ErrorKind, Result};
 use std::collections::HashSet;
 use std::fmt::{self, Write};
@@ -18,10 +18,13 @@ const DOTS_MAX: u32 = 20;
 /// Dots in a row.
 const DOTS_ROW: u32 = 5;
 const DOT: f64 = 18.0;
-const RADIUS: f64 = 27.0;
-/// About the width of a letter, and of half of a line of text.
+/// About the width of a letter, and the height of a line of text.
 const LETTER: f64 = 7.2;
-const LINE: f64 = 9.0;
+const LINE: f64 = 16.0;
+/// So many letters stand in a line inside of a circle.
+const INSIDE: usize = 11;
+const RADIUS: f64 = 26.0;
+const ARROW: f64 = 10.0;
 /// Longer names are cut; the whole one is the tooltip.
 const LETTERS: usize = 28;
 
@@ -112,15 +115,14 @@ impl<'s> Picture<'s> {
                 neighbours[class].push(process);
             }
         }
-        let outline = |name: &str, x: f64, y: f64| Point { x: x.max(width(name) / 2.0), y: y + LINE };
-        let circles = (0..processes).map(|process| match state.process(process) {
-            name if is_short(name) => Point { x: RADIUS, y: RADIUS },
-            name => outline(name, RADIUS, RADIUS),
+        let circles = (0..processes).map(|process| {
+            let (name, radius) = (state.process(process), radius(state.process(process)));
+            match inside(name)[..] {
+                [] => Point { x: radius.max(width(name) / 2.0), y: radius + LINE / 2.0 },
+                _ => Point { x: radius, y: radius },
+            }
         });
-        let rectangles = state.resources().iter().map(|class| {
-            let (x, y) = rectangle(class.instances);
-            outline(&class.name, x, y)
-        });
+        let rectangles = state.resources().iter().map(rectangle);
         let half: Vec<Half> = circles.chain(rectangles).collect();
         let (at, page) = places(&neighbours, &half);
         let detection = state.detect();
@@ -136,24 +138,17 @@ impl<'s> Picture<'s> {
 
     fn draw(&mut self) -> fmt::Result {
         let Point { x, y } = self.page;
-        let legend = y + 6.0;
-        let (x, height) = (x.max(460.0), y + 30.0);
+        let (x, height) = (x.max(560.0), y + 30.0);
         let verdict = escaped(&self.state.detect().verdict());
         write!(
             self.svg,
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{x:.0}\" height=\"{height:.0}\" viewBox=\"0 0 {x:.0} \
-             {height:.0}\" font-family=\"sans-serif\" font-size=\"13\" role=\"img\">\n<title>{verdict}</title>\n\
-             <defs>\n{}{}</defs>\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n",
-            arrow("to", CALM),
-            arrow("to-deadlock", ALARM),
+             {height:.0}\" font-family=\"sans-serif\" font-size=\"13\" role=\"img\">\n<title>{verdict}</title>\n<rect \
+             width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n"
         )?;
-        for place in 0..self.edges.len() {
-            self.edge(place)?;
-        }
-        for node in 0..self.at.len() {
-            self.node(node)?;
-            self.svg.push_str("</g>\n");
-        }
+        (0..self.at.len()).try_for_each(|node| self.shape(node))?;
+        (0..self.edges.len()).try_for_each(|place| self.edge(place))?;
+        (0..self.at.len()).try_for_each(|node| self.inscription(node))?;
         let alarm = if self.state.detect().is_deadlocked() {
             format!("; <tspan fill=\"{ALARM}\" font-weight=\"bold\">deadlocked</tspan>")
         } else {
@@ -161,67 +156,86 @@ impl<'s> Picture<'s> {
         };
         writeln!(
             self.svg,
-            "<text x=\"{:.0}\" y=\"{:.0}\" font-size=\"11\" fill=\"#546e7a\">circle: process; rectangle: resource, a \
-             dot for each instance; dashed: requests; solid: holds{alarm}</text>\n</svg>",
-            10.0,
-            legend + 10.0
+            "<text x=\"10\" y=\"{:.0}\" font-size=\"11\" fill=\"#546e7a\">circle: process; rectangle: resource, a dot for \
+             each instance; dashed: asks for; solid: holds{alarm}</text>\n</svg>",
+            y + 16.0
         )
     }
 
-    fn node(&mut self, node: usize) -> fmt::Result {
-        let Point { x, y } = self.at[node];
-        let is_deadlocked = self.deadlocked.contains(&node);
-        let (line, fill, width) = if is_deadlocked { (ALARM, "#ffebee", 3) } else { (CALM, "#f3f7fa", 2) };
-        let processes = self.state.processes();
-        let name = match node.checked_sub(processes) {
+    fn color(&self, node: usize) -> &'static str {
+        if self.deadlocked.contains(&node) { ALARM } else { CALM }
+    }
+
+    /// The process or the class that a node is.
+    fn name(&self, node: usize) -> &str {
+        match node.checked_sub(self.state.processes()) {
             None => self.state.process(node),
             Some(class) => &self.state.resources()[class].name,
-        };
-        let (whole, short) = (escaped(name), escaped(&cut(name)));
-        writeln!(self.svg, "<g><title>{whole}</title>")?;
-        let Some(class) = node.checked_sub(processes) else {
-            let center = self.at[node].y - if is_short(name) { 0.0 } else { LINE };
-            writeln!(
-                self.svg,
-                "<circle cx=\"{x:.1}\" cy=\"{center:.1}\" r=\"{RADIUS}\" fill=\"{fill}\" stroke=\"{line}\" \
-                 stroke-width=\"{width}\"/>"
-            )?;
-            let base = if is_short(name) { y + 4.5 } else { y + self.half[node].y - 4.0 };
-            return self.label(x, base, &short, line);
+        }
+    }
+
+    fn shape(&mut self, node: usize) -> fmt::Result {
+        let (Point { x, y }, line) = (self.center(node), self.color(node));
+        let (fill, width) = if self.deadlocked.contains(&node) { ("#ffebee", 3) } else { ("#f3f7fa", 2) };
+        let whole = escaped(self.name(node));
+        let style = format!("fill=\"{fill}\" stroke=\"{line}\" stroke-width=\"{width}\"><title>{whole}</title>");
+        match node.checked_sub(self.state.processes()) {
+            None => {
+                let radius = radius(self.state.process(node));
+                writeln!(self.svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius:.1}\" {style}</circle>")
+            }
+            Some(_) => {
+                let half = self.half[node];
+                let (left, top, wide, high) = (x - half.x, y - half.y, 2.0 * half.x, 2.0 * half.y);
+                writeln!(
+                    self.svg,
+                    "<rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"{wide:.1}\" height=\"{high:.1}\" rx=\"3\" {style}</rect>"
+                )
+            }
+        }
+    }
+
+    /// The name of a node, and its dots.
+    fn inscription(&mut self, node: usize) -> fmt::Result {
+        let (at, line) = (self.center(node), self.color(node));
+        let Some(class) = node.checked_sub(self.state.processes()) else {
+            let lines = inside(self.state.process(node));
+            if lines.is_empty() {
+                let below = Point { x: at.x, y: self.at[node].y + self.half[node].y - LINE / 2.0 };
+                return self.text(below, &cut(self.state.process(node)), line);
+            }
+            let top = at.y - LINE * (lines.len() - 1) as f64 / 2.0;
+            let rows = lines.iter().zip(0..);
+            return rows
+                .map(|(text, row)| (text, top + LINE * f64::from(row)))
+                .try_for_each(|(text, y)| self.text(Point { x: at.x, y }, text, line));
         };
         let resource = &self.state.resources()[class];
-        let (half_x, half_y) = rectangle(resource.instances);
-        let center = self.center(node);
-        writeln!(
-            self.svg,
-            "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" rx=\"3\" fill=\"{fill}\" stroke=\"{line}\" \
-             stroke-width=\"{width}\"/>",
-            center.x - half_x,
-            center.y - half_y,
-            2.0 * half_x,
-            2.0 * half_y
-        )?;
         if resource.instances > DOTS_MAX {
-            let instances = resource.instances.to_string();
-            self.label(center.x, center.y + 4.5, &instances, line)?;
+            let middle = Point { x: at.x, y: at.y + LINE / 2.0 };
+            self.text(middle, &resource.instances.to_string(), line)?;
         } else {
             for dot in 0..resource.instances {
                 let Point { x, y } = self.dot(node, resource.instances, dot);
                 writeln!(self.svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"{line}\"/>")?;
             }
         }
-        self.label(x, y + self.half[node].y - 4.0, &short, line)
+        self.text(Point { x: at.x, y: at.y - self.half[node].y + LINE / 2.0 + 3.0 }, &cut(&resource.name), line)
     }
 
-    fn label(&mut self, x: f64, y: f64, text: &str, color: &str) -> fmt::Result {
-        writeln!(self.svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\" fill=\"{color}\">{text}</text>")
+    /// Writes around `at`, legible also where an edge passes.
+    fn text(&mut self, at: Point, text: &str, color: &str) -> fmt::Result {
+        let (x, y, text) = (at.x, at.y + 4.5, escaped(text));
+        let place = format!("<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\"");
+        let halo = "fill=\"#ffffff\" stroke=\"#ffffff\" stroke-width=\"3\" stroke-opacity=\"0.7\" aria-hidden=\"true\"";
+        writeln!(self.svg, "{place} {halo}>{text}</text>{place} fill=\"{color}\">{text}</text>")
     }
 
-    /// The middle of the circle or rectangle; its name may stand below.
+    /// The middle of the circle or rectangle; a long name may stand below.
     fn center(&self, node: usize) -> Point {
         let Point { x, y } = self.at[node];
-        let has_name_inside = node < self.state.processes() && is_short(self.state.process(node));
-        Point { x, y: if has_name_inside { y } else { y - LINE } }
+        let is_outside = node < self.state.processes() && inside(self.state.process(node)).is_empty();
+        Point { x, y: if is_outside { y - LINE / 2.0 } else { y } }
     }
 
     fn dot(&self, node: usize, instances: u32, dot: u32) -> Point {
@@ -230,7 +244,7 @@ impl<'s> Picture<'s> {
         let (column, row) = (f64::from(dot % columns), f64::from(dot / columns));
         Point {
             x: center.x + (column - f64::from(columns - 1) / 2.0) * DOT,
-            y: center.y + (row - f64::from(rows - 1) / 2.0) * DOT,
+            y: center.y + LINE / 2.0 + (row - f64::from(rows - 1) / 2.0) * DOT,
         }
     }
 
@@ -246,7 +260,8 @@ impl<'s> Picture<'s> {
         let bend = self.bend(process, node, circle, anchor, if has_both { 22.0 } else { 0.0 });
         let middle = circle.toward(anchor, 0.5);
         let control = if is_request { middle.aside(anchor, 2.0 * bend) } else { middle.aside(circle, 2.0 * bend) };
-        let at_circle = circle.toward(control, (RADIUS + 2.0) / circle.distance(control).max(RADIUS + 2.0));
+        let reach = radius(self.state.process(process)) + 2.0;
+        let at_circle = circle.toward(control, reach / circle.distance(control).max(reach));
         let (from, to) = if is_request {
             (at_circle, self.border(node, control))
         } else if dot.is_some() {
@@ -254,22 +269,22 @@ impl<'s> Picture<'s> {
         } else {
             (self.border(node, control), at_circle)
         };
-        let (color, width, head) = if is_alarm { (ALARM, 2.2, "to-deadlock") } else { (CALM, 1.4, "to") };
+        let (color, width) = if is_alarm { (ALARM, 2.2) } else { (CALM, 1.4) };
         let dash = if is_request { " stroke-dasharray=\"6 4\"" } else { "" };
+        // The line ends inside of its head.
+        let neck = to.toward(control, 0.8 * ARROW / to.distance(control).max(ARROW));
+        let back = to.toward(control, ARROW / to.distance(control).max(ARROW));
+        let (left, right) = (back.aside(to, 0.4 * ARROW), back.aside(to, -0.4 * ARROW));
         writeln!(
             self.svg,
             "<path d=\"M{:.1} {:.1}Q{:.1} {:.1} {:.1} {:.1}\" fill=\"none\" stroke=\"{color}\" \
-             stroke-width=\"{width}\"{dash} marker-end=\"url(#{head})\"/>",
-            from.x, from.y, control.x, control.y, to.x, to.y
+             stroke-width=\"{width}\"{dash}/><path class=\"head\" d=\"M{:.1} {:.1}L{:.1} {:.1}L{:.1} {:.1}z\" \
+             fill=\"{color}\"/>",
+            from.x, from.y, control.x, control.y, neck.x, neck.y, to.x, to.y, left.x, left.y, right.x, right.y
         )?;
         if count > 1 {
             let label = from.toward(to, 0.5).toward(control, 0.5).aside(to, 9.0);
-            writeln!(
-                self.svg,
-                "<text x=\"{:.1}\" y=\"{:.1}\" font-size=\"12\" text-anchor=\"middle\" fill=\"{color}\">{count}</text>",
-                label.x,
-                label.y + 4.0
-            )?;
+            self.text(label, &count.to_string(), color)?;
         }
         Ok(())
     }
@@ -293,11 +308,9 @@ impl<'s> Picture<'s> {
 
     /// Where the way from `outside` to the middle of a rectangle meets its border.
     fn border(&self, node: usize, outside: Point) -> Point {
-        let class = node - self.state.processes();
-        let center = self.center(node);
-        let (half_x, half_y) = rectangle(self.state.resources()[class].instances);
+        let (center, half) = (self.center(node), self.half[node]);
         let (x, y) = ((outside.x - center.x).abs(), (outside.y - center.y).abs());
-        let by = f64::min((half_x + 2.0) / x.max(0.1), (half_y + 2.0) / y.max(0.1));
+        let by = f64::min((half.x + 2.0) / x.max(0.1), (half.y + 2.0) / y.max(0.1));
         center.toward(outside, by.min(1.0))
     }
 }
@@ -305,23 +318,29 @@ impl<'s> Picture<'s> {
 const CALM: &str = "#37526b";
 const ALARM: &str = "#c62828";
 
-fn arrow(id: &str, color: &str) -> String {
-    format!(
-        "<marker id=\"{id}\" viewBox=\"0 0 10 10\" refX=\"9\" refY=\"5\" markerWidth=\"9\" markerHeight=\"9\" \
-         markerUnits=\"userSpaceOnUse\" orient=\"auto\"><path d=\"M0 0L10 5L0 10z\" fill=\"{color}\"/></marker>\n"
-    )
+/// Half the width and height of a resource's rectangle: its name, and its dots below.
+fn rectangle(resource: &Resource) -> Half {
+    let (columns, rows) = dots(resource.instances);
+    let digits = if resource.instances > DOTS_MAX { width(&resource.instances.to_string()) } else { 0.0 };
+    let wide = width(&resource.name).max(f64::from(columns) * DOT).max(digits);
+    Half { x: wide / 2.0 + 7.0, y: (f64::from(rows) * DOT + LINE) / 2.0 + 4.0 }
 }
 
-/// Half the width and height of a resource's rectangle.
-fn rectangle(instances: u32) -> (f64, f64) {
-    let (columns, rows) = dots(instances);
-    let digits = if instances > DOTS_MAX { instances.to_string().len() as f64 * LETTER / 2.0 + 8.0 } else { 0.0 };
-    ((f64::from(columns) * DOT / 2.0 + 8.0).max(digits), f64::from(rows) * DOT / 2.0 + 8.0)
+/// The lines of a process's name inside of its circle; none if it is too long.
+fn inside(name: &str) -> Vec<&str> {
+    let fits = |line: &str| line.chars().count() <= INSIDE;
+    if fits(name) {
+        return vec![name];
+    }
+    let halves = name.match_indices(' ').map(|(space, _)| (&name[..space], &name[space + 1..]));
+    halves.into_iter().find(|(first, second)| fits(first) && fits(second)).map_or(Vec::new(), |(a, b)| vec![a, b])
 }
 
-/// Does a name stand inside of a circle?
-fn is_short(name: &str) -> bool {
-    name.chars().count() <= 6
+/// The radius of a process's circle.
+fn radius(name: &str) -> f64 {
+    let lines = inside(name);
+    let longest = lines.iter().map(|line| line.chars().count()).max().unwrap_or(0) as f64 * LETTER / 2.0;
+    longest.hypot(LINE * lines.len() as f64 / 2.0).max(RADIUS - 4.0) + 4.0
 }
 
 fn cut(name: &str) -> String {

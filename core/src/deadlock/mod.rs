@@ -47,6 +47,7 @@ mod draw;
 mod graph;
 mod layout;
 mod matrix;
+mod report;
 mod state;
 #[cfg(all(test, not(loom), not(shuttle)))]
 mod tests;
@@ -65,5 +66,14 @@ fn listed<T: AsRef<str>>(names: &[T]) -> String {
             let most: Vec<&str> = most.iter().map(AsRef::as_ref).collect();
             format!("{} and {}", most.join(", "), last.as_ref())
         }
+    }
+}
+
+/// `1 row`, `2 rows`; of a word that ends in s, `2 processes`.
+fn counted(count: usize, word: &str) -> String {
+    match count {
+        1 => format!("1 {word}"),
+        _ if word.ends_with('s') => format!("{count} {word}es"),
+        _ => format!("{count} {word}s"),
     }
 }

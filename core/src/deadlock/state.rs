@@ -1,5 +1,6 @@
 //! What a system has, who holds it, and who asks for more.
 
+use super::counted;
 use super::matrix::Detection;
 use crate::error::{Error, ErrorKind, Result};
 use std::collections::HashSet;
@@ -103,22 +104,18 @@ impl State {
     /// `Invalid`, naming the first class for which it is not.
     pub fn check_available(&self, available: &[u32]) -> Result<()> {
         if available.len() != self.resources.len() {
-            let (found, needed) = (available.len(), self.resources.len());
-            return Err(invalid(format!(
-                "available: there are {found} numbers for {needed} classes; give one for each class"
-            )));
+            let (found, needed) = (counted(available.len(), "number"), counted(self.resources.len(), "class"));
+            return Err(invalid(format!("available: it has {found} for {needed}; give one for each class")));
         }
         for (class, (said, real)) in available.iter().zip(&self.available).enumerate() {
             if said != real {
                 let Resource { name, instances, sharable, .. } = &self.resources[class];
-                let why = if *sharable {
-                    "it is sharable, so all of them are available".to_string()
-                } else {
-                    format!("{} are allocated, so {real} are available", self.allocated(class))
+                let real = match sharable {
+                    true => format!("{instances} are available, as it is sharable"),
+                    false => format!("{instances} less {} allocated makes {real} available", self.allocated(class)),
                 };
                 return Err(invalid(format!(
-                    "available: of {name:?} {instances} exist and {why}, not {said}; correct one of the three, or leave \
-                     available out"
+                    "available: of {name:?} {real}, not {said}; correct one of the three numbers, or leave available out"
                 )));
             }
         }
@@ -182,7 +179,7 @@ impl State {
         let allocated = self.allocated(class);
         u32::try_from(allocated).ok().and_then(|allocated| instances.checked_sub(allocated)).ok_or_else(|| {
             invalid(format!(
-                "allocation: {allocated} of {name:?} are allocated, but only {instances} exist; correct the column of \
+                "allocation: {allocated} of {name:?} are allocated of only {instances} existing; correct the column of \
                  {name:?}, or the number that exists"
             ))
         })
@@ -197,13 +194,13 @@ impl State {
                 let who = self.process(process);
                 if !sharable && asked > *instances {
                     return Err(invalid(format!(
-                        "request: {who:?} asks for {asked} of {name:?}, but only {instances} exist; no system can grant \
+                        "request: {who:?} asks for {asked} of {name:?}, of only {instances} existing; no system can grant \
                          that: correct the request, or the number that exists"
                     )));
                 }
                 if !sharable && *preemptible && u64::from(held) + u64::from(asked) > u64::from(*instances) {
                     return Err(invalid(format!(
-                        "request: {who:?} holds {held} and asks for {asked} more of {name:?}, but only {instances} exist; \
+                        "request: {who:?} holds {held} and asks for {asked} more of {name:?}, of only {instances} existing; \
                          it is preemptible, but nobody can take away from itself: correct the request"
                     )));
                 }
@@ -220,18 +217,16 @@ fn row(matrix: &[u32], process: usize, classes: usize) -> &[u32] {
 
 fn flat<R: AsRef<[u32]>>(key: &str, rows: &[R], processes: &[String], classes: usize) -> Result<Vec<u32>> {
     if rows.len() != processes.len() {
-        let (found, needed) = (rows.len(), processes.len());
-        return Err(invalid(format!(
-            "{key}: there are {found} rows for {needed} processes; give one for each process"
-        )));
+        let (found, needed) = (counted(rows.len(), "row"), counted(processes.len(), "process"));
+        return Err(invalid(format!("{key}: it has {found} for {needed}; give one for each process")));
     }
     let mut flat = Vec::with_capacity(rows.len() * classes);
     for (row, process) in rows.iter().zip(processes) {
         let row = row.as_ref();
         if row.len() != classes {
-            let found = row.len();
+            let (found, needed) = (counted(row.len(), "number"), counted(classes, "class"));
             return Err(invalid(format!(
-                "{key}: the row of {process:?} has {found} numbers for {classes} classes; give one for each class"
+                "{key}: the row of {process:?} has {found} for {needed}; give one for each class"
             )));
         }
         flat.extend_from_slice(row);
