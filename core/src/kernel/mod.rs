@@ -16,26 +16,69 @@
 //! also when all its users are dead. A creator that asked to be its owner removes it together with its handle; if it
 //! is killed first, `triveni ls` shows what it left, and `triveni rm` removes that.
 
+mod child;
+mod child_ends;
+mod daemon;
+mod family;
 mod fifo;
+mod fork;
+mod handlers;
 mod owned;
 mod pipe;
+mod pipeline;
 mod posix_name;
 mod posix_queue;
 mod posix_semaphore;
 mod posix_shared_memory;
+mod process_limit;
+mod process_tree;
 mod shared_memory;
+mod signal;
+mod signals;
+mod socket;
+mod spawn;
+mod stopping;
 mod stream;
 mod sysctl;
 mod sysv_key;
 mod sysv_queue;
+mod sysv_semaphores;
+mod sysv_shared_memory;
+mod sysv_status;
 mod wait;
 
+pub use child::Child;
+pub use child_ends::{ChildEnds, EndedChild, ended_children};
+pub use daemon::{Daemon, DaemonOptions};
+#[doc(hidden)]
+pub use daemon::{DaemonSide, Starting, fork as __fork};
+pub use family::{Family, Member, chain, fan};
 pub use fifo::{Fifo, FifoOptions};
+pub use fork::{fork, fork_raw};
+pub use handlers::Handlers;
 pub use owned::{OwnedKind, OwnedObject, owned_objects};
 pub use pipe::{Pipe, PipeReader, PipeWriter, pipe};
+pub use pipeline::{Pipeline, PipelineOutput, RunningPipeline};
 pub use posix_queue::{PosixQueue, PosixQueueInfo, PosixQueueOptions, QueueAccess};
 pub use posix_semaphore::{PosixSemaphore, PosixSemaphoreOptions};
 pub use posix_shared_memory::{PosixSharedMemory, PosixSharedMemoryOptions};
+pub use process_tree::{ProcessTree, TreeNode};
 pub use shared_memory::SharedMemory;
+pub use signal::{queue_signal, send_signal, signal_name};
+pub use signals::{Mask, SignalInfo, Signals};
+#[doc(hidden)]
+pub use socket::Connecting;
+pub use socket::{
+    BindOptions, DESCRIPTORS_MAX, Datagram, Listener, PeerCredentials, ReceivedDescriptors, Seqpacket, SeqpacketListener,
+    SocketAddress, Stream, ToSocketAddress,
+};
+pub use spawn::{Redirect, Spawn};
+pub use stopping::{
+    StopGuard, StopLock, continue_process, continue_stopped, is_stopped, stop_process, stop_self, wait_stopped,
+};
 pub use sysv_key::SysvKey;
 pub use sysv_queue::{SysvQueue, SysvQueueInfo, SysvQueueOptions, SysvSelect};
+pub use sysv_semaphores::{
+    SemaphoreOperation, SysvSemaphoreInfo, SysvSemaphores, SysvSemaphoresInfo, SysvSemaphoresOptions,
+};
+pub use sysv_shared_memory::{SysvSharedMemory, SysvSharedMemoryInfo, SysvSharedMemoryOptions};
