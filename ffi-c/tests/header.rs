@@ -63,8 +63,10 @@ fn every_function_of_the_header_says_what_it_returns_and_every_source_function_i
     let header = std::fs::read_to_string(include().join("triveni.h")).unwrap();
     let lines: Vec<&str> = header.lines().collect();
     let mut functions = 0;
-    for file in std::fs::read_dir(Path::new(HERE).join("src")).unwrap() {
-        let source = std::fs::read_to_string(file.unwrap().path()).unwrap();
+    let sources =
+        |folder: &str| std::fs::read_dir(Path::new(HERE).join(folder)).unwrap().map(|file| file.unwrap().path());
+    for file in sources("src").chain(sources("src/kernel")).filter(|path| path.is_file()) {
+        let source = std::fs::read_to_string(file).unwrap();
         for (at, _) in source.match_indices("extern \"C\" fn tvn_") {
             let name: String = source[at + 14..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
             let code = |line: &&str| !line.starts_with([' ', '#']); // no comment, no macro
