@@ -12,6 +12,7 @@ mod barrier;
 mod boundary;
 mod cell;
 mod deadline;
+mod deadlock;
 mod error;
 mod event;
 mod handle;

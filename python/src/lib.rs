@@ -4,6 +4,7 @@ mod buffer;
 mod channel;
 mod command;
 mod data;
+mod deadlock;
 mod error;
 mod exported;
 mod kernel;
@@ -31,6 +32,8 @@ mod _triveni {
     use crate::data::array::{Array, ArrayGuard, ArraySnapshot};
     #[pymodule_export]
     use crate::data::cell::{Cell, StoreGrant};
+    #[pymodule_export]
+    use crate::deadlock::{Detection, Step, detect, graph};
     #[pymodule_export]
     use crate::kernel::fifo::Fifo;
     #[pymodule_export]

@@ -88,6 +88,22 @@ fn edges(state: &State) -> Vec<Edge> {
     edges
 }
 
+/// Gives the processes on the left the dots on the left.
+fn sort_dots(edges: &mut [Edge], at: &[Point]) {
+    let mut by_place: Vec<usize> = (0..edges.len()).filter(|edge| edges[*edge].dot.is_some()).collect();
+    by_place.sort_by(|a, b| {
+        let key = |edge: &Edge| (edge.class, at[edge.process].x, edge.process);
+        let (a, b) = (key(&edges[*a]), key(&edges[*b]));
+        a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.cmp(&b.2))
+    });
+    for same in by_place.chunk_by(|a, b| edges[*a].class == edges[*b].class).map(<[usize]>::to_vec).collect::<Vec<_>>()
+    {
+        let mut dots: Vec<u32> = (0..).take(same.len()).collect();
+        dots.sort_by_key(|dot| (dot % DOTS_ROW, dot / DOTS_ROW));
+        same.into_iter().zip(dots).for_each(|(edge, dot)| edges[edge].dot = Some(dot));
+    }
+}
+
 /// How many dots a resource has in a row, and how many rows.
 fn dots(instances: u32) -> (u32, u32) {
     if instances > DOTS_MAX { (2, 1) } else { (instances.clamp(1, DOTS_ROW), instances.div_ceil(DOTS_ROW).max(1)) }
@@ -105,7 +121,7 @@ struct Picture<'s> {
 }
 
 impl<'s> Picture<'s> {
-    fn of(state: &'s State, edges: Vec<Edge>) -> Picture<'s> {
+    fn of(state: &'s State, mut edges: Vec<Edge>) -> Picture<'s> {
         let processes = state.processes();
         let mut neighbours = vec![Vec::new(); processes + state.resources().len()];
         for edge in &edges {
@@ -125,6 +141,7 @@ impl<'s> Picture<'s> {
         let rectangles = state.resources().iter().map(rectangle);
         let half: Vec<Half> = circles.chain(rectangles).collect();
         let (at, page) = places(&neighbours, &half);
+        sort_dots(&mut edges, &at);
         let detection = state.detect();
         let mut deadlocked: HashSet<usize> = detection.deadlocked().iter().copied().collect();
         // A resource is, if somebody who is deadlocked waits for it in vain.
@@ -257,9 +274,19 @@ impl<'s> Picture<'s> {
         let anchor = dot.map_or(rectangle, |dot| self.dot(node, resource.instances, dot));
         // Where a process holds some and asks for more, the two edges bend to both sides.
         let has_both = self.state.allocation(process)[class] > 0 && self.state.request(process)[class] > 0;
-        let bend = self.bend(process, node, circle, anchor, if has_both { 22.0 } else { 0.0 });
+        let bend = self.bend(
+            process,
+            node,
+            circle,
+            anchor,
+            match (has_both, is_request) {
+                (false, _) => 0.0,
+                (true, true) => 22.0,
+                (true, false) => -22.0,
+            },
+        );
         let middle = circle.toward(anchor, 0.5);
-        let control = if is_request { middle.aside(anchor, 2.0 * bend) } else { middle.aside(circle, 2.0 * bend) };
+        let control = middle.aside(anchor, 2.0 * bend);
         let reach = radius(self.state.process(process)) + 2.0;
         let at_circle = circle.toward(control, reach / circle.distance(control).max(reach));
         let (from, to) = if is_request {
