@@ -1,0 +1,175 @@
+//! Messages with borders that the kernel keeps: what datagram and seqpacket sockets have in common.
+//!
+//! # A message that is larger than the buffer
+//!
+//! recv(2) would cut it and throw the rest away. So the size is looked at first (MSG_PEEK with MSG_TRUNC), and a
+//! message that does not fit stays: `TooLarge`, the sentence says how large it is, and a larger buffer gets it. That
+//! look is one more system call, of a fifth of a microsecond; it is left out where no datagram can be too large: for UDP from
+//! 65535 bytes on. Where several receive from one socket at once, another may take the message in between, and the
+//! next one may be too large for this buffer: then it is lost, and the sentence says that.
+
+use super::call::{self, Raw, Type};
+use super::descriptors::{self, ReceivedDescriptors};
+use super::failure::{self, What};
+use crate::deadline::Deadline;
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::wait::{restarting, retrying, waiting};
+use nix::errno::Errno;
+use nix::poll::PollFlags;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// The largest datagram of UDP has some bytes less than this.
+const UDP_MAX: usize = 65535;
+
+/// A socket that carries messages.
+pub(super) trait Messages {
+    fn fd(&self) -> &OwnedFd;
+    const TYPE: Type;
+    /// Is a message of 0 bytes rather the end? Asked while nothing else is known of it.
+    fn is_end(&self) -> Result<bool>;
+    /// Is it UDP? Then datagrams have a largest size.
+    fn is_udp(&self) -> bool;
+
+    fn what(&self) -> What<'_> {
+        What(self.fd().as_fd(), Self::TYPE)
+    }
+
+    /// Receives a message into `buffer`; its size. `None` if there is none, and there is no deadline.
+    #[inline]
+    fn take(&self, buffer: &mut [u8], from: Option<&mut Raw>, until: Option<Deadline>) -> Result<Option<usize>> {
+        let mut from = from;
+        self.transfer(PollFlags::POLLIN, until, |flags, until| {
+            self.take_once(flags, until, buffer.len(), |fd, flags| match &mut from {
+                Some(from) => call::receive_from(fd, buffer, flags, from),
+                None => call::receive(fd, buffer, flags),
+            })
+        })
+    }
+
+    /// As [`Messages::take`], with descriptors.
+    fn take_descriptors(
+        &self,
+        buffer: &mut [u8],
+        most: usize,
+        until: Option<Deadline>,
+    ) -> Result<Option<ReceivedDescriptors>> {
+        self.transfer(PollFlags::POLLIN, until, |flags, until| {
+            let mut got = None;
+            let size = self.take_once(flags, until, buffer.len(), |fd, flags| {
+                let received = descriptors::receive(fd, buffer, most, flags)?;
+                let size = received.size;
+                got = Some(received);
+                Ok(size)
+            })?;
+            Ok(size.and(got))
+        })
+    }
+
+    /// Looks at the size of the next message, then takes it with `receive`. `None` for EAGAIN.
+    #[inline]
+    fn take_once(
+        &self,
+        flags: libc::c_int,
+        until: Deadline,
+        room: usize,
+        mut receive: impl FnMut(BorrowedFd<'_>, libc::c_int) -> nix::Result<usize>,
+    ) -> Result<Option<usize>> {
+        let fd = self.fd().as_fd();
+        let mut first = flags;
+        if room < UDP_MAX || !self.is_udp() {
+            match self.look(flags, until)? {
+                None => return Ok(None),
+                Some(size) if size > room => return Err(stays(size, room, self.what())),
+                Some(_) => first = libc::MSG_DONTWAIT, // it is there, unless somebody else was faster
+            }
+        }
+        match restarting(until, || receive(fd, libc::MSG_TRUNC | first)) {
+            Err(Errno::EAGAIN) => Ok(None),
+            Ok(size) if size > room => Err(lost(size, room, self.what())),
+            received => received.map(Some).map_err(|errno| failure::receiving(errno, self.what())),
+        }
+    }
+
+    /// The size of the next message, which stays. `None` for EAGAIN.
+    #[inline]
+    fn look(&self, flags: libc::c_int, until: Deadline) -> Result<Option<usize>> {
+        let fd = self.fd().as_fd();
+        match restarting(until, || call::receive(fd, &mut [], libc::MSG_PEEK | libc::MSG_TRUNC | flags)) {
+            Err(Errno::EAGAIN) => Ok(None),
+            Ok(0) if self.is_end()? => Err(ended(self.what())),
+            looked => looked.map(Some).map_err(|errno| failure::receiving(errno, self.what())),
+        }
+    }
+
+    /// The size of the next message, which stays. `None` if there is none, and there is no deadline.
+    fn next_size(&self, until: Option<Deadline>) -> Result<Option<usize>> {
+        self.transfer(PollFlags::POLLIN, until, |flags, until| self.look(flags, until))
+    }
+
+    /// Sends a message by `send`, which gets the flags to send with. `None` if there is no room, and no deadline.
+    #[inline]
+    fn put(
+        &self,
+        size: usize,
+        pollable: bool,
+        until: Option<Deadline>,
+        mut send: impl FnMut(libc::c_int) -> nix::Result<usize>,
+    ) -> Result<Option<()>> {
+        let mut once = |flags, until| match restarting(until, || send(flags)) {
+            Ok(_) => Ok(Some(())),
+            Err(Errno::EAGAIN) => Ok(None),
+            Err(errno) => Err(failure::sending(errno, size, self.what())),
+        };
+        match until {
+            // The receiver's buffer is full, and the kernel has nothing to sleep on: this one has room.
+            Some(until) if !until.is_never() && !pollable => {
+                retrying(until, || once(libc::MSG_DONTWAIT, until)).map(Some)
+            }
+            until => self.transfer(PollFlags::POLLOUT, until, once),
+        }
+    }
+
+    /// The three forms of a call: `once` gets MSG_DONTWAIT or nothing.
+    #[inline]
+    fn transfer<T>(
+        &self,
+        events: PollFlags,
+        until: Option<Deadline>,
+        mut once: impl FnMut(libc::c_int, Deadline) -> Result<Option<T>>,
+    ) -> Result<Option<T>> {
+        let Some(until) = until else { return once(libc::MSG_DONTWAIT, Deadline::never()) };
+        if until.is_never() {
+            // Again if somebody else took the message that was looked at; in poll(2) if somebody made the description
+            // non-blocking.
+            if let Some(done) = once(0, until)? {
+                return Ok(Some(done));
+            }
+        }
+        waiting(self.fd().as_fd(), events, until, || once(libc::MSG_DONTWAIT, until)).map(Some)
+    }
+}
+
+#[cold]
+fn ended(what: What<'_>) -> Error {
+    Error::new(
+        ErrorKind::Closed,
+        format!("receive from {what}: the peer has closed its end, and everything was received"),
+    )
+}
+
+#[cold]
+fn stays(size: usize, room: usize, what: What<'_>) -> Error {
+    let sentence = format!(
+        "receive from {what}: the message has {size} bytes, the buffer {room}; it stays, give it a buffer of {size}"
+    );
+    Error::new(ErrorKind::TooLarge, sentence)
+}
+
+#[cold]
+fn lost(size: usize, room: usize, what: What<'_>) -> Error {
+    let sentence = format!(
+        "receive from {what}: the message had {size} bytes, the buffer {room}, and its end is lost, as others receive \
+         here too; give every receiver a buffer for the largest message"
+    );
+    Error::new(ErrorKind::TooLarge, sentence)
+}
