@@ -196,6 +196,11 @@ template <> struct tvn_letter_<long double> { static constexpr const char *is = 
 #define TVN_TRY 0
 
 /**
+ * The most processes, and the most classes of resources, of a tvn_deadlock_state_t.
+ */
+#define TVN_DEADLOCK_MAX 1024
+
+/**
  * The handle was made before fork and belongs to the parent; take it anew.
  */
 #define TVN_EFORKED 1000
@@ -234,6 +239,43 @@ template <> struct tvn_letter_<long double> { static constexpr const char *is = 
  * The server of a call said that it could not answer, or let go of the request without an answer.
  */
 #define TVN_EFAILED 1007
+
+/**
+ * For `flags`: whoever creates it owns it. It is removed when its handle is closed; if its owner is killed first,
+ * `triveni ls` shows what is left and `triveni rm --leftovers` removes it.
+ */
+#define TVN_OWNED 1
+
+/**
+ * Writes of up to so many bytes to a pipe or FIFO are one piece, whoever else writes: PIPE_BUF. A message of
+ * tvn_pipe_writer_send() may have 4 bytes less.
+ */
+#define TVN_PIPE_ATOMIC 4096
+
+/**
+ * For `flags`: the queue is opened to send only, which is enough where its mode admits no more.
+ */
+#define TVN_SEND_ONLY 16
+
+/**
+ * For `flags`: the queue is opened to receive only.
+ */
+#define TVN_RECEIVE_ONLY 32
+
+/**
+ * The highest priority of a message in a POSIX queue.
+ */
+#define TVN_POSIX_QUEUE_MAX_PRIORITY 32767
+
+/**
+ * For `flags` of shared memory: attaches it to be read only; a write there is a segmentation fault.
+ */
+#define TVN_READ_ONLY 2
+
+/**
+ * For `flags` of System V semaphores: what a process did is undone when it ends, also when it is killed.
+ */
+#define TVN_UNDO 4
 
 /**
  * Messages are received first in, first out.
@@ -619,6 +661,11 @@ typedef struct tvn_consumer_t tvn_consumer_t;
 typedef struct tvn_event_t tvn_event_t;
 
 /**
+ * A FIFO: its name in the file system.
+ */
+typedef struct tvn_fifo_t tvn_fifo_t;
+
+/**
  * A mailbox, a queue of messages for any number of senders and receivers: a handle on one that lies in a segment.
  */
 typedef struct tvn_mailbox_t tvn_mailbox_t;
@@ -644,6 +691,16 @@ typedef struct tvn_mutex_t tvn_mutex_t;
 typedef struct tvn_offer_t tvn_offer_t;
 
 /**
+ * The end of a pipe or FIFO that is read from. One thread at a time for messages.
+ */
+typedef struct tvn_pipe_reader_t tvn_pipe_reader_t;
+
+/**
+ * The end of a pipe or FIFO that is written to. One thread at a time for messages.
+ */
+typedef struct tvn_pipe_writer_t tvn_pipe_writer_t;
+
+/**
  * A set of ports, to receive from any of them.
  */
 typedef struct tvn_port_set_t tvn_port_set_t;
@@ -652,6 +709,21 @@ typedef struct tvn_port_set_t tvn_port_set_t;
  * A right to a port: to receive from it, to send to it, or to send to it once. The port lies in a segment.
  */
 typedef struct tvn_port_t tvn_port_t;
+
+/**
+ * A POSIX message queue that is open. Any number of threads may use one handle.
+ */
+typedef struct tvn_posix_queue_t tvn_posix_queue_t;
+
+/**
+ * A POSIX semaphore, named or in memory that processes share. Any number of threads may use one handle.
+ */
+typedef struct tvn_posix_semaphore_t tvn_posix_semaphore_t;
+
+/**
+ * POSIX shared memory, attached. Any number of threads may use one handle.
+ */
+typedef struct tvn_posix_shared_memory_t tvn_posix_shared_memory_t;
 
 /**
  * This process under a name: for messages to and from processes by name.
@@ -698,6 +770,21 @@ typedef struct tvn_service_t tvn_service_t;
  * A reading end of a topic, with a cursor of its own. One thread at a time; stays with the process that made it.
  */
 typedef struct tvn_subscriber_t tvn_subscriber_t;
+
+/**
+ * A System V message queue. Any number of threads may use one handle.
+ */
+typedef struct tvn_sysv_queue_t tvn_sysv_queue_t;
+
+/**
+ * A set of System V semaphores. Any number of threads may use one handle.
+ */
+typedef struct tvn_sysv_semaphores_t tvn_sysv_semaphores_t;
+
+/**
+ * System V shared memory, attached. Any number of threads may use one handle.
+ */
+typedef struct tvn_sysv_shared_memory_t tvn_sysv_shared_memory_t;
 
 /**
  * A topic, one publisher's word to any number of subscribers: a handle on one that lies in a segment.
@@ -755,6 +842,287 @@ typedef struct {
    */
   uint32_t index;
 } tvn_store_t;
+
+/**
+ * What a system has, who holds it and who asks for more: the two vectors and the two matrices of deadlock detection.
+ * Row after row, a row for each process, a column for each class: `uint32_t allocation[3][4]` is `&allocation[0][0]`.
+ * Name the members that you give, the others are then NULL:
+ * `tvn_deadlock_state_t state = {.processes = 3, .classes = 4, .existing = existing, ...};`
+ */
+typedef struct {
+  /**
+   * How many processes there are, 1 to TVN_DEADLOCK_MAX.
+   */
+  size_t processes;
+  /**
+   * How many classes of resources there are, 1 to TVN_DEADLOCK_MAX.
+   */
+  size_t classes;
+  /**
+   * `classes` numbers: how many of each exist.
+   */
+  const uint32_t *existing;
+  /**
+   * `classes` numbers: how many of each nobody holds. NULL: computed; otherwise checked.
+   */
+  const uint32_t *available;
+  /**
+   * `processes` times `classes` numbers: who holds how many.
+   */
+  const uint32_t *allocation;
+  /**
+   * `processes` times `classes` numbers: who asks for how many.
+   */
+  const uint32_t *request;
+  /**
+   * `processes` names, or NULL: `process 1` and so on.
+   */
+  const char *const *process_names;
+  /**
+   * `classes` names, or NULL: `class 1` and so on.
+   */
+  const char *const *class_names;
+  /**
+   * `classes` flags: which of them any number of processes use at once. NULL: none.
+   */
+  const bool *sharable;
+  /**
+   * `classes` flags: which of them the system may take away. NULL: none.
+   */
+  const bool *preemptible;
+} tvn_deadlock_state_t;
+
+/**
+ * What the kernel tells about a POSIX queue. -1: this process may not know.
+ */
+typedef struct {
+  /**
+   * Its name, with the slash.
+   */
+  char name[257];
+  /**
+   * The bits of its mode.
+   */
+  uint32_t mode;
+  /**
+   * The user who owns it.
+   */
+  uint32_t uid;
+  /**
+   * The group that owns it.
+   */
+  uint32_t gid;
+  /**
+   * The process that asked to be notified and was not told yet; 0: none.
+   */
+  uint32_t notifies;
+  /**
+   * How many messages are in it.
+   */
+  int64_t messages;
+  /**
+   * How many messages it holds.
+   */
+  int64_t capacity;
+  /**
+   * The largest message in bytes.
+   */
+  int64_t message_size;
+  /**
+   * Bytes in all its messages.
+   */
+  int64_t bytes;
+} tvn_posix_queue_info_t;
+
+/**
+ * What the kernel tells about a System V queue.
+ */
+typedef struct {
+  /**
+   * Its number.
+   */
+  int id;
+  /**
+   * Its key (a `key_t`); 0: none.
+   */
+  int key;
+  /**
+   * The bits of its mode.
+   */
+  uint32_t mode;
+  /**
+   * The user who owns it.
+   */
+  uint32_t uid;
+  /**
+   * The group that owns it.
+   */
+  uint32_t gid;
+  /**
+   * The process that sent the last message; 0: none yet.
+   */
+  uint32_t last_sender;
+  /**
+   * The process that received the last message; 0: none yet.
+   */
+  uint32_t last_receiver;
+  /**
+   * How many messages are in it.
+   */
+  uint64_t messages;
+  /**
+   * Bytes in all its messages.
+   */
+  uint64_t bytes;
+  /**
+   * How many bytes it holds.
+   */
+  uint64_t max_bytes;
+  /**
+   * When the last message was sent, in seconds since 1970; 0: not yet.
+   */
+  int64_t sent_at;
+  /**
+   * When the last message was received, in seconds since 1970; 0: not yet.
+   */
+  int64_t received_at;
+} tvn_sysv_queue_info_t;
+
+/**
+ * What is to happen to one semaphore of a set.
+ */
+typedef struct {
+  /**
+   * Which one, from 0 on.
+   */
+  uint16_t index;
+  /**
+   * Permits to add; negative: to take; 0: wait until its value is 0.
+   */
+  int16_t delta;
+  /**
+   * 0 or TVN_UNDO.
+   */
+  uint32_t flags;
+} tvn_semaphore_operation_t;
+
+/**
+ * One semaphore of a set, at one moment.
+ */
+typedef struct {
+  /**
+   * Its value.
+   */
+  uint32_t value;
+  /**
+   * How many processes wait for permits.
+   */
+  uint32_t waiting;
+  /**
+   * How many processes wait for the value 0.
+   */
+  uint32_t waiting_for_zero;
+  /**
+   * The process that changed it last; 0: none yet.
+   */
+  uint32_t last_pid;
+} tvn_sysv_semaphore_info_t;
+
+/**
+ * What the kernel tells about a set of System V semaphores.
+ */
+typedef struct {
+  /**
+   * Its number.
+   */
+  int id;
+  /**
+   * Its key (a `key_t`); 0: none.
+   */
+  int key;
+  /**
+   * The bits of its mode.
+   */
+  uint32_t mode;
+  /**
+   * The user who owns it.
+   */
+  uint32_t uid;
+  /**
+   * The group that owns it.
+   */
+  uint32_t gid;
+  /**
+   * How many semaphores it has.
+   */
+  uint32_t count;
+  /**
+   * When somebody last operated on it, in seconds since 1970; 0: not yet.
+   */
+  int64_t operated_at;
+  /**
+   * When it was made, or its values or mode were last set, in seconds since 1970.
+   */
+  int64_t changed_at;
+} tvn_sysv_semaphores_info_t;
+
+/**
+ * What the kernel tells about a System V shared memory segment.
+ */
+typedef struct {
+  /**
+   * Its number.
+   */
+  int id;
+  /**
+   * Its key (a `key_t`); 0: none.
+   */
+  int key;
+  /**
+   * The bits of its mode.
+   */
+  uint32_t mode;
+  /**
+   * The user who owns it.
+   */
+  uint32_t uid;
+  /**
+   * The group that owns it.
+   */
+  uint32_t gid;
+  /**
+   * The process that made it.
+   */
+  uint32_t creator_pid;
+  /**
+   * The process that attached or detached it last; 0: none yet.
+   */
+  uint32_t last_pid;
+  /**
+   * Was it removed? Then it goes with its last attachment.
+   */
+  bool removed;
+  /**
+   * How many bytes it has.
+   */
+  uint64_t size;
+  /**
+   * How many attachments there are.
+   */
+  uint64_t attached;
+  /**
+   * When somebody last attached it, in seconds since 1970; 0: not yet.
+   */
+  int64_t attached_at;
+  /**
+   * When somebody last detached it, in seconds since 1970; 0: not yet.
+   */
+  int64_t detached_at;
+  /**
+   * When it was made, or its mode changed, in seconds since 1970.
+   */
+  int64_t changed_at;
+} tvn_sysv_shared_memory_info_t;
 
 /**
  * What a mailbox is like. Begin with `tvn_mailbox_options_t options = TVN_MAILBOX_OPTIONS;` and set `message_size`:
@@ -1725,6 +2093,37 @@ int64_t tvn_cell_type(const tvn_cell_t *cell,
 int tvn_interruptible(bool on);
 
 /**
+ * Finds out by the detection with matrices whether there is a deadlock. Lends everything. Stores in `order` who can
+ * finish, in this order, numbered from 0, as many as can; and in `deadlocked` for each process whether it waits for
+ * ever. Both have room for `processes` items, or are NULL. Never blocks. Any thread.
+ * @return how many processes wait for ever: 0 if there is no deadlock; -EINVAL with a sentence that names process,
+ * class and numbers if they do not agree.
+ */
+int64_t tvn_deadlock_detect(const tvn_deadlock_state_t *state,
+                            size_t *order,
+                            bool *deadlocked);
+
+/**
+ * Tells the whole story: the matrices at each step, the circles of waiting, Coffman's conditions and the verdict.
+ * Lends everything; writes at most `size` bytes to `text`, the last of them NUL. Never blocks. Any thread.
+ * @return the length of the text, without the NUL; if that is not less than `size`, the text was cut. -EINVAL as
+ * tvn_deadlock_detect().
+ */
+int64_t tvn_deadlock_text(const tvn_deadlock_state_t *state,
+                          char *text,
+                          size_t size);
+
+/**
+ * Draws the resource allocation graph as SVG. Lends everything; writes at most `size` bytes to `svg`, the last of them
+ * NUL. Never blocks. Any thread.
+ * @return the length of the picture, without the NUL; if that is not less than `size`, it was cut and is useless: ask
+ * with size 0 first. -EMSGSIZE for more than 400 nodes or 4000 edges; -EINVAL as tvn_deadlock_detect().
+ */
+int64_t tvn_deadlock_svg(const tvn_deadlock_state_t *state,
+                         char *svg,
+                         size_t size);
+
+/**
  * One sentence about an error number, negative as functions return it, or positive. Never blocks; any thread.
  * @return a string that stays for ever; never NULL.
  */
@@ -1822,6 +2221,980 @@ int tvn_event_wait_all(const tvn_event_t *event,
                        uint32_t mask,
                        bool clear,
                        int timeout_ms);
+
+/**
+ * Makes the FIFO `path`, with `mode` (0600 for its user alone) less the umask. With TVN_OWNED in `flags` it is
+ * removed when the handle is closed. Lends `path`, gives `*out`. Does not wait. Any thread.
+ * @return 0; -EEXIST; -EACCES; -ENOENT if the folder is not there; what mkfifo(3) reports.
+ */
+int tvn_fifo_create(const char *path,
+                    unsigned int mode,
+                    unsigned int flags,
+                    tvn_fifo_t **out);
+
+/**
+ * Finds the FIFO `path`, which must be there. Lends `path`, gives `*out`. Does not wait. Any thread.
+ * @return 0; -ENOENT; -TVN_EINCOMPATIBLE if it is something else.
+ */
+int tvn_fifo_open(const char *path, tvn_fifo_t **out);
+
+/**
+ * Finds the FIFO `path`, or makes it; one that was there is not owned. Lends `path`, gives `*out`. Does not wait. Any
+ * thread.
+ * @return as tvn_fifo_create() and tvn_fifo_open(), without -EEXIST.
+ */
+int tvn_fifo_open_or_create(const char *path,
+                            unsigned int mode,
+                            unsigned int flags,
+                            tvn_fifo_t **out);
+
+/**
+ * Removes the FIFO `path`. Who has it open goes on with it. Lends `path`. Does not wait. Any thread.
+ * @return 0; -ENOENT; -TVN_EINCOMPATIBLE if it is something else; what unlink(2) reports.
+ */
+int tvn_fifo_unlink(const char *path);
+
+/**
+ * Lets go of the FIFO, and removes it if it is owned, in the process that made it. Takes `fifo`; NULL is fine. Its ends
+ * stay open. Never blocks.
+ */
+void tvn_fifo_close(tvn_fifo_t *fifo);
+
+/**
+ * Opens the end to read from; blocks until somebody has the other open. Lends `fifo`, gives `*out`. Any thread; a
+ * forked child too.
+ * @return 0; -EAGAIN with TVN_TRY if nobody writes; -ETIMEDOUT; -EINTR if this thread is interruptible; -ENOENT if the
+ * name is gone; -EACCES.
+ */
+int tvn_fifo_reader(const tvn_fifo_t *fifo,
+                    int timeout_ms,
+                    tvn_pipe_reader_t **out);
+
+/**
+ * Opens the end to write to; blocks until somebody has the other open. Lends `fifo`, gives `*out`. Any thread; a forked
+ * child too.
+ * @return as tvn_fifo_reader().
+ */
+int tvn_fifo_writer(const tvn_fifo_t *fifo,
+                    int timeout_ms,
+                    tvn_pipe_writer_t **out);
+
+/**
+ * Makes an anonymous pipe, for this process and those that it forks. Gives `*reader` and `*writer`. Both are
+ * close-on-exec. After fork each process closes the end that it does not use: as long as any process has the writing
+ * end, the reader sees no end of the stream. Does not wait. Any thread.
+ * @return 0; -EMFILE, -ENFILE if there are too many descriptors.
+ */
+int tvn_pipe(tvn_pipe_reader_t **reader,
+             tvn_pipe_writer_t **writer);
+
+/**
+ * Makes the reading end of a descriptor of a pipe or FIFO, a standard stream for instance. Takes `fd` and gives `*out`.
+ * Does not wait. Any thread.
+ * @return 0; -EINVAL for a negative `fd`; whether it can be read from shows at the first use.
+ */
+int tvn_pipe_reader_from_fd(int fd,
+                            tvn_pipe_reader_t **out);
+
+/**
+ * Makes the writing end of a descriptor of a pipe or FIFO. Takes `fd` and gives `*out`. Does not wait. Any thread.
+ * @return 0; -EINVAL for a negative `fd`; whether it can be written to shows at the first use.
+ */
+int tvn_pipe_writer_from_fd(int fd,
+                            tvn_pipe_writer_t **out);
+
+/**
+ * Closes the reading end. Takes `end`; NULL is fine. Writers get -EPIPE once no process has it any more. Never blocks.
+ */
+void tvn_pipe_reader_close(tvn_pipe_reader_t *end);
+
+/**
+ * Closes the writing end. Takes `end`; NULL is fine. What is kept of a message (tvn_pipe_writer_flush()) is lost.
+ * Readers see the end of the stream once no process has it any more. Never blocks.
+ */
+void tvn_pipe_writer_close(tvn_pipe_writer_t *end);
+
+/**
+ * Reads some bytes, at most `size`; blocks until there are any. Lends `end` and `buffer`. A writer that dies closes
+ * its end; what it wrote stays. Threads: any number; each byte goes to one. A forked child too.
+ * @return how many; 0 at the end of the stream; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is
+ * interruptible; -EBADF if it is no end to read from.
+ */
+int64_t tvn_pipe_reader_read(const tvn_pipe_reader_t *end,
+                             uint8_t *buffer,
+                             size_t size,
+                             int timeout_ms);
+
+/**
+ * Reads exactly `size` bytes. Lends `end` and `buffer`. Threads and fork as tvn_pipe_reader_read().
+ * @return 0; -EPIPE if the stream ends before; -ETIMEDOUT or -EINTR also in the middle, with what came in `buffer`:
+ * tvn_last_error() says how much. With TVN_TRY it does not wait: -ETIMEDOUT.
+ */
+int tvn_pipe_reader_receive_exact(const tvn_pipe_reader_t *end,
+                                  uint8_t *buffer,
+                                  size_t size,
+                                  int timeout_ms);
+
+/**
+ * Receives one message of tvn_pipe_writer_send() into `buffer`; blocks until all of it is there. Lends `end` and
+ * `buffer`. On the stream a message is its length in 4 bytes, most significant first, and its bytes. What came before
+ * a deadline is kept for the next call. One thread at a time.
+ * @return its size; -EPIPE at the end of the stream, also in the middle of a message; -EMSGSIZE if `size` is too
+ * small: the message stays, and tvn_pipe_reader_message_size() tells its size; -EAGAIN with TVN_TRY; -ETIMEDOUT;
+ * -EINTR if this thread is interruptible.
+ */
+int64_t tvn_pipe_reader_receive(tvn_pipe_reader_t *end,
+                                uint8_t *buffer,
+                                size_t size,
+                                int timeout_ms);
+
+/**
+ * The size of the next message; blocks until its length is there. The message stays. Lends `end`. One thread at a time.
+ * @return the size; otherwise as tvn_pipe_reader_receive(), without -EMSGSIZE.
+ */
+int64_t tvn_pipe_reader_message_size(tvn_pipe_reader_t *end,
+                                     int timeout_ms);
+
+/**
+ * Writes; blocks until there is room for all of it, or, with a timeout, for some. Lends `end` and `data`. Threads: any
+ * number, each write of up to TVN_PIPE_ATOMIC bytes in one piece. A forked child too.
+ * @return how many bytes were taken; -EPIPE if nobody has the reading end any more, and no SIGPIPE (see
+ * tvn_pipe_writer_raise_sigpipe()); -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible.
+ */
+int64_t tvn_pipe_writer_write(const tvn_pipe_writer_t *end,
+                              const uint8_t *data,
+                              size_t size,
+                              int timeout_ms);
+
+/**
+ * Writes all of `data`. Lends `end` and `data`. Threads and fork as tvn_pipe_writer_write().
+ * @return 0; -EPIPE; -ETIMEDOUT or -EINTR also in the middle: tvn_last_error() says how much was written.
+ */
+int tvn_pipe_writer_send_all(const tvn_pipe_writer_t *end, const uint8_t *data, size_t size, int timeout_ms);
+
+/**
+ * Sends one message: its length in 4 bytes, most significant first, then itself; in one piece if it has at most
+ * TVN_PIPE_ATOMIC - 4 bytes, so that many processes can send to one reader. Blocks until there is room. Lends `end` and
+ * `data`. A message whose beginning is written is not taken back: what had no room until the deadline is kept and goes
+ * before the next message, or with tvn_pipe_writer_flush(). One thread at a time.
+ * @return 0; -EPIPE; -EMSGSIZE beyond 4 GiB; -EAGAIN with TVN_TRY if there was no room for its beginning; -ETIMEDOUT
+ * and -EINTR: tvn_pipe_writer_unsent() says whether it was begun.
+ */
+int tvn_pipe_writer_send(tvn_pipe_writer_t *end,
+                         const uint8_t *data,
+                         size_t size,
+                         int timeout_ms);
+
+/**
+ * Sends what is kept of the last message, if anything is. Lends `end`. One thread at a time.
+ * @return as tvn_pipe_writer_write(), and 0 for success.
+ */
+int tvn_pipe_writer_flush(tvn_pipe_writer_t *end, int timeout_ms);
+
+/**
+ * How many bytes of the last message are kept. Lends `end`. Never blocks.
+ * @return the bytes, from 0 on.
+ */
+int64_t tvn_pipe_writer_unsent(const tvn_pipe_writer_t *end);
+
+/**
+ * Chooses whether a write without a reader raises SIGPIPE as well. At first it does not: in a program that ignores
+ * SIGPIPE (`signal(SIGPIPE, SIG_IGN)`, before the end is made) that costs nothing, in others two system calls for each
+ * write. Lends `end`. Never blocks. One thread at a time.
+ * @return 0.
+ */
+int tvn_pipe_writer_raise_sigpipe(tvn_pipe_writer_t *end,
+                                  bool raise);
+
+/**
+ * The size of the kernel's buffer. Lends `end`. Never blocks. Any thread.
+ * @return bytes; -EBADF if it is no pipe.
+ */
+int64_t tvn_pipe_reader_capacity(const tvn_pipe_reader_t *end);
+
+/**
+ * The size of the kernel's buffer. Lends `end`. Never blocks. Any thread.
+ * @return bytes; -EBADF if it is no pipe.
+ */
+int64_t tvn_pipe_writer_capacity(const tvn_pipe_writer_t *end);
+
+/**
+ * Asks for a buffer of `bytes`; the kernel rounds up. Lends `end`. Never blocks. Any thread.
+ * @return what it is now; -EACCES above /proc/sys/fs/pipe-max-size without the privilege; -EBUSY below what is in it;
+ * -EINVAL for 0.
+ */
+int64_t tvn_pipe_reader_set_capacity(const tvn_pipe_reader_t *end,
+                                     size_t bytes);
+
+/**
+ * Asks for a buffer of `bytes`; as tvn_pipe_reader_set_capacity(), from the other end.
+ * @return as there.
+ */
+int64_t tvn_pipe_writer_set_capacity(const tvn_pipe_writer_t *end, size_t bytes);
+
+/**
+ * How many bytes can be read now. Lends `end`. Never blocks. Any thread.
+ * @return bytes, from 0 on.
+ */
+int64_t tvn_pipe_reader_len(const tvn_pipe_reader_t *end);
+
+/**
+ * Its descriptor: for poll(2), dup2(2) and wait sets. It stays the handle's. Lends `end`. Never blocks.
+ * @return the descriptor.
+ */
+int tvn_pipe_reader_fd(const tvn_pipe_reader_t *end);
+
+/**
+ * Its descriptor: for poll(2), dup2(2) and wait sets. It stays the handle's. Lends `end`. Never blocks.
+ * @return the descriptor.
+ */
+int tvn_pipe_writer_fd(const tvn_pipe_writer_t *end);
+
+/**
+ * Creates the POSIX queue `name` (a slash, then 1 to 255 bytes without one; the slash may be left out) for `capacity`
+ * messages of up to `message_size` bytes, 0 for the system's default (10 of 8192). Who may open it says `mode`, exactly,
+ * whatever the umask: 0600 is this user alone. `flags`: 0, or TVN_OWNED, TVN_SEND_ONLY, TVN_RECEIVE_ONLY.
+ *
+ * A queue and its messages stay when all its users have ended or were killed, until tvn_posix_queue_unlink().
+ * Lends `name`, gives `*out`. Does not wait. Any thread; a forked child too.
+ * @return 0; -EEXIST; -EINVAL for a bad name, and beyond /proc/sys/fs/mqueue/msg_max and msgsize_max; -EMFILE beyond
+ * RLIMIT_MSGQUEUE; -ENOSPC beyond /proc/sys/fs/mqueue/queues_max; -ENOSYS where the system has no such queues.
+ */
+int tvn_posix_queue_create(const char *name,
+                           size_t capacity,
+                           size_t message_size,
+                           unsigned int mode,
+                           unsigned int flags,
+                           tvn_posix_queue_t **out);
+
+/**
+ * Opens the POSIX queue `name`, which must exist. `flags`: 0, TVN_SEND_ONLY or TVN_RECEIVE_ONLY. Lends `name`, gives
+ * `*out`. Does not wait. Any thread; a forked child too.
+ * @return 0; -ENOENT; -EACCES if its mode does not admit this; -EINVAL for a bad name.
+ */
+int tvn_posix_queue_open(const char *name,
+                         unsigned int flags,
+                         tvn_posix_queue_t **out);
+
+/**
+ * Opens the POSIX queue `name`, or creates it as tvn_posix_queue_create() does. One that is there is not owned, and
+ * must have the sizes that are asked for, if they are not 0. Lends `name`, gives `*out`. Does not wait. Any thread; a
+ * forked child too.
+ * @return as tvn_posix_queue_create() and tvn_posix_queue_open(), without -EEXIST and -ENOENT; -TVN_EINCOMPATIBLE for
+ * other sizes.
+ */
+int tvn_posix_queue_open_or_create(const char *name,
+                                   size_t capacity,
+                                   size_t message_size,
+                                   unsigned int mode,
+                                   unsigned int flags,
+                                   tvn_posix_queue_t **out);
+
+/**
+ * Makes a handle of the descriptor of a POSIX queue (an `mqd_t` on Linux), inherited for instance. Takes `fd`, also
+ * when it fails; gives `*out`. Does not wait. Any thread.
+ * @return 0; -TVN_EINCOMPATIBLE if it is no queue's; -EINVAL for a negative `fd`.
+ */
+int tvn_posix_queue_from_fd(int fd,
+                            tvn_posix_queue_t **out);
+
+/**
+ * Removes the name of a POSIX queue. Who has it open goes on with it; it ends, with its messages, at the last close.
+ * Lends `name`. Does not wait. Any thread; a forked child too.
+ * @return 0; -ENOENT; -EACCES for who neither owns it nor is root.
+ */
+int tvn_posix_queue_unlink(const char *name);
+
+/**
+ * Closes the queue, and removes it if it is owned, in the process that made it. Takes `queue`; NULL is fine. Its
+ * messages stay. Never blocks. No other thread may be using this handle.
+ */
+void tvn_posix_queue_close(tvn_posix_queue_t *queue);
+
+/**
+ * Its descriptor: readable (POLLIN) while there is a message, writable (POLLOUT) while there is room. Lends `queue`,
+ * whose descriptor it stays. Never blocks. Any thread; a forked child too.
+ * @return the descriptor, from 0 on.
+ */
+int tvn_posix_queue_fd(const tvn_posix_queue_t *queue);
+
+/**
+ * Sends a copy of `size` bytes at `message` (NULL will do for 0) with priority 0; blocks while the queue is full, or
+ * until `timeout_ms` has passed. Lends `queue` and `message`. A process that dies here has sent the whole message, or
+ * none. Any thread; a forked child too.
+ * @return 0; -EMSGSIZE for more than tvn_posix_queue_message_size(); -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this
+ * thread is interruptible; -EBADF if it was opened to receive only.
+ */
+int tvn_posix_queue_send(const tvn_posix_queue_t *queue,
+                         const void *message,
+                         size_t size,
+                         int timeout_ms);
+
+/**
+ * As tvn_posix_queue_send(), with a priority from 0 to TVN_POSIX_QUEUE_MAX_PRIORITY: the highest is received first,
+ * among equals the oldest. Lends `queue` and `message`. Any thread; a forked child too.
+ * @return as tvn_posix_queue_send(); -EINVAL for a priority that is too high.
+ */
+int tvn_posix_queue_send_with(const tvn_posix_queue_t *queue,
+                              const void *message,
+                              size_t size,
+                              uint32_t priority,
+                              int timeout_ms);
+
+/**
+ * Receives the oldest message of the highest priority into `message`, which must have room for the largest the queue
+ * takes (`size` ≥ tvn_posix_queue_message_size()); blocks while the queue is empty, or until `timeout_ms` has passed.
+ * Lends `queue` and `message`. Any thread; a forked child too.
+ * @return the size of the message, from 0 on; -EMSGSIZE if `size` is too small, and nothing is taken; -EAGAIN with
+ * TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -EBADF if it was opened to send only.
+ */
+int64_t tvn_posix_queue_receive(const tvn_posix_queue_t *queue,
+                                void *message,
+                                size_t size,
+                                int timeout_ms);
+
+/**
+ * As tvn_posix_queue_receive(), and stores the message's priority in `*priority`. Lends `queue` and `message`. Any
+ * thread; a forked child too.
+ * @return as tvn_posix_queue_receive().
+ */
+int64_t tvn_posix_queue_receive_envelope(const tvn_posix_queue_t *queue,
+                                         void *message,
+                                         size_t size,
+                                         int timeout_ms,
+                                         uint32_t *priority);
+
+/**
+ * Asks for the signal `signal`, carrying `value` (`si_value.sival_int`, with `si_code` SI_MESGQ), when a message comes
+ * to the queue while it is empty and nobody waits to receive it. Once: to be told again, ask again, and then receive
+ * what is there. The wish ends with this process, and when it closes any descriptor of the queue. Without a signal,
+ * poll tvn_posix_queue_fd(). Lends `queue`. Never blocks. Any thread; a forked child asks for itself.
+ * @return 0; -EBUSY if a process has asked and was not told yet; -EINVAL for no signal.
+ */
+int tvn_posix_queue_notify(const tvn_posix_queue_t *queue,
+                           int signal,
+                           int value);
+
+/**
+ * Takes back what tvn_posix_queue_notify() asked. Lends `queue`. Never blocks. Any thread.
+ * @return 0, also if this process has not asked.
+ */
+int tvn_posix_queue_cancel_notify(const tvn_posix_queue_t *queue);
+
+/**
+ * How many messages are in it at this moment. Lends `queue`. Never blocks. Any thread; a forked child too.
+ * @return the number, from 0 on.
+ */
+int64_t tvn_posix_queue_length(const tvn_posix_queue_t *queue);
+
+/**
+ * How many messages it holds. Lends `queue`. Never blocks. Any thread; a forked child too.
+ * @return the number, from 1 on.
+ */
+int64_t tvn_posix_queue_capacity(const tvn_posix_queue_t *queue);
+
+/**
+ * The largest message in bytes. Lends `queue`. Never blocks. Any thread; a forked child too.
+ * @return the size, from 1 on.
+ */
+int64_t tvn_posix_queue_message_size(const tvn_posix_queue_t *queue);
+
+/**
+ * Stores in `*info` what the kernel tells about the queue at this moment. Lends `queue`. Never blocks. Any thread; a
+ * forked child too.
+ * @return 0.
+ */
+int tvn_posix_queue_info(const tvn_posix_queue_t *queue,
+                         tvn_posix_queue_info_t *info);
+
+/**
+ * Fills `array` with all POSIX queues of this system, by name, as many as there are and at most `count`. It opens and
+ * closes each, which ends a notification that this very process has asked for. Lends `array` (NULL will do with 0).
+ * Never blocks. Any thread; a forked child too.
+ * @return how many there are, which may be more than `count`; -ENOSYS where no file system of type mqueue is mounted.
+ */
+int64_t tvn_posix_queue_list(tvn_posix_queue_info_t *array,
+                             size_t count);
+
+/**
+ * Creates the semaphore `name` ("/counter") with `initial` permits. `mode` says who may use it: 0600 is this user
+ * alone; the umask takes nothing away. `flags`: 0 or TVN_OWNED. Plain programs open it by sem_open(3).
+ *
+ * It keeps its value when all its users have ended or were killed, until tvn_posix_semaphore_unlink().
+ * Lends `name`, gives `*out`. Does not wait. Any thread; a forked child too.
+ * @return 0; -EEXIST; -EINVAL for a bad name or more than 2147483647 permits; -EACCES; -ENOSPC if /dev/shm is full.
+ */
+int tvn_posix_semaphore_create(const char *name,
+                               uint32_t initial,
+                               unsigned int mode,
+                               unsigned int flags,
+                               tvn_posix_semaphore_t **out);
+
+/**
+ * Opens the semaphore `name`, which must exist. Lends `name`, gives `*out`. Does not wait. Any thread; a forked child
+ * too.
+ * @return 0; -ENOENT; -EINVAL for a bad name; -EACCES; -TVN_ECORRUPT if its file is too small to be one.
+ */
+int tvn_posix_semaphore_open(const char *name,
+                             tvn_posix_semaphore_t **out);
+
+/**
+ * Opens the semaphore `name`, or creates it as tvn_posix_semaphore_create() does; one that is there keeps its value and
+ * is not owned. Lends `name`, gives `*out`. Does not wait. Any thread; a forked child too.
+ * @return as tvn_posix_semaphore_create(), without -EEXIST.
+ */
+int tvn_posix_semaphore_open_or_create(const char *name,
+                                       uint32_t initial,
+                                       unsigned int mode,
+                                       unsigned int flags,
+                                       tvn_posix_semaphore_t **out);
+
+/**
+ * Removes the name. Who has the semaphore open keeps it; it goes with the last of them. Lends `name`. Does not wait. Any
+ * thread.
+ * @return 0; -ENOENT; -EINVAL for a bad name; -EACCES.
+ */
+int tvn_posix_semaphore_unlink(const char *name);
+
+/**
+ * Makes an unnamed semaphore with `initial` permits at `at`, over whatever lies there: sizeof(sem_t) bytes of memory that
+ * processes share, at an address that is a multiple of 8, mapped until tvn_posix_semaphore_close(). One process does
+ * this, before the others call tvn_posix_semaphore_open_at(). Gives `*out`. Does not wait. Any thread; a forked child
+ * too.
+ * @return 0; -EINVAL for another address or more than 2147483647 permits.
+ */
+int tvn_posix_semaphore_init_at(void *at,
+                                uint32_t initial,
+                                tvn_posix_semaphore_t **out);
+
+/**
+ * Takes the unnamed semaphore that somebody has made at `at`, by tvn_posix_semaphore_init_at() or sem_init(3). Nothing
+ * tells it from other bytes. Gives `*out`. Does not wait. Any thread; a forked child too.
+ * @return 0; -EINVAL for an address that is no multiple of 8.
+ */
+int tvn_posix_semaphore_open_at(void *at,
+                                tvn_posix_semaphore_t **out);
+
+/**
+ * Lets go of the semaphore, and unlinks its name if it is owned, in the process that made it. Takes `semaphore`; NULL is
+ * fine. Never blocks.
+ */
+void tvn_posix_semaphore_close(tvn_posix_semaphore_t *semaphore);
+
+/**
+ * Takes a permit (P); blocks until there is one, or until `timeout_ms` has passed. A process that dies before its post
+ * never gives that permit. Lends `semaphore`. Any thread; a forked child too.
+ * @return 0; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible.
+ */
+int tvn_posix_semaphore_wait(const tvn_posix_semaphore_t *semaphore,
+                             int timeout_ms);
+
+/**
+ * Adds a permit (V) and wakes one sleeper, if any sleeps. Lends `semaphore`. Never blocks. Any thread; a forked child
+ * too.
+ * @return 0; -EOVERFLOW at 2147483647, and nothing is added.
+ */
+int tvn_posix_semaphore_post(const tvn_posix_semaphore_t *semaphore);
+
+/**
+ * How many permits there are at this moment; the next one may be another. Lends `semaphore`. Never blocks. Any thread; a
+ * forked child too.
+ * @return the permits, from 0 on.
+ */
+int64_t tvn_posix_semaphore_value(const tvn_posix_semaphore_t *semaphore);
+
+/**
+ * Creates the POSIX shared memory `name` ("/data") of `size` bytes, all 0, and attaches it. `mode` says who may use it:
+ * 0600 is this user alone; the umask takes nothing away. `flags`: 0 or TVN_OWNED. Plain programs get it by shm_open(3)
+ * and mmap(2).
+ *
+ * Its memory is reserved now, so that a full /dev/shm is an error here. It stays when all its users have ended or were
+ * killed, until tvn_posix_shared_memory_unlink() and the last detaches it. Who may write to it can also truncate it:
+ * whoever touches what is gone then is killed by SIGBUS.
+ * Lends `name`, gives `*out`. Does not wait. Any thread; a forked child too.
+ * @return 0; -EEXIST; -EINVAL for a bad name or size 0; -EACCES; -ENOSPC if /dev/shm has no room for it.
+ */
+int tvn_posix_shared_memory_create(const char *name,
+                                   size_t size,
+                                   unsigned int mode,
+                                   unsigned int flags,
+                                   tvn_posix_shared_memory_t **out);
+
+/**
+ * Attaches the POSIX shared memory `name`, which must exist and have `at_least` bytes (0: as many as there are). `flags`:
+ * 0 or TVN_READ_ONLY. Lends `name`, gives `*out`. Does not wait. Any thread; a forked child too.
+ * @return 0; -ENOENT; -EINVAL for a bad name; -EACCES; -TVN_EINCOMPATIBLE if it has fewer bytes, or none yet.
+ */
+int tvn_posix_shared_memory_open(const char *name,
+                                 size_t at_least,
+                                 unsigned int flags,
+                                 tvn_posix_shared_memory_t **out);
+
+/**
+ * Attaches the POSIX shared memory `name`, or creates it as tvn_posix_shared_memory_create() does; one that is there has
+ * `size` bytes at least and is not owned. Lends `name`, gives `*out`. Does not wait. Any thread; a forked child too.
+ * @return as tvn_posix_shared_memory_create() and tvn_posix_shared_memory_open(), without -EEXIST and -ENOENT.
+ */
+int tvn_posix_shared_memory_open_or_create(const char *name,
+                                           size_t size,
+                                           unsigned int mode,
+                                           unsigned int flags,
+                                           tvn_posix_shared_memory_t **out);
+
+/**
+ * Removes the name. Who has the memory attached keeps it; it goes with the last of them. Lends `name`. Does not wait. Any
+ * thread.
+ * @return 0; -ENOENT; -EINVAL for a bad name; -EACCES.
+ */
+int tvn_posix_shared_memory_unlink(const char *name);
+
+/**
+ * Detaches the memory, and unlinks its name if it is owned, in the process that made it. Takes `memory`; NULL is fine.
+ * Pointers from tvn_posix_shared_memory_data() are no longer good. Never blocks.
+ */
+void tvn_posix_shared_memory_close(tvn_posix_shared_memory_t *memory);
+
+/**
+ * Its first byte. Good until tvn_posix_shared_memory_close(). Other processes read and write there at any time: keep
+ * order with a semaphore. Lends `memory`. Never blocks. Any thread; a forked child too.
+ * @return the address; NULL only for NULL.
+ */
+void *tvn_posix_shared_memory_data(const tvn_posix_shared_memory_t *memory);
+
+/**
+ * How many bytes are attached. Lends `memory`. Never blocks. Any thread; a forked child too.
+ * @return the size, from 1 on.
+ */
+int64_t tvn_posix_shared_memory_size(const tvn_posix_shared_memory_t *memory);
+
+/**
+ * The descriptor of its file: for fstat(2), or to be passed to another process. It stays the handle's. Lends `memory`.
+ * Never blocks.
+ * @return the descriptor.
+ */
+int tvn_posix_shared_memory_fd(const tvn_posix_shared_memory_t *memory);
+
+/**
+ * Makes the key (a `key_t`) of an existing file and a number from 1 to 255, as ftok(3) does, and stores it in `*key`.
+ * Two files may have the same one. IPC_PRIVATE is a key without this call, and so is any number both sides know.
+ * Lends `path`. Does not wait. Any thread; a forked child too.
+ * @return 0; -ENOENT, -EACCES and so on for the file; -EINVAL for another number.
+ */
+int tvn_sysv_key(const char *path,
+                 int id,
+                 int *key);
+
+/**
+ * Creates the System V queue of `key` (a `key_t`: a number that both sides know, tvn_sysv_key(), or IPC_PRIVATE) that
+ * holds `max_bytes` of messages, 0 for the system's default (/proc/sys/kernel/msgmnb). `mode` says who may use it: 0600
+ * is this user alone. `flags`: 0 or TVN_OWNED.
+ *
+ * A queue and its messages stay when all its users have ended or were killed, until tvn_sysv_queue_remove().
+ * Gives `*out`. Does not wait. Any thread; a forked child too.
+ * @return 0; -EEXIST, unless the key is private; -ENOSPC beyond /proc/sys/kernel/msgmni; -EACCES for more bytes than
+ * /proc/sys/kernel/msgmnb without being root; -ENOSYS where the system has no such queues.
+ */
+int tvn_sysv_queue_create(int key,
+                          uint64_t max_bytes,
+                          unsigned int mode,
+                          unsigned int flags,
+                          tvn_sysv_queue_t **out);
+
+/**
+ * Opens the System V queue of `key`, which must exist. Gives `*out`. Does not wait. Any thread; a forked child too.
+ * @return 0; -ENOENT; -EINVAL for IPC_PRIVATE, which finds nothing.
+ */
+int tvn_sysv_queue_open(int key,
+                        tvn_sysv_queue_t **out);
+
+/**
+ * Opens the System V queue with the number `id` (tvn_sysv_queue_id()). Gives `*out`. Does not wait. Any thread; a forked
+ * child too.
+ * @return 0; -ENOENT if there is none, or not any more.
+ */
+int tvn_sysv_queue_open_id(int id,
+                           tvn_sysv_queue_t **out);
+
+/**
+ * Opens the System V queue of `key`, or creates it as tvn_sysv_queue_create() does; one that is there is not owned.
+ * IPC_PRIVATE always creates. Gives `*out`. Does not wait. Any thread; a forked child too.
+ * @return as tvn_sysv_queue_create(), without -EEXIST.
+ */
+int tvn_sysv_queue_open_or_create(int key,
+                                  uint64_t max_bytes,
+                                  unsigned int mode,
+                                  unsigned int flags,
+                                  tvn_sysv_queue_t **out);
+
+/**
+ * Removes the System V queue of `key` and all its messages, as tvn_sysv_queue_remove() does. Does not wait. Any thread;
+ * a forked child too.
+ * @return 0; -ENOENT; -EINVAL for IPC_PRIVATE; -EACCES for who neither owns it nor is root.
+ */
+int tvn_sysv_queue_unlink(int key);
+
+/**
+ * Removes the queue and all its messages, at once. Who waits for it gets -EIDRM. Lends `queue`, which is still to be
+ * closed. Never blocks. Any thread; a forked child too.
+ * @return 0; -EIDRM if somebody did already; -EACCES for who neither owns it nor is root.
+ */
+int tvn_sysv_queue_remove(const tvn_sysv_queue_t *queue);
+
+/**
+ * Lets go of the queue, and removes it if it is owned, in the process that made it. Takes `queue`; NULL is fine. The
+ * queue and its messages stay otherwise. Never blocks. No other thread may be using this handle.
+ */
+void tvn_sysv_queue_close(tvn_sysv_queue_t *queue);
+
+/**
+ * Its number, by which any process can open it: tvn_sysv_queue_open_id(). Lends `queue`. Never blocks. Any thread.
+ * @return the number, from 0 on.
+ */
+int tvn_sysv_queue_id(const tvn_sysv_queue_t *queue);
+
+/**
+ * Sends a copy of `size` bytes at `message` (NULL will do for 0) with type 1; blocks while the queue is full, or until
+ * `timeout_ms` has passed: with a deadline it tries again after pauses of up to 4 ms, as System V has no timed form.
+ * Lends `queue` and `message`. A process that dies here has sent the whole message, or none. Any thread; a forked child
+ * too.
+ * @return 0; -EMSGSIZE beyond /proc/sys/kernel/msgmax, and for more than the queue can ever hold; -EAGAIN with TVN_TRY;
+ * -ETIMEDOUT; -EINTR if this thread is interruptible; -EIDRM if it is removed; -EACCES.
+ */
+int tvn_sysv_queue_send(const tvn_sysv_queue_t *queue,
+                        const void *message,
+                        size_t size,
+                        int timeout_ms);
+
+/**
+ * As tvn_sysv_queue_send(), with a type from 1 on, by which receivers choose. Lends `queue` and `message`. Any thread; a
+ * forked child too.
+ * @return as tvn_sysv_queue_send(); -EINVAL for a type below 1.
+ */
+int tvn_sysv_queue_send_with(const tvn_sysv_queue_t *queue,
+                             const void *message,
+                             size_t size,
+                             int64_t mtype,
+                             int timeout_ms);
+
+/**
+ * Receives the oldest message into `message`; blocks while the queue is empty, or until `timeout_ms` has passed: with a
+ * deadline it tries again after pauses of up to 4 ms, as System V has no timed form. Lends `queue` and `message`. Any
+ * thread; a forked child too.
+ * @return the size of the message, from 0 on; -EMSGSIZE if it is larger than `size`, and it stays where it is; -EAGAIN
+ * with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -EIDRM if the queue is removed; -EACCES.
+ */
+int64_t tvn_sysv_queue_receive(const tvn_sysv_queue_t *queue,
+                               void *message,
+                               size_t size,
+                               int timeout_ms);
+
+/**
+ * As tvn_sysv_queue_receive(), of the first message that `how` (TVN_SELECT_...) and `mtype` select, as `msgtyp` of
+ * msgrcv(2) does; stores its type in `*received`, unless that is NULL. Lends `queue` and `message`. Any thread; a forked
+ * child too.
+ * @return as tvn_sysv_queue_receive(); -EINVAL for a type below 1.
+ */
+int64_t tvn_sysv_queue_receive_selected(const tvn_sysv_queue_t *queue,
+                                        void *message,
+                                        size_t size,
+                                        uint32_t how,
+                                        int64_t mtype,
+                                        int timeout_ms,
+                                        int64_t *received);
+
+/**
+ * Changes how many bytes of messages the queue holds. Lends `queue`. Never blocks. Any thread; a forked child too.
+ * @return 0; -EACCES beyond /proc/sys/kernel/msgmnb without being root, and for who neither owns it nor is root;
+ * -EINVAL for 0; -EIDRM if it was removed.
+ */
+int tvn_sysv_queue_set_max_bytes(const tvn_sysv_queue_t *queue,
+                                 uint64_t bytes);
+
+/**
+ * The largest message in bytes at this moment, in any queue: /proc/sys/kernel/msgmax. Lends `queue`. Never blocks. Any
+ * thread; a forked child too.
+ * @return the size.
+ */
+int64_t tvn_sysv_queue_message_size(const tvn_sysv_queue_t *queue);
+
+/**
+ * How many messages are in it at this moment. Lends `queue`. Never blocks. Any thread; a forked child too.
+ * @return the number, from 0 on; 0 if it was removed, or may not be read.
+ */
+int64_t tvn_sysv_queue_length(const tvn_sysv_queue_t *queue);
+
+/**
+ * Stores in `*info` what the kernel tells about the queue at this moment. Lends `queue`. Never blocks. Any thread; a
+ * forked child too.
+ * @return 0; -EIDRM if it was removed; -EACCES for who may not receive.
+ */
+int tvn_sysv_queue_info(const tvn_sysv_queue_t *queue,
+                        tvn_sysv_queue_info_t *info);
+
+/**
+ * Fills `array` with all System V queues of this system, by number, as many as there are and at most `count`. Lends
+ * `array` (NULL will do with 0). Never blocks. Any thread; a forked child too.
+ * @return how many there are, which may be more than `count`; -ENOSYS where the system has no such queues.
+ */
+int64_t tvn_sysv_queue_list(tvn_sysv_queue_info_t *array,
+                            size_t count);
+
+/**
+ * Creates the System V semaphores of `key` (a `key_t`: a number that both sides know, tvn_sysv_key(), or IPC_PRIVATE), one
+ * for each of the `count` values `initial`. `mode` says who may use them: 0600 is this user alone. `flags`: TVN_OWNED,
+ * and TVN_UNDO for tvn_sysv_semaphores_wait() and _post() of this handle. Plain programs get them by semget(2); who opens
+ * them finds these values, never zeros.
+ *
+ * They keep their values when all their users have ended or were killed, until tvn_sysv_semaphores_remove().
+ * Lends `initial`, gives `*out`. Does not wait. Any thread; a forked child too.
+ * @return 0; -EEXIST, unless the key is private; -EINVAL for no value, one above 32767, or more of them than
+ * /proc/sys/kernel/sem admits in one set; -ENOSPC for more in all than that admits; -ENOSYS where the system has none.
+ */
+int tvn_sysv_semaphores_create(int key,
+                               const uint16_t *initial,
+                               size_t count,
+                               unsigned int mode,
+                               unsigned int flags,
+                               tvn_sysv_semaphores_t **out);
+
+/**
+ * Opens the System V semaphores of `key`, which must exist. `flags`: 0 or TVN_UNDO. Gives `*out`. Waits at most two
+ * seconds for the first values of a set that was made just now. Any thread; a forked child too.
+ * @return 0; -ENOENT; -EINVAL for IPC_PRIVATE, which finds nothing; -EACCES.
+ */
+int tvn_sysv_semaphores_open(int key,
+                             unsigned int flags,
+                             tvn_sysv_semaphores_t **out);
+
+/**
+ * Opens the System V semaphores with the number `id` (tvn_sysv_semaphores_id()); otherwise as
+ * tvn_sysv_semaphores_open(). Gives `*out`. Any thread; a forked child too.
+ * @return 0; -ENOENT if there are none, or not any more; -EACCES.
+ */
+int tvn_sysv_semaphores_open_id(int id, unsigned int flags, tvn_sysv_semaphores_t **out);
+
+/**
+ * Opens the System V semaphores of `key`, or creates them as tvn_sysv_semaphores_create() does; those that are there keep
+ * their values, are `count`, and are not owned. IPC_PRIVATE always creates. Lends `initial`, gives `*out`. Any thread; a
+ * forked child too.
+ * @return as tvn_sysv_semaphores_create(), without -EEXIST; -TVN_EINCOMPATIBLE for another count.
+ */
+int tvn_sysv_semaphores_open_or_create(int key,
+                                       const uint16_t *initial,
+                                       size_t count,
+                                       unsigned int mode,
+                                       unsigned int flags,
+                                       tvn_sysv_semaphores_t **out);
+
+/**
+ * Removes the set; every wait in it ends with -EIDRM, and so does every later call. Lends `set`. Does not wait. Any
+ * thread; a forked child too.
+ * @return 0; -EACCES unless this user made or owns it; -EIDRM if it is gone already.
+ */
+int tvn_sysv_semaphores_remove(const tvn_sysv_semaphores_t *set);
+
+/**
+ * Lets go of the set, and removes it if it is owned, in the process that made it. Takes `set`; NULL is fine. Never blocks.
+ */
+void tvn_sysv_semaphores_close(tvn_sysv_semaphores_t *set);
+
+/**
+ * Does all `count` operations at one moment; blocks, without having done any of them, until that can be or `timeout_ms`
+ * has passed. Lends `set` and `operations`. Any thread; a forked child too.
+ * @return 0; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -EIDRM if the set was removed;
+ * -EINVAL for no operation, or a semaphore the set does not have; -EMSGSIZE for more operations than
+ * /proc/sys/kernel/sem admits in one call; -EOVERFLOW if a value would pass 32767; -ENOSPC if there is no room to note
+ * an undo; -EACCES.
+ */
+int tvn_sysv_semaphores_operate(const tvn_sysv_semaphores_t *set,
+                                const tvn_semaphore_operation_t *operations,
+                                size_t count,
+                                int timeout_ms);
+
+/**
+ * Takes `n` permits of one semaphore (P); blocks until there are so many, or until `timeout_ms` has passed. Lends `set`.
+ * Any thread; a forked child too.
+ * @return as tvn_sysv_semaphores_operate(); -EINVAL unless `n` is from 1 to 32767.
+ */
+int tvn_sysv_semaphores_wait(const tvn_sysv_semaphores_t *set,
+                             uint16_t index,
+                             uint16_t n,
+                             int timeout_ms);
+
+/**
+ * Adds `n` permits to one semaphore (V) and wakes who can go on. Lends `set`. Never blocks. Any thread; a forked child
+ * too.
+ * @return as tvn_sysv_semaphores_operate(); -EINVAL unless `n` is from 1 to 32767.
+ */
+int tvn_sysv_semaphores_post(const tvn_sysv_semaphores_t *set,
+                             uint16_t index,
+                             uint16_t n);
+
+/**
+ * The value of one semaphore at this moment. Lends `set`. Never blocks. Any thread; a forked child too.
+ * @return the value, from 0 on; -EINVAL for one the set does not have; -EIDRM; -EACCES.
+ */
+int64_t tvn_sysv_semaphores_value(const tvn_sysv_semaphores_t *set, uint16_t index);
+
+/**
+ * Fills `array` with the values of all semaphores at one moment, as many as there are and at most `count`. Lends `set` and
+ * `array` (NULL will do with 0). Never blocks. Any thread; a forked child too.
+ * @return how many there are, which may be more than `count`; -EIDRM; -EACCES.
+ */
+int64_t tvn_sysv_semaphores_values(const tvn_sysv_semaphores_t *set,
+                                   uint16_t *array,
+                                   size_t count);
+
+/**
+ * Sets one semaphore and wakes who can go on; what processes have noted to undo for it is forgotten. Lends `set`. Never
+ * blocks. Any thread; a forked child too.
+ * @return 0; -EINVAL for one the set does not have, or a value above 32767; -EIDRM; -EACCES.
+ */
+int tvn_sysv_semaphores_set(const tvn_sysv_semaphores_t *set,
+                            uint16_t index,
+                            uint16_t value);
+
+/**
+ * Sets all semaphores at one moment and wakes who can go on; what processes have noted to undo is forgotten. Lends `set`
+ * and `values`. Never blocks. Any thread; a forked child too.
+ * @return 0; -EINVAL unless there is one value for each semaphore, none above 32767; -EIDRM; -EACCES.
+ */
+int tvn_sysv_semaphores_set_all(const tvn_sysv_semaphores_t *set,
+                                const uint16_t *values,
+                                size_t count);
+
+/**
+ * How many semaphores it has. Lends `set`. Never blocks. Any thread; a forked child too.
+ * @return the count, from 1 on.
+ */
+int64_t tvn_sysv_semaphores_count(const tvn_sysv_semaphores_t *set);
+
+/**
+ * Its number in the kernel's table. Lends `set`. Never blocks. Any thread; a forked child too.
+ * @return the number, from 0 on.
+ */
+int tvn_sysv_semaphores_id(const tvn_sysv_semaphores_t *set);
+
+/**
+ * Fills `*info` with what the kernel tells about one semaphore: its value, who waits, who was last. Lends `set` and
+ * `info`. Never blocks. Any thread; a forked child too.
+ * @return 0; -EINVAL for one the set does not have; -EIDRM; -EACCES.
+ */
+int tvn_sysv_semaphores_semaphore_info(const tvn_sysv_semaphores_t *set,
+                                       uint16_t index,
+                                       tvn_sysv_semaphore_info_t *info);
+
+/**
+ * Fills `*info` with what the kernel tells about the set. Lends `set` and `info`. Never blocks. Any thread; a forked child
+ * too.
+ * @return 0; -EIDRM; -EACCES.
+ */
+int tvn_sysv_semaphores_info(const tvn_sysv_semaphores_t *set,
+                             tvn_sysv_semaphores_info_t *info);
+
+/**
+ * Fills `array` with all sets of System V semaphores of this system, as many as there are and at most `count`. Lends
+ * `array` (NULL will do with 0). Never blocks. Any thread; a forked child too.
+ * @return how many there are, which may be more than `count`; -ENOSYS where the system has none.
+ */
+int64_t tvn_sysv_semaphores_list(tvn_sysv_semaphores_info_t *array,
+                                 size_t count);
+
+/**
+ * Creates the System V shared memory of `key` (a `key_t`: a number that both sides know, tvn_sysv_key(), or IPC_PRIVATE)
+ * with `size` bytes, all 0, and attaches it. `mode` says who may use it: 0600 is this user alone. `flags`: 0 or
+ * TVN_OWNED. Plain programs get it by shmget(2) and shmat(2).
+ *
+ * It stays when all its users have ended or were killed, until tvn_sysv_shared_memory_remove() and the last detaches it.
+ * Its size is fixed. Gives `*out`. Does not wait. Any thread; a forked child too.
+ * @return 0; -EEXIST, unless the key is private; -EINVAL for size 0 or above /proc/sys/kernel/shmmax; -ENOSPC beyond
+ * /proc/sys/kernel/shmmni segments or /proc/sys/kernel/shmall pages; -ENOMEM; -ENOSYS where the system has none.
+ */
+int tvn_sysv_shared_memory_create(int key,
+                                  size_t size,
+                                  unsigned int mode,
+                                  unsigned int flags,
+                                  tvn_sysv_shared_memory_t **out);
+
+/**
+ * Attaches the System V shared memory of `key`, which must exist and have `at_least` bytes (0: as many as there are).
+ * `flags`: 0 or TVN_READ_ONLY. Gives `*out`. Does not wait. Any thread; a forked child too.
+ * @return 0; -ENOENT; -EINVAL for IPC_PRIVATE, which finds nothing; -EACCES; -TVN_EINCOMPATIBLE if it has fewer bytes.
+ */
+int tvn_sysv_shared_memory_open(int key,
+                                size_t at_least,
+                                unsigned int flags,
+                                tvn_sysv_shared_memory_t **out);
+
+/**
+ * Attaches the System V shared memory with the number `id` (tvn_sysv_shared_memory_id()); otherwise as
+ * tvn_sysv_shared_memory_open(). Gives `*out`. Does not wait. Any thread; a forked child too.
+ * @return 0; -ENOENT if there is none, or not any more; -EACCES; -TVN_EINCOMPATIBLE if it has fewer bytes.
+ */
+int tvn_sysv_shared_memory_open_id(int id,
+                                   size_t at_least,
+                                   unsigned int flags,
+                                   tvn_sysv_shared_memory_t **out);
+
+/**
+ * Attaches the System V shared memory of `key`, or creates it as tvn_sysv_shared_memory_create() does; what is there has
+ * `size` bytes at least and is not owned. IPC_PRIVATE always creates. Gives `*out`. Does not wait. Any thread; a forked
+ * child too.
+ * @return as tvn_sysv_shared_memory_create() and tvn_sysv_shared_memory_open(), without -EEXIST and -ENOENT.
+ */
+int tvn_sysv_shared_memory_open_or_create(int key,
+                                          size_t size,
+                                          unsigned int mode,
+                                          unsigned int flags,
+                                          tvn_sysv_shared_memory_t **out);
+
+/**
+ * Removes it: nobody finds it by its key any more, and it goes with its last attachment. This handle keeps its own.
+ * Lends `memory`. Does not wait. Any thread; a forked child too.
+ * @return 0; -EACCES unless this user made or owns it; -EIDRM if it is gone already.
+ */
+int tvn_sysv_shared_memory_remove(const tvn_sysv_shared_memory_t *memory);
+
+/**
+ * Detaches the memory, and removes it if it is owned, in the process that made it. Takes `memory`; NULL is fine. Pointers
+ * from tvn_sysv_shared_memory_data() are no longer good. Never blocks.
+ */
+void tvn_sysv_shared_memory_close(tvn_sysv_shared_memory_t *memory);
+
+/**
+ * Its first byte. Good until tvn_sysv_shared_memory_close(). Other processes read and write there at any time: keep order
+ * with a semaphore. Lends `memory`. Never blocks. Any thread; a forked child too.
+ * @return the address; NULL only for NULL.
+ */
+void *tvn_sysv_shared_memory_data(const tvn_sysv_shared_memory_t *memory);
+
+/**
+ * How many bytes it has. Lends `memory`. Never blocks. Any thread; a forked child too.
+ * @return the size, from 1 on.
+ */
+int64_t tvn_sysv_shared_memory_size(const tvn_sysv_shared_memory_t *memory);
+
+/**
+ * Its number in the kernel's table. Lends `memory`. Never blocks. Any thread; a forked child too.
+ * @return the number, from 0 on.
+ */
+int tvn_sysv_shared_memory_id(const tvn_sysv_shared_memory_t *memory);
+
+/**
+ * Fills `*info` with what the kernel tells about it at this moment. Lends `memory` and `info`. Never blocks. Any thread; a
+ * forked child too.
+ * @return 0; -EACCES for who may not read.
+ */
+int tvn_sysv_shared_memory_info(const tvn_sysv_shared_memory_t *memory,
+                                tvn_sysv_shared_memory_info_t *info);
+
+/**
+ * Fills `array` with the table of all System V shared memory of this system, as many as there are and at most `count`.
+ * Lends `array` (NULL will do with 0). Never blocks. Any thread; a forked child too.
+ * @return how many there are, which may be more than `count`; -ENOSYS where the system has none.
+ */
+int64_t tvn_sysv_shared_memory_list(tvn_sysv_shared_memory_info_t *array,
+                                    size_t count);
 
 /**
  * Finds the mailbox `name`, or creates it for up to `capacity` messages (0: a rendezvous) of up to `message_size` bytes each;

@@ -39,6 +39,12 @@ mod _triveni {
     #[pymodule_export]
     use crate::kernel::pipe::{PipeReader, PipeWriter, pipe};
     #[pymodule_export]
+    use crate::kernel::posix_queue::{PosixQueue, PosixQueueInfo};
+    #[pymodule_export]
+    use crate::kernel::sysv_key::sysv_key;
+    #[pymodule_export]
+    use crate::kernel::sysv_queue::{SysvQueue, SysvQueueInfo};
+    #[pymodule_export]
     use crate::segment::info::{DeadlockInfo, Holder, ObjectInfo, ParticipantInfo, Wait};
     #[pymodule_export]
     use crate::segment::watch::Watcher;

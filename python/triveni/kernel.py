@@ -15,12 +15,22 @@ from ._triveni import (
     Fifo,
     PipeReader,
     PipeWriter,
+    PosixQueue,
+    PosixQueueInfo,
+    SysvQueue,
+    SysvQueueInfo,
     pipe,
+    sysv_key,
 )
 
 __all__ = [
     "Fifo",
     "PipeReader",
     "PipeWriter",
+    "PosixQueue",
+    "PosixQueueInfo",
+    "SysvQueue",
+    "SysvQueueInfo",
     "pipe",
+    "sysv_key",
 ]

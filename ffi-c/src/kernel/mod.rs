@@ -2,6 +2,13 @@
 
 mod fifo;
 mod pipe;
+mod posix_queue;
+mod posix_semaphore;
+mod posix_shared_memory;
+mod sysv_key;
+mod sysv_queue;
+mod sysv_semaphores;
+mod sysv_shared_memory;
 
 use std::ffi::c_uint;
 use triveni::{Error, ErrorKind, Result};

@@ -2,6 +2,9 @@
 
 pub(crate) mod fifo;
 pub(crate) mod pipe;
+pub(crate) mod posix_queue;
+pub(crate) mod sysv_key;
+pub(crate) mod sysv_queue;
 
 use crate::error::invalid;
 use pyo3::prelude::*;

@@ -32,7 +32,7 @@ pub(crate) fn pipe(py: Python<'_>, capacity: Option<&Bound<'_, PyAny>>) -> PyRes
 }
 
 /// A descriptor to take over. The caller says that it is his to give.
-fn given(py: Python<'_>, fd: RawFd) -> PyResult<OwnedFd> {
+pub(super) fn given(py: Python<'_>, fd: RawFd) -> PyResult<OwnedFd> {
     // SAFETY: fcntl with F_GETFD asks about a number and touches no memory.
     if fd < 0 || unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
         return Err(invalid(py, format!("{fd} is no open descriptor")));

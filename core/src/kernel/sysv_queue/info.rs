@@ -1,6 +1,6 @@
 //! What the kernel tells about System V queues: one, and all of them, as `ipcs -q` does.
 
-use super::SysvQueue;
+use super::{SysvQueue, message};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::sysv_key::SysvKey;
 use nix::errno::Errno;
@@ -78,6 +78,15 @@ impl SysvQueue {
         self.len() == 0
     }
 
+    /// The largest message in bytes at this moment, in any queue: `/proc/sys/kernel/msgmax`. A buffer to receive into is
+    /// never too small with so many.
+    pub fn message_size(&self) -> usize {
+        limits(libc::IPC_INFO)
+            .ok()
+            .and_then(|(_, limits)| usize::try_from(limits.msgmax).ok())
+            .unwrap_or(message::SMALL)
+    }
+
     /// All System V queues of this system (of this container), by number; before Linux 4.17 only those that this process
     /// may read.
     ///
@@ -85,10 +94,7 @@ impl SysvQueue {
     ///
     /// [`Unsupported`](ErrorKind::Unsupported) where the system has no such queues.
     pub fn list() -> Result<Vec<SysvQueueInfo>> {
-        let mut limits = MaybeUninit::<libc::msginfo>::zeroed();
-        // SAFETY: MSG_INFO writes a msginfo, for which there is room; the number of the queue does not matter.
-        let last = unsafe { libc::msgctl(0, libc::MSG_INFO, limits.as_mut_ptr().cast()) };
-        let last = Errno::result(last).map_err(|errno| match errno {
+        let (last, _) = limits(libc::MSG_INFO).map_err(|errno| match errno {
             Errno::ENOSYS => Error::new(ErrorKind::Unsupported, "list System V queues: this system has none"),
             errno => Error::os(errno as i32, "list System V queues"),
         })?;
@@ -104,6 +110,15 @@ impl SysvQueue {
 /// What IPC_STAT tells. EACCES for who may not read.
 pub(super) fn stat(id: libc::c_int) -> nix::Result<libc::msqid_ds> {
     ctl(id, libc::IPC_STAT).map(|(_, stat)| stat)
+}
+
+/// The limits, and the highest place in use in the kernel's table: IPC_INFO or MSG_INFO.
+fn limits(command: libc::c_int) -> nix::Result<(libc::c_int, libc::msginfo)> {
+    let mut limits = MaybeUninit::<libc::msginfo>::zeroed();
+    // SAFETY: both commands write a msginfo, for which there is room; the number of the queue does not matter.
+    let last = Errno::result(unsafe { libc::msgctl(0, command, limits.as_mut_ptr().cast()) })?;
+    // SAFETY: zeros, overwritten by the kernel: integers either way.
+    Ok((last, unsafe { limits.assume_init() }))
 }
 
 fn ctl(id: libc::c_int, command: libc::c_int) -> nix::Result<(libc::c_int, libc::msqid_ds)> {

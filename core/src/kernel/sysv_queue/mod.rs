@@ -85,7 +85,7 @@ impl SysvSelect {
 /// queue.send(b"a word")?; // of type 1
 /// queue.send_with(b"a number", 7)?;
 ///
-/// let same = SysvQueue::from_id(queue.id())?; // in any process
+/// let same = SysvQueue::open_id(queue.id())?; // in any process
 /// let mut message = [0; 64];
 /// assert_eq!(same.receive_selected(SysvSelect::Type(7), &mut message)?, (8, 7));
 /// assert_eq!(same.receive(&mut message)?, 6);
@@ -338,7 +338,7 @@ impl SysvQueue {
         }
     }
 
-    /// The number by which any process can attach: [`SysvQueue::from_id`].
+    /// The number by which any process can attach: [`SysvQueue::open_id`].
     pub fn id(&self) -> i32 {
         self.id
     }

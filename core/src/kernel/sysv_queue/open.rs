@@ -144,7 +144,7 @@ impl SysvQueue {
     /// # Errors
     ///
     /// [`NotFound`](ErrorKind::NotFound) if there is none, or not any more.
-    pub fn from_id(id: i32) -> Result<SysvQueue> {
+    pub fn open_id(id: i32) -> Result<SysvQueue> {
         match info::stat(id) {
             Ok(stat) => Ok(SysvQueue::of(id, SysvKey::new(stat.msg_perm.__key))),
             Err(Errno::EACCES) => Ok(SysvQueue::of(id, SysvKey::PRIVATE)), // to send only
@@ -154,6 +154,15 @@ impl SysvQueue {
             }
             Err(errno) => Err(unsupported(errno, format_args!("System V queue {id}"))),
         }
+    }
+
+    /// Removes the queue of `key`, as [`remove`](SysvQueue::remove) does.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](SysvQueue::open) and [`remove`](SysvQueue::remove).
+    pub fn unlink(key: SysvKey) -> Result<()> {
+        SysvQueue::open(key)?.remove()
     }
 
     fn of(id: libc::c_int, key: SysvKey) -> SysvQueue {

@@ -100,6 +100,7 @@ fn a_message_that_can_never_fit_is_refused_instead_of_waiting_for_ever() {
 fn a_message_beyond_msgmax_is_refused_with_the_limit() {
     let queue = Queue::private();
     let Some(most) = MSGMAX.value().filter(|most| *most < 1 << 24) else { return };
+    assert_eq!(queue.message_size() as u64, most);
     let error = queue.send(&vec![0; most as usize + 1]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TooLarge);
     assert!(error.to_string().contains(&format!("/proc/sys/kernel/msgmax is {most}")), "{error}");
@@ -151,7 +152,7 @@ fn a_removed_queue_wakes_those_who_wait_and_refuses_those_who_come() {
     assert_eq!(queue.try_receive(&mut []).unwrap_err().kind(), ErrorKind::Removed);
     assert_eq!(queue.remove().unwrap_err().kind(), ErrorKind::Removed);
     assert_eq!(queue.info().unwrap_err().kind(), ErrorKind::Removed);
-    assert_eq!(SysvQueue::from_id(queue.id()).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(SysvQueue::open_id(queue.id()).unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 impl SysvQueue {
@@ -174,14 +175,16 @@ fn create_open_and_attach_say_what_is_there() {
     let error = SysvQueue::create(key).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Exists);
     assert!(error.to_string().contains(&key.to_string()), "{error}");
-    for same in [SysvQueue::open(key), SysvQueue::open_or_create(key), SysvQueue::from_id(made.id())] {
+    for same in [SysvQueue::open(key), SysvQueue::open_or_create(key), SysvQueue::open_id(made.id())] {
         let same = same.unwrap();
         assert_eq!((same.id(), same.key()), (made.id(), key));
     }
+    SysvQueue::unlink(key).unwrap();
+    assert_eq!(SysvQueue::unlink(key).unwrap_err().kind(), ErrorKind::NotFound);
     let [a, b] = [Queue::private(), Queue::private()];
     assert_ne!(a.id(), b.id());
-    assert!(SysvQueue::from_id(a.id()).unwrap().key().is_private());
-    assert_eq!(SysvQueue::from_id(-1).unwrap_err().kind(), ErrorKind::NotFound);
+    assert!(SysvQueue::open_id(a.id()).unwrap().key().is_private());
+    assert_eq!(SysvQueue::open_id(-1).unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 #[test]
