@@ -89,7 +89,7 @@ def test_what_does_not_agree_is_refused_with_class_and_numbers(arguments, option
 def test_edges_are_pairs_of_known_names():
     with pytest.raises(ValueError, match='there is no resource "y"'):
         deadlock.graph({"x": 1}, [], [("A", "y")])
-    with pytest.raises(TypeError, match="pairs of two names are needed, not 'AB'"):
-        deadlock.graph({"x": 1}, [], ["AB"])
+    with pytest.raises(TypeError, match="pairs of two names are needed, not 'ABC'"):
+        deadlock.graph({"x": 1}, [], ["ABC"])
     with pytest.raises(TypeError, match="instances of \"x\": a whole number"):
         deadlock.graph({"x": "1"}, [], [])
