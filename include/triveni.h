@@ -74,6 +74,16 @@
 #define TVN_SERVICE_OPTIONS {sizeof(tvn_service_options_t), 0, 0, 0, 0, NULL}
 
 /**
+ * All defaults: `tvn_spawn_options_t options = TVN_SPAWN_OPTIONS;`
+ */
+#define TVN_SPAWN_OPTIONS {sizeof(tvn_spawn_options_t), NULL, NULL, NULL, 0, NULL, 0, 0, 0}
+
+/**
+ * All defaults: `tvn_daemon_options_t options = TVN_DAEMON_OPTIONS;`
+ */
+#define TVN_DAEMON_OPTIONS {sizeof(tvn_daemon_options_t), NULL, NULL, NULL, 0}
+
+/**
  * The type tag of a struct, made from the layout that it really has:
  * `struct reading { int32_t sensor_id; float temperature; double time; };`
  * `tvn_cell(segment, "latest", sizeof(struct reading), TVN_TYPE(struct reading, sensor_id, temperature, time), 0, &cell);`
@@ -271,6 +281,76 @@ template <> struct tvn_letter_<long double> { static constexpr const char *is = 
  * For `flags` of shared memory: attaches it to be read only; a write there is a segmentation fault.
  */
 #define TVN_READ_ONLY 2
+
+/**
+ * To or from /dev/null.
+ */
+#define TVN_REDIRECT_NULL 0
+
+/**
+ * From the file `path`.
+ */
+#define TVN_REDIRECT_READ 1
+
+/**
+ * To the file `path`, made if it is missing and emptied if it is there.
+ */
+#define TVN_REDIRECT_WRITE 2
+
+/**
+ * To the end of the file `path`, made if it is missing.
+ */
+#define TVN_REDIRECT_APPEND 3
+
+/**
+ * To the caller's descriptor `from`, which stays the caller's.
+ */
+#define TVN_REDIRECT_FD 4
+
+/**
+ * Where the program's own descriptor `from` leads by then: `2>&1` is {2, TVN_REDIRECT_SAME, 1, NULL, 0}.
+ */
+#define TVN_REDIRECT_SAME 5
+
+/**
+ * Nowhere: the program does not have it.
+ */
+#define TVN_REDIRECT_CLOSED 6
+
+/**
+ * From the `size` bytes at `path`.
+ */
+#define TVN_REDIRECT_BYTES 7
+
+/**
+ * For `flags` of a program: a session and a process group of its own, without a terminal.
+ */
+#define TVN_SPAWN_NEW_SESSION 1
+
+/**
+ * For `flags` of a program: closing its handle kills it (SIGKILL).
+ */
+#define TVN_SPAWN_KILL_ON_CLOSE 2
+
+/**
+ * For `flags` of a program: it has no variables but those in `environment`.
+ */
+#define TVN_SPAWN_CLEAR_ENVIRONMENT 4
+
+/**
+ * Room for any address as text, its NUL included.
+ */
+#define TVN_SOCKET_ADDRESS_TEXT_MAX 435
+
+/**
+ * The most descriptors that go with one message.
+ */
+#define TVN_DESCRIPTORS_MAX 253
+
+/**
+ * For `flags` of a bind: a socket file that a dead server left is replaced. A live one never is.
+ */
+#define TVN_REPLACE_STALE 2
 
 /**
  * For `flags` of System V semaphores: what a process did is undone when it ends, also when it is killed.
@@ -646,6 +726,16 @@ typedef struct tvn_barrier_t tvn_barrier_t;
 typedef struct tvn_cell_t tvn_cell_t;
 
 /**
+ * SIGCHLD as an event that names the children which ended. One thread at a time.
+ */
+typedef struct tvn_child_ends_t tvn_child_ends_t;
+
+/**
+ * A child process, by a descriptor that names this very process and no later one with its number.
+ */
+typedef struct tvn_child_t tvn_child_t;
+
+/**
  * A condition of a monitor, for those inside to wait for: a handle.
  */
 typedef struct tvn_condition_t tvn_condition_t;
@@ -656,9 +746,26 @@ typedef struct tvn_condition_t tvn_condition_t;
 typedef struct tvn_consumer_t tvn_consumer_t;
 
 /**
+ * The daemon as itself sees it.
+ */
+typedef struct tvn_daemon_t tvn_daemon_t;
+
+/**
+ * A socket for datagrams: UDP, or Unix. Any number of threads and forked processes may send and receive: each datagram
+ * goes to one of them, whole. Over UDP datagrams may be lost, come twice or out of order; over Unix not: a full receiver
+ * stops the sender.
+ */
+typedef struct tvn_datagram_t tvn_datagram_t;
+
+/**
  * 32 event flags, to be waited for alone or together: a handle on those that lie in a segment.
  */
 typedef struct tvn_event_t tvn_event_t;
+
+/**
+ * The processes of a chain or a fan.
+ */
+typedef struct tvn_family_t tvn_family_t;
 
 /**
  * A FIFO: its name in the file system.
@@ -666,9 +773,25 @@ typedef struct tvn_event_t tvn_event_t;
 typedef struct tvn_fifo_t tvn_fifo_t;
 
 /**
+ * Callbacks for signals, which run when the program dispatches them. One thread at a time.
+ */
+typedef struct tvn_handlers_t tvn_handlers_t;
+
+/**
+ * Listens for streams: TCP, or Unix. A server's life is the textbook's: socket, bind and listen (one call,
+ * tvn_listener_bind()), tvn_listener_accept() for each client, close.
+ */
+typedef struct tvn_listener_t tvn_listener_t;
+
+/**
  * A mailbox, a queue of messages for any number of senders and receivers: a handle on one that lies in a segment.
  */
 typedef struct tvn_mailbox_t tvn_mailbox_t;
+
+/**
+ * Signals that are blocked in one thread.
+ */
+typedef struct tvn_mask_t tvn_mask_t;
 
 /**
  * A monitor, with Mesa semantics: of all threads of all processes one at a time is inside. A handle on one that
@@ -699,6 +822,11 @@ typedef struct tvn_pipe_reader_t tvn_pipe_reader_t;
  * The end of a pipe or FIFO that is written to. One thread at a time for messages.
  */
 typedef struct tvn_pipe_writer_t tvn_pipe_writer_t;
+
+/**
+ * A pipeline that runs, and what it left. One thread at a time.
+ */
+typedef struct tvn_pipeline_t tvn_pipeline_t;
 
 /**
  * A set of ports, to receive from any of them.
@@ -761,10 +889,38 @@ typedef struct tvn_segment_t tvn_segment_t;
 typedef struct tvn_semaphore_t tvn_semaphore_t;
 
 /**
+ * Listens for connections that keep the borders of messages: Unix seqpacket sockets.
+ */
+typedef struct tvn_seqpacket_listener_t tvn_seqpacket_listener_t;
+
+/**
+ * A Unix connection that carries messages. Any number of threads and forked processes may send and receive: each message
+ * goes to one of them, whole. No call raises SIGPIPE.
+ */
+typedef struct tvn_seqpacket_t tvn_seqpacket_t;
+
+/**
  * A service, requests from any number of clients that any number of servers answer: a handle on one that lies in a
  * segment.
  */
 typedef struct tvn_service_t tvn_service_t;
+
+/**
+ * Signals that a thread blocks and takes from a descriptor.
+ */
+typedef struct tvn_signals_t tvn_signals_t;
+
+/**
+ * Mutual exclusion from one other process, by stopping it.
+ */
+typedef struct tvn_stop_lock_t tvn_stop_lock_t;
+
+/**
+ * A connection that carries bytes, or messages in them: TCP, or Unix. One thread may send while another receives; two
+ * that send messages take turns, and so do two that receive them. After fork both processes have the connection, and
+ * each byte goes to one of them. No call raises SIGPIPE.
+ */
+typedef struct tvn_stream_t tvn_stream_t;
 
 /**
  * A reading end of a topic, with a cursor of its own. One thread at a time; stays with the process that made it.
@@ -893,6 +1049,117 @@ typedef struct {
 } tvn_deadlock_state_t;
 
 /**
+ * How a daemon lives. Begin with `tvn_daemon_options_t options = TVN_DAEMON_OPTIONS;` and change what you need.
+ */
+typedef struct {
+  /**
+   * The size of this structure, for later versions. TVN_DAEMON_OPTIONS sets it.
+   */
+  size_t size;
+  /**
+   * Its working directory; NULL: /.
+   */
+  const char *directory;
+  /**
+   * The file to whose end its standard output and error go, made with mode 0600; NULL: /dev/null.
+   */
+  const char *output;
+  /**
+   * A file with its process id, locked as long as it lives, so that a second instance is refused; NULL: none. It goes
+   * with the daemon's handle; if the daemon is killed it stays, unlocked, and the next instance takes it over.
+   */
+  const char *pid_file;
+  /**
+   * Which bits the files it makes shall not have; 0: 022.
+   */
+  unsigned int umask;
+} tvn_daemon_options_t;
+
+/**
+ * Where one descriptor of a new program leads.
+ */
+typedef struct {
+  /**
+   * The program's descriptor.
+   */
+  int fd;
+  /**
+   * TVN_REDIRECT_...
+   */
+  int kind;
+  /**
+   * A descriptor, for TVN_REDIRECT_FD and TVN_REDIRECT_SAME.
+   */
+  int from;
+  /**
+   * A file, or the bytes for TVN_REDIRECT_BYTES.
+   */
+  const char *path;
+  /**
+   * How many bytes, for TVN_REDIRECT_BYTES.
+   */
+  size_t size;
+} tvn_redirect_t;
+
+/**
+ * How a program starts. Begin with `tvn_spawn_options_t options = TVN_SPAWN_OPTIONS;` and change what you need.
+ */
+typedef struct {
+  /**
+   * The size of this structure, for later versions. TVN_SPAWN_OPTIONS sets it.
+   */
+  size_t size;
+  /**
+   * Variables for its environment besides the caller's: strings `NAME=value`, and `NAME` for one that it shall not
+   * have; the last is NULL. NULL for none.
+   */
+  const char *const *environment;
+  /**
+   * Its working directory; NULL: the caller's.
+   */
+  const char *directory;
+  /**
+   * Redirections, done in their order as in a shell.
+   */
+  const tvn_redirect_t *redirects;
+  /**
+   * How many.
+   */
+  size_t redirect_count;
+  /**
+   * Descriptors that it gets under their own numbers, also if they are close-on-exec; no others but 0, 1 and 2.
+   */
+  const int *inherit;
+  /**
+   * How many.
+   */
+  size_t inherit_count;
+  /**
+   * The signal it gets when the thread that starts it ends; 0 for none.
+   */
+  int die_with_parent;
+  /**
+   * TVN_SPAWN_... or 0.
+   */
+  unsigned int flags;
+} tvn_spawn_options_t;
+
+/**
+ * One program of a pipeline.
+ */
+typedef struct {
+  /**
+   * Its name and its arguments, and NULL at the end.
+   */
+  const char *const *argv;
+  /**
+   * How it starts; NULL: all defaults. Its redirections are done after the pipes: {2, TVN_REDIRECT_SAME, 1, NULL, 0} is
+   * what the shell writes `2>&1 |`.
+   */
+  const tvn_spawn_options_t *options;
+} tvn_stage_t;
+
+/**
  * What the kernel tells about a POSIX queue. -1: this process may not know.
  */
 typedef struct {
@@ -933,6 +1200,137 @@ typedef struct {
    */
   int64_t bytes;
 } tvn_posix_queue_info_t;
+
+/**
+ * One of a chain or a fan, as it reported itself.
+ */
+typedef struct {
+  /**
+   * What getpid() told it.
+   */
+  int pid;
+  /**
+   * What getppid() told it.
+   */
+  int ppid;
+} tvn_member_t;
+
+/**
+ * One process of a tree.
+ */
+typedef struct {
+  /**
+   * Its process id.
+   */
+  int pid;
+  /**
+   * Its parent's.
+   */
+  int ppid;
+  /**
+   * How many steps it is below the root.
+   */
+  int depth;
+  /**
+   * R runs, S sleeps, D waits for a device, T stands (SIGSTOP), Z has ended and was not waited for.
+   */
+  char state;
+  /**
+   * The name of its program, as ps shows it.
+   */
+  char name[64];
+} tvn_tree_node_t;
+
+/**
+ * A signal that was taken, and who sent it.
+ */
+typedef struct {
+  /**
+   * Its number.
+   */
+  int signal;
+  /**
+   * Why it came: SI_USER from kill(), SI_QUEUE with a value, CLD_EXITED and so on for SIGCHLD.
+   */
+  int code;
+  /**
+   * The process that sent it, or that it is about (SIGCHLD); 0 if the kernel did.
+   */
+  int pid;
+  /**
+   * The user of that process.
+   */
+  uint32_t uid;
+  /**
+   * What tvn_queue_signal() sent with it, or 0.
+   */
+  int value;
+} tvn_signal_info_t;
+
+/**
+ * What a callback gets: the signal, and the context it was given with.
+ */
+typedef void (*tvn_on_signal_t)(const tvn_signal_info_t *info, void *context);
+
+/**
+ * A child that has ended and was not waited for yet.
+ */
+typedef struct {
+  /**
+   * Its process id.
+   */
+  int pid;
+  /**
+   * How it ended, as from waitpid(2).
+   */
+  int status;
+} tvn_ended_child_t;
+
+/**
+ * The address of a socket: what tvn_datagram_receive_from() says of a sender, and tvn_datagram_send_to() takes. Made of
+ * its text by tvn_socket_address(), and printed by tvn_socket_address_text(). A plain value: copy it, compare it with
+ * memcmp.
+ */
+typedef struct {
+  /**
+   * 0: a Unix socket without a name; 1: a path; 2: an abstract name; 3: TCP; 4: UDP.
+   */
+  uint8_t kind;
+  /**
+   * How many of the bytes are a name; for TCP and UDP 4 or 6, the version of IP.
+   */
+  uint8_t size;
+  /**
+   * The port, of TCP and UDP.
+   */
+  uint16_t port;
+  /**
+   * The scope of an IPv6 address.
+   */
+  uint32_t scope;
+  /**
+   * The name, or the IP address, most significant byte first. The rest is 0.
+   */
+  uint8_t bytes[108];
+} tvn_socket_address_t;
+
+/**
+ * Who is at the other end of a Unix socket, as the kernel knows it.
+ */
+typedef struct {
+  /**
+   * The process; 0 if it has no number in this pid namespace.
+   */
+  uint32_t pid;
+  /**
+   * Its effective user.
+   */
+  uint32_t uid;
+  /**
+   * Its effective group.
+   */
+  uint32_t gid;
+} tvn_peer_credentials_t;
 
 /**
  * What the kernel tells about a System V queue.
@@ -2223,6 +2621,37 @@ int tvn_event_wait_all(const tvn_event_t *event,
                        int timeout_ms);
 
 /**
+ * Makes a daemon of this program: fork, setsid, fork; standard streams, directory and umask as `options` say. In the
+ * daemon it gives `*out` and returns 0; the daemon says tvn_daemon_ready() or tvn_daemon_failed(). The first process waits
+ * for that word and then usually ends. Lends `options` (NULL: all defaults). Flush stdio before: what it has buffered
+ * is in both. The daemon has none of the other threads.
+ * @return 0 in the daemon. In the first process: the daemon's process id once it is ready; -EBUSY if an instance holds
+ * the pid file; -TVN_EFAILED if the daemon said that it failed, and tvn_last_error() has its sentence; -ECONNRESET if it
+ * ended without a word; -EAGAIN if a limit on processes is reached; what opening the files reports.
+ */
+int tvn_daemonize(const tvn_daemon_options_t *options,
+                  tvn_daemon_t **out);
+
+/**
+ * Tells the first process that the daemon came up. Only the first word counts. Lends `daemon`. Never blocks.
+ * @return 0.
+ */
+int tvn_daemon_ready(tvn_daemon_t *daemon);
+
+/**
+ * Tells the first process that the daemon did not come up, and `why`. The daemon should end then. Lends `daemon` and
+ * `why`. Never blocks.
+ * @return 0.
+ */
+int tvn_daemon_failed(tvn_daemon_t *daemon,
+                      const char *why);
+
+/**
+ * Lets go of the daemon's pid file and removes it. Takes `daemon`; NULL is fine.
+ */
+void tvn_daemon_close(tvn_daemon_t *daemon);
+
+/**
  * Makes the FIFO `path`, with `mode` (0600 for its user alone) less the umask. With TVN_OWNED in `flags` it is
  * removed when the handle is closed. Lends `path`, gives `*out`. Does not wait. Any thread.
  * @return 0; -EEXIST; -EACCES; -ENOENT if the folder is not there; what mkfifo(3) reports.
@@ -2449,6 +2878,49 @@ int tvn_pipe_reader_fd(const tvn_pipe_reader_t *end);
  * @return the descriptor.
  */
 int tvn_pipe_writer_fd(const tvn_pipe_writer_t *end);
+
+/**
+ * Starts the programs of a pipeline: each reads what the one before it writes. The first reads from `input` (its `fd` is
+ * of no account; NULL: where the caller does), the last writes to `out_to` (NULL: it is collected for
+ * tvn_pipeline_output()). Lends all but `out`, gives `*out`. Does not wait for their ends. Any thread.
+ * @return 0; -EINVAL for no program; otherwise as tvn_spawn(): then those that were started already are killed.
+ */
+int tvn_pipeline_start(const tvn_stage_t *stages,
+                       size_t count,
+                       const tvn_redirect_t *input,
+                       const tvn_redirect_t *out_to,
+                       tvn_pipeline_t **out);
+
+/**
+ * Takes the pipe that the last program writes to, to read it piece by piece. Gives `*out`, lends `pipeline`. Does not wait.
+ * @return 0; -ENOENT if its output went elsewhere or was taken.
+ */
+int tvn_pipeline_take_output(tvn_pipeline_t *pipeline,
+                             tvn_pipe_reader_t **out);
+
+/**
+ * Reads the output and waits until all programs have ended. Fills `statuses` as from waitpid(2), at most `count`, in the
+ * order of the programs. Lends `pipeline` and `statuses` (NULL will do with 0). A later wait says the same.
+ * @return what a shell with `pipefail` says: the exit status of the last program that did not end with 0 (128 + n if
+ * signal n killed it), or 0; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible.
+ */
+int tvn_pipeline_wait(tvn_pipeline_t *pipeline,
+                      int *statuses,
+                      size_t count,
+                      int timeout_ms);
+
+/**
+ * What the last program wrote, once tvn_pipeline_wait() has said that all have ended. Lends `pipeline`; `*data` is lent
+ * until the pipeline is closed.
+ * @return how many bytes; -EAGAIN before the end.
+ */
+int64_t tvn_pipeline_output(const tvn_pipeline_t *pipeline,
+                            const char **data);
+
+/**
+ * Lets go of a pipeline. Takes `pipeline`; NULL is fine. Programs that still run are killed.
+ */
+void tvn_pipeline_close(tvn_pipeline_t *pipeline);
 
 /**
  * Creates the POSIX queue `name` (a slash, then 1 to 255 bytes without one; the slash may be left out) for `capacity`
@@ -2773,6 +3245,1043 @@ int64_t tvn_posix_shared_memory_size(const tvn_posix_shared_memory_t *memory);
  * @return the descriptor.
  */
 int tvn_posix_shared_memory_fd(const tvn_posix_shared_memory_t *memory);
+
+/**
+ * Starts a program: `argv` is its name, looked for in PATH unless there is a slash in it, and its arguments, and ends
+ * with NULL. It dies of SIGPIPE and blocks no signal, whatever the caller does. Lends `argv` and `options` (NULL: all
+ * defaults), gives `*out`. Returns when the program runs; on failure there is no child. Any thread.
+ * @return 0; -ENOENT if there is no such program, interpreter, file or directory: tvn_last_error() says where it was
+ * looked for; -EACCES if it may not be executed; -ENOEXEC if it is no program; -E2BIG for too many arguments; -EAGAIN if
+ * a limit on processes is reached, which tvn_last_error() names; what opening the files reports.
+ */
+int tvn_spawn(const char *const *argv,
+              const tvn_spawn_options_t *options,
+              tvn_child_t **out);
+
+/**
+ * Makes a child that goes on where the caller does, like fork(2). Gives `*out` to the parent; in the child it is
+ * untouched. Segments and objects go on working in the child. What stdio has buffered is in both: fflush() before.
+ * @return the child's process id; 0 in the child; -EAGAIN if a limit on processes is reached.
+ */
+int tvn_fork(tvn_child_t **out);
+
+/**
+ * A handle on a child that something else has started, which nobody has waited for. Gives `*out`. Does not wait.
+ * @return 0; -ECHILD if there is no such child of this process; -ESRCH if there is no such process.
+ */
+int tvn_child_adopt(int pid,
+                    tvn_child_t **out);
+
+/**
+ * Lets go of a child. Takes `child`; NULL is fine. One that still runs goes on, and is reaped by a later call for
+ * processes when it has ended: no zombie stays. With TVN_SPAWN_KILL_ON_CLOSE it is killed, and this waits for its end.
+ */
+void tvn_child_close(tvn_child_t *child);
+
+/**
+ * Its process id. Lends `child`. Never blocks.
+ */
+int tvn_child_pid(const tvn_child_t *child);
+
+/**
+ * A descriptor that is readable once the child has ended, for poll() or tvn_wait_set_add_fd(). Lends `child`, and the
+ * descriptor until it is closed. Never blocks.
+ * @return the descriptor.
+ */
+int tvn_child_fd(const tvn_child_t *child);
+
+/**
+ * Waits until the child has ended, and reaps it. `*status` is as from waitpid(2): WIFEXITED() and so on read it. A
+ * second wait says the same. Lends `child` and `status` (NULL will do). Any number of threads; in a forked child it
+ * answers -TVN_EFORKED.
+ * @return 0; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -ECHILD if somebody else took
+ * its end, as waitpid(-1) does.
+ */
+int tvn_child_wait(const tvn_child_t *child,
+                   int *status,
+                   int timeout_ms);
+
+/**
+ * Waits until the child stops, continues or ends, whatever nobody was told yet. `*status` is as from waitpid(2):
+ * WIFSTOPPED(), WIFCONTINUED(), WIFEXITED() and so on read it. Lends `child` and `status` (NULL will do). Threads and fork
+ * as tvn_child_wait().
+ * @return as tvn_child_wait().
+ */
+int tvn_child_wait_change(const tvn_child_t *child,
+                          int *status,
+                          int timeout_ms);
+
+/**
+ * Sends a signal to this very process, never to a later one with its number: SIGTERM, SIGSTOP, SIGCONT, SIGKILL, ...
+ * Lends `child`. Never blocks. Any thread.
+ * @return 0; -ESRCH if it has ended; -EACCES if it is another user's by now; -EINVAL for no signal.
+ */
+int tvn_child_send(const tvn_child_t *child,
+                   int signal);
+
+/**
+ * Ends the child at once (SIGKILL). Lends `child`. Never blocks; tvn_child_wait() tells when it is gone.
+ * @return as tvn_child_send().
+ */
+int tvn_child_kill(const tvn_child_t *child);
+
+/**
+ * Asks the system to stop the child (SIGSTOP). Lends `child`. Never blocks; tvn_child_wait_change() tells when it stands.
+ * @return as tvn_child_send().
+ */
+int tvn_child_stop(const tvn_child_t *child);
+
+/**
+ * Lets the child go on (SIGCONT). Lends `child`. Never blocks.
+ * @return as tvn_child_send().
+ */
+int tvn_child_cont(const tvn_child_t *child);
+
+/**
+ * Makes a chain of `n` processes: the first is a child of the caller, each other one of the one before. They sleep until
+ * tvn_family_close(), or until the caller ends. Gives `*out`. Any thread.
+ * @return 0; -EINVAL unless `n` is 1 to 1024; -EAGAIN if a limit on processes is reached, which tvn_last_error() names:
+ * then none is left.
+ */
+int tvn_chain(size_t n,
+              tvn_family_t **out);
+
+/**
+ * Makes a fan of `n` processes: all are children of the caller. As tvn_chain() in everything else.
+ * @return as tvn_chain().
+ */
+int tvn_fan(size_t n, tvn_family_t **out);
+
+/**
+ * Fills `array` with what the processes reported, in the order in which they were made, at most `count`. Lends `family`
+ * and `array` (NULL will do with 0). Never blocks.
+ * @return how many there are, which may be more than `count`.
+ */
+int64_t tvn_family_members(const tvn_family_t *family,
+                           tvn_member_t *array,
+                           size_t count);
+
+/**
+ * Ends the processes and waits until they are gone. Takes `family`; NULL is fine.
+ */
+void tvn_family_close(tvn_family_t *family);
+
+/**
+ * Fills `array` with process `pid` (0: the caller) and all that descend from it, each before its children, at most
+ * `count`. Lends `array` (NULL will do with 0). Does not wait; it reads /proc. Any thread.
+ * @return how many there are, which may be more than `count`; -ESRCH if there is no such process.
+ */
+int64_t tvn_process_tree(int pid,
+                         tvn_tree_node_t *array,
+                         size_t count);
+
+/**
+ * Draws the tree under process `pid` (0: the caller), a line for each, in UTF-8 with a NUL at its end, cut if it has no
+ * room in the `size` bytes of `buffer`. Lends `buffer` (NULL will do with 0). Does not wait. Any thread.
+ * @return how many bytes the whole drawing has, without the NUL; -ESRCH if there is no such process.
+ */
+int64_t tvn_process_tree_draw(int pid,
+                              char *buffer,
+                              size_t size);
+
+/**
+ * Sends a signal to a process. Signal 0 asks whether it is there. A process id may come to name a later process; a
+ * tvn_child_t does not. Never blocks. Any thread.
+ * @return 0; -ESRCH if there is no such process; -EACCES if it is another user's: tvn_last_error() names both users;
+ * -EINVAL for no signal, and for a `pid` below 1, which would be a group or everybody.
+ */
+int tvn_send_signal(int pid,
+                    int signal);
+
+/**
+ * Sends a signal with a value (sigqueue). Signals from SIGRTMIN on queue, each with its value; of the others one is
+ * pending at most. Never blocks. Any thread.
+ * @return as tvn_send_signal(); -EAGAIN if as many are pending as RLIMIT_SIGPENDING allows: nothing is sent.
+ */
+int tvn_queue_signal(int pid,
+                     int signal,
+                     int value);
+
+/**
+ * Writes what a signal is called, SIGTERM or SIGRTMIN+3, with a NUL at its end, cut if it has no room. Lends `buffer` (NULL
+ * will do with 0). Never blocks.
+ * @return how many bytes the whole name has, without the NUL.
+ */
+int64_t tvn_signal_name(int signal,
+                        char *buffer,
+                        size_t size);
+
+/**
+ * Blocks `count` signals in the calling thread and takes them from now on. Threads made afterwards inherit the mask;
+ * a thread that does not block them still gets them as the program's disposition says, so do this before threads are
+ * started. Lends `signals`, gives `*out`. Does not wait.
+ * @return 0; -EINVAL for no signal, and for SIGKILL and SIGSTOP.
+ */
+int tvn_signals_take(const int *signals,
+                     size_t count,
+                     tvn_signals_t **out);
+
+/**
+ * Takes the next signal; waits for it. No handler runs. Lends `signals` and `info`. Any thread; a forked child takes its
+ * own signals.
+ * @return 0; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible and the handler of another signal
+ * has run.
+ */
+int tvn_signals_receive(const tvn_signals_t *signals,
+                        tvn_signal_info_t *info,
+                        int timeout_ms);
+
+/**
+ * A descriptor that is readable while one of the signals is pending, for poll() or tvn_wait_set_add_fd(). Lends
+ * `signals`, and the descriptor until it is closed. Never blocks.
+ * @return the descriptor.
+ */
+int tvn_signals_fd(const tvn_signals_t *signals);
+
+/**
+ * Lets go of the signals; on the thread that took them, gives its mask back: what is still pending is then delivered.
+ * Takes `signals`; NULL is fine.
+ */
+void tvn_signals_close(tvn_signals_t *signals);
+
+/**
+ * Blocks `count` signals in the calling thread until tvn_mask_close(): a section that their handlers do not interrupt.
+ * Lends `signals`, gives `*out`. Never blocks.
+ * @return 0; -EINVAL for no signal, and for SIGKILL and SIGSTOP.
+ */
+int tvn_mask_block(const int *signals,
+                   size_t count,
+                   tvn_mask_t **out);
+
+/**
+ * Sleeps with the mask from before, until a signal handler has run: one step for the system, so that a signal which came
+ * after the block ends it at once, where pause() would sleep for ever. Lends `mask`. On the thread that blocked.
+ * @return 0; -ETIMEDOUT, with TVN_TRY too; -EINVAL on another thread.
+ */
+int tvn_mask_suspend(const tvn_mask_t *mask,
+                     int timeout_ms);
+
+/**
+ * Gives the thread its mask back. Takes `mask`; NULL is fine. On another thread it changes no mask.
+ */
+void tvn_mask_close(tvn_mask_t *mask);
+
+/**
+ * No callbacks yet. Gives `*out`. Does not wait.
+ * @return 0; -EMFILE if there are too many descriptors.
+ */
+int tvn_handlers(tvn_handlers_t **out);
+
+/**
+ * Blocks `signal` in the calling thread and has `callback` run for each that comes, in tvn_handlers_dispatch() and
+ * nowhere else: it may allocate, lock and print. It replaces an earlier one for that signal. Lends `handlers`; `context`
+ * is kept for the callback. The callback must not use `handlers`. Threads: see tvn_signals_take().
+ * @return 0; -EINVAL for no signal, for SIGKILL and SIGSTOP, and for no callback.
+ */
+int tvn_handlers_on_signal(tvn_handlers_t *handlers,
+                           int signal,
+                           tvn_on_signal_t callback,
+                           void *context);
+
+/**
+ * Waits for a signal and runs its callback, and those of all that are pending. Lends `handlers`.
+ * @return how many ran; -EAGAIN with TVN_TRY if none was pending; -ETIMEDOUT; -EINTR if this thread is interruptible.
+ */
+int64_t tvn_handlers_dispatch(tvn_handlers_t *handlers,
+                              int timeout_ms);
+
+/**
+ * A descriptor that is readable when there is something to dispatch. Lends `handlers`, and the descriptor until it is
+ * closed. Never blocks.
+ * @return the descriptor.
+ */
+int tvn_handlers_fd(const tvn_handlers_t *handlers);
+
+/**
+ * Lets go of the callbacks; on the thread that made them, gives its mask back. Takes `handlers`; NULL is fine.
+ */
+void tvn_handlers_close(tvn_handlers_t *handlers);
+
+/**
+ * Blocks SIGCHLD in the calling thread and begins to look out for the ends of children. Gives `*out`. Does not wait.
+ * @return 0; -EMFILE if there are too many descriptors.
+ */
+int tvn_child_ends(tvn_child_ends_t **out);
+
+/**
+ * Waits until children have ended, and fills `array` with them, at most `count`, each once. It takes no end away: whoever
+ * waits for one still gets it. A child that was waited for before is not named. Lends `ends` and `array`.
+ * @return how many, at least 1; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -EINVAL for a
+ * `count` of 0.
+ */
+int64_t tvn_child_ends_receive(tvn_child_ends_t *ends,
+                               tvn_ended_child_t *array,
+                               size_t count,
+                               int timeout_ms);
+
+/**
+ * A descriptor that is readable when children may have ended. Lends `ends`, and the descriptor until it is closed.
+ * @return the descriptor.
+ */
+int tvn_child_ends_fd(const tvn_child_ends_t *ends);
+
+/**
+ * Ends the look-out; on the thread that began it, gives its mask back. Takes `ends`; NULL is fine.
+ */
+void tvn_child_ends_close(tvn_child_ends_t *ends);
+
+/**
+ * Stops the calling process, all its threads, until somebody sends it SIGCONT.
+ * @return 0, after that.
+ */
+int tvn_stop_self(void);
+
+/**
+ * Asks the system to stop process `pid` (SIGSTOP). It may run a little longer: tvn_wait_stopped(). Never blocks.
+ * @return as tvn_send_signal().
+ */
+int tvn_stop_process(int pid);
+
+/**
+ * Lets process `pid` go on (SIGCONT). If it does not stand yet, nothing is kept for later: the lost SIGCONT.
+ * tvn_continue_stopped() does not lose it. Never blocks.
+ * @return as tvn_send_signal().
+ */
+int tvn_continue_process(int pid);
+
+/**
+ * Does process `pid` stand? Never blocks; it reads /proc.
+ * @return 1 or 0; -ESRCH if it has ended.
+ */
+int tvn_is_stopped(int pid);
+
+/**
+ * Waits until process `pid` stands, looking at it in /proc with pauses of at most 4 ms.
+ * @return 0; -ESRCH if it ends or has ended; -ETIMEDOUT, with TVN_TRY too; -EINTR if this thread is interruptible.
+ */
+int tvn_wait_stopped(int pid,
+                     int timeout_ms);
+
+/**
+ * Waits until process `pid` stands, and lets it go on: the SIGCONT that is not lost.
+ * @return as tvn_wait_stopped() and tvn_send_signal().
+ */
+int tvn_continue_stopped(int pid, int timeout_ms);
+
+/**
+ * For the process that has the number `pid` now; a later one with that number is never touched. It excludes what the
+ * other does next, not what it is in the midst of; and two that stop each other both stand for ever. Gives `*out`.
+ * @return 0; -ESRCH if there is no such process; -EINVAL for the calling process.
+ */
+int tvn_stop_lock(int pid,
+                  tvn_stop_lock_t **out);
+
+/**
+ * Stops the other process and waits until it stands; if it does not in time, it goes on. Lends `lock`.
+ * @return 0; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -ESRCH if it has ended; -EACCES.
+ */
+int tvn_stop_lock_lock(const tvn_stop_lock_t *lock,
+                       int timeout_ms);
+
+/**
+ * Lets the other process go on. Lends `lock`. Never blocks.
+ * @return 0; -ESRCH if it has ended.
+ */
+int tvn_stop_lock_unlock(const tvn_stop_lock_t *lock);
+
+/**
+ * Lets go of the lock; the other process stays as it is. Takes `lock`; NULL is fine.
+ */
+void tvn_stop_lock_close(tvn_stop_lock_t *lock);
+
+/**
+ * Makes an address of its text: `tcp:127.0.0.1:7777`, `udp:[::1]:9000`, `unix:/tmp/x.sock`, `unix:@abstract`, or `unix:`
+ * for none. Lends `address`, writes `*out`. Never blocks. Any thread.
+ * @return 0; -EINVAL for what is no address: tvn_last_error() says why.
+ */
+int tvn_socket_address(const char *address,
+                       tvn_socket_address_t *out);
+
+/**
+ * Writes an address as text to `buffer`, a NUL behind it. Lends `address` and `buffer`. Never blocks. Any thread.
+ * @return its length without the NUL; -EMSGSIZE if it does not fit in `size` bytes; -EINVAL if it is no address.
+ */
+int64_t tvn_socket_address_text(const tvn_socket_address_t *address,
+                                char *buffer,
+                                size_t size);
+
+/**
+ * Makes a socket that receives what is sent to `address`: `udp:127.0.0.1:9000`, `unix:/tmp/x.sock`, or `unix:` for a name
+ * that the kernel chooses. Lends `address`, gives `*out`, close-on-exec. A socket file is made with `mode` (0600) less the
+ * umask; `flags` are 0, TVN_OWNED, TVN_REPLACE_STALE, or both. Does not wait. Any thread.
+ * @return as tvn_listener_bind().
+ */
+int tvn_datagram_bind(const char *address,
+                      unsigned int mode,
+                      unsigned int flags,
+                      tvn_datagram_t **out);
+
+/**
+ * Makes a socket that talks with `address` alone: it sends there, and receives from there. It has an address of its own
+ * that the kernel chose, so that the other can answer. Lends `address`, gives `*out`, close-on-exec. Never waits. Any
+ * thread.
+ * @return 0; over Unix -ECONNREFUSED, -ENOENT, -EACCES and -TVN_EINCOMPATIBLE as tvn_stream_connect(): UDP does not notice
+ * whether anybody is there; -EINVAL for what is no address of datagrams; -EMFILE.
+ */
+int tvn_datagram_connect(const char *address,
+                         tvn_datagram_t **out);
+
+/**
+ * Makes two Unix sockets that are connected to each other, for a parent and a child. Gives `*a` and `*b`, close-on-exec.
+ * After fork each process closes the one that it does not use. Does not wait. Any thread.
+ * @return 0; -EMFILE, -ENFILE if there are too many descriptors.
+ */
+int tvn_datagram_pair(tvn_datagram_t **a,
+                      tvn_datagram_t **b);
+
+/**
+ * Closes the socket in this process. Takes `socket`; NULL is fine. What nobody has received is gone with the last one. A
+ * socket file stays, unless it is owned. Never blocks.
+ */
+void tvn_datagram_close(tvn_datagram_t *socket);
+
+/**
+ * From now on the socket talks with `address` alone, and tvn_datagram_send() goes there. Lends `socket` and `address`.
+ * Never blocks. Any thread.
+ * @return as tvn_datagram_connect().
+ */
+int tvn_datagram_set_peer(const tvn_datagram_t *socket,
+                          const tvn_socket_address_t *address);
+
+/**
+ * Sends a datagram to the peer; blocks until there is room. Lends `socket` and `data`. Any thread.
+ * @return 0; -EDESTADDRREQ (Unix: -ENOTCONN) without a peer; -EMSGSIZE beyond 65507 bytes of UDP (65527 over IPv6), or what
+ * the send buffer holds; -ECONNREFUSED if nobody is there any more, which UDP reports late; -EAGAIN with TVN_TRY;
+ * -ETIMEDOUT; -EINTR if this thread is interruptible. Nothing was sent then.
+ */
+int tvn_datagram_send(const tvn_datagram_t *socket,
+                      const uint8_t *data,
+                      size_t size,
+                      int timeout_ms);
+
+/**
+ * Sends a datagram to `address`; blocks until there is room. Lends `socket`, `data` and `address`. Over Unix, with a
+ * timeout and while the receiver is full, it tries again after pauses that grow to 4 ms. Any thread.
+ * @return as tvn_datagram_send(); -ENOENT if there is no such socket file; -EACCES; -TVN_EINCOMPATIBLE; -EINVAL.
+ */
+int tvn_datagram_send_to(const tvn_datagram_t *socket,
+                         const uint8_t *data,
+                         size_t size,
+                         const tvn_socket_address_t *address,
+                         int timeout_ms);
+
+/**
+ * Receives a datagram into `buffer`; blocks until there is one. Lends `socket` and `buffer`. There is no end to receive:
+ * whether a peer has died only a timeout tells. Any thread.
+ * @return its size, which may be 0; -EMSGSIZE if `size` is too small: the datagram stays (unless another one receives here
+ * at the same moment: tvn_last_error() says so), and tvn_datagram_message_size() tells its size; -ECONNREFUSED if the
+ * last datagram sent came to nobody; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible.
+ */
+int64_t tvn_datagram_receive(const tvn_datagram_t *socket,
+                             uint8_t *buffer,
+                             size_t size,
+                             int timeout_ms);
+
+/**
+ * As tvn_datagram_receive(), and says who sent it, in `*from`, unless that is NULL.
+ * @return as there.
+ */
+int64_t tvn_datagram_receive_from(const tvn_datagram_t *socket,
+                                  uint8_t *buffer,
+                                  size_t size,
+                                  tvn_socket_address_t *from,
+                                  int timeout_ms);
+
+/**
+ * The size of the next message; blocks until it is known. The message stays. Lends `socket`. Any thread.
+ * @return the size; otherwise as tvn_datagram_receive(), without -EMSGSIZE.
+ */
+int64_t tvn_datagram_message_size(const tvn_datagram_t *socket, int timeout_ms);
+
+/**
+ * Sends one message of at least one byte, and `count` descriptors with it; blocks until there is room. The receiver gets
+ * descriptors of its own on the same open files. Over Unix. Lends `socket`, `data` and `fds`: they stay open here, and may
+ * be closed at once. Any thread.
+ * @return as tvn_datagram_send(); -EMSGSIZE beyond TVN_DESCRIPTORS_MAX; -EINVAL without a byte, over UDP, or for what is no
+ * descriptor.
+ */
+int tvn_datagram_send_descriptors(const tvn_datagram_t *socket,
+                                  const uint8_t *data,
+                                  size_t size,
+                                  const int *fds,
+                                  size_t count,
+                                  int timeout_ms);
+
+/**
+ * Receives one message, and at most `capacity` descriptors that came with it; blocks until there is one. Lends `socket`,
+ * `buffer` and `fds`; the caller owns the descriptors in `fds`, which are close-on-exec; `*count` is how many, and `*cut`
+ * whether more came, which are closed; both may be NULL. A message that is received in another way loses its
+ * descriptors: the kernel closes them. Any thread.
+ * @return its size; otherwise as tvn_datagram_receive().
+ */
+int64_t tvn_datagram_receive_descriptors(const tvn_datagram_t *socket,
+                                         uint8_t *buffer,
+                                         size_t size,
+                                         int *fds,
+                                         size_t capacity,
+                                         size_t *count,
+                                         bool *cut,
+                                         int timeout_ms);
+
+/**
+ * Chooses whether it may send to broadcast addresses (SO_BROADCAST). Lends `socket`. Never blocks. Any thread.
+ * @return 0.
+ */
+int tvn_datagram_set_broadcast(const tvn_datagram_t *socket,
+                               bool on);
+
+/**
+ * Makes a handle of a descriptor that is a datagram socket, an inherited one for instance. Takes `fd` and gives `*out`. Does not
+ * wait. Any thread.
+ * @return 0; -EINVAL for a negative `fd`; whether it is the right kind shows at the first use.
+ */
+int tvn_datagram_from_fd(int fd,
+                         tvn_datagram_t **out);
+
+/**
+ * Its own address as text, a NUL behind it; over Unix mostly `unix:`, none. Lends `socket` and `text`. Never blocks. Any
+ * thread.
+ * @return its length without the NUL; -EMSGSIZE if `size` is too small.
+ */
+int64_t tvn_datagram_local_address(const tvn_datagram_t *socket,
+                                   char *text,
+                                   size_t size);
+
+/**
+ * The address of the other end as text, a NUL behind it. Lends `socket` and `text`. Never blocks. Any thread.
+ * @return its length without the NUL; -ENOTCONN if it is connected to nobody, or no more; -EMSGSIZE.
+ */
+int64_t tvn_datagram_peer_address(const tvn_datagram_t *socket, char *text, size_t size);
+
+/**
+ * How many bytes the kernel keeps of what is sent, its own books included. Lends `socket`. Never blocks. Any thread.
+ * @return bytes.
+ */
+int64_t tvn_datagram_send_buffer(const tvn_datagram_t *socket);
+
+/**
+ * Asks for a send buffer of so many bytes: the kernel takes double, for its books, and at most double of
+ * /proc/sys/net/core/wmem_max. Lends `socket`. Never blocks. Any thread.
+ * @return what it is now.
+ */
+int64_t tvn_datagram_set_send_buffer(const tvn_datagram_t *socket, size_t bytes);
+
+/**
+ * How many bytes the kernel keeps of what nobody has received yet, its own books included. Lends `socket`. Never blocks.
+ * Any thread.
+ * @return bytes.
+ */
+int64_t tvn_datagram_receive_buffer(const tvn_datagram_t *socket);
+
+/**
+ * Asks for a receive buffer of so many bytes: the kernel takes double, for its books, and at most double of
+ * /proc/sys/net/core/rmem_max. Lends `socket`. Never blocks. Any thread.
+ * @return what it is now.
+ */
+int64_t tvn_datagram_set_receive_buffer(const tvn_datagram_t *socket, size_t bytes);
+
+/**
+ * Its descriptor: for poll(2), setsockopt(2) and wait sets. It stays the handle's. Lends `socket`. Never blocks.
+ * @return the descriptor.
+ */
+int tvn_datagram_fd(const tvn_datagram_t *socket);
+
+/**
+ * Binds to `address`, `tcp:127.0.0.1:7777` (port 0: any) or `unix:/tmp/x.sock`, and listens. `backlog` connections wait until they are accepted, at most
+ * /proc/sys/net/core/somaxconn; a negative number is as many as that. A socket file is made with `mode` (0600) less the
+ * umask; `flags` are 0, TVN_OWNED, TVN_REPLACE_STALE, or both. Lends `address`, gives `*out`, close-on-exec. Does not wait,
+ * except for another server that replaces a stale file in the same folder. Any thread.
+ * @return 0; -EADDRINUSE: tvn_last_error() says whether a live or a dead server has the name, or who can be asked;
+ * -EACCES for a port that needs a privilege, or a folder that may not be written to; -ENOENT if the folder is not there;
+ * -EADDRNOTAVAIL; -EINVAL for what is no such address, or other flags; -EMFILE.
+ */
+int tvn_listener_bind(const char *address,
+                      int backlog,
+                      unsigned int mode,
+                      unsigned int flags,
+                      tvn_listener_t **out);
+
+/**
+ * Makes a handle of a socket that listens already, one of a service manager for instance. Takes `fd` and gives `*out`.
+ * Does not wait. Any thread.
+ * @return 0; -EINVAL for a negative `fd`; whether it listens shows at the first use.
+ */
+int tvn_listener_from_fd(int fd,
+                         tvn_listener_t **out);
+
+/**
+ * The next connection; blocks until there is one. Lends `listener`, gives `*out`, close-on-exec. Any number of threads
+ * and forked processes may accept: each connection goes to one of them.
+ * @return 0; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -EMFILE or -ENFILE if there are too
+ * many descriptors: the connection stays in the queue. The first call with a timeout makes the descriptor
+ * non-blocking.
+ */
+int tvn_listener_accept(const tvn_listener_t *listener,
+                        int timeout_ms,
+                        tvn_stream_t **out);
+
+/**
+ * Where it listens, as text with a NUL behind it: with the port that the kernel chose, if it was to choose one. Lends
+ * `listener` and `text`. Never blocks. Any thread.
+ * @return its length without the NUL; -EMSGSIZE if `size` is too small.
+ */
+int64_t tvn_listener_local_address(const tvn_listener_t *listener,
+                                   char *text,
+                                   size_t size);
+
+/**
+ * Its descriptor: for poll(2) and wait sets, readable when somebody has connected. It stays the handle's. Lends
+ * `listener`. Never blocks.
+ * @return the descriptor.
+ */
+int tvn_listener_fd(const tvn_listener_t *listener);
+
+/**
+ * Stops listening, in this process. Takes `listener`; NULL is fine. With the last process that listens, clients that wait
+ * in the queue are reset; a socket file stays, unless it is owned. Never blocks.
+ */
+void tvn_listener_close(tvn_listener_t *listener);
+
+/**
+ * Binds to `address`, `unix:/tmp/x.sock` or `unix:@name`, and listens. `backlog` connections wait until they are accepted, at most
+ * /proc/sys/net/core/somaxconn; a negative number is as many as that. A socket file is made with `mode` (0600) less the
+ * umask; `flags` are 0, TVN_OWNED, TVN_REPLACE_STALE, or both. Lends `address`, gives `*out`, close-on-exec. Does not wait,
+ * except for another server that replaces a stale file in the same folder. Any thread.
+ * @return 0; -EADDRINUSE: tvn_last_error() says whether a live or a dead server has the name, or who can be asked;
+ * -EACCES for a port that needs a privilege, or a folder that may not be written to; -ENOENT if the folder is not there;
+ * -EADDRNOTAVAIL; -EINVAL for what is no such address, or other flags; -EMFILE.
+ */
+int tvn_seqpacket_listener_bind(const char *address,
+                                int backlog,
+                                unsigned int mode,
+                                unsigned int flags,
+                                tvn_seqpacket_listener_t **out);
+
+/**
+ * Makes a handle of a socket that listens already, one of a service manager for instance. Takes `fd` and gives `*out`.
+ * Does not wait. Any thread.
+ * @return 0; -EINVAL for a negative `fd`; whether it listens shows at the first use.
+ */
+int tvn_seqpacket_listener_from_fd(int fd,
+                                   tvn_seqpacket_listener_t **out);
+
+/**
+ * The next connection; blocks until there is one. Lends `listener`, gives `*out`, close-on-exec. Any number of threads
+ * and forked processes may accept: each connection goes to one of them.
+ * @return 0; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -EMFILE or -ENFILE if there are too
+ * many descriptors: the connection stays in the queue. The first call with a timeout makes the descriptor
+ * non-blocking.
+ */
+int tvn_seqpacket_listener_accept(const tvn_seqpacket_listener_t *listener,
+                                  int timeout_ms,
+                                  tvn_seqpacket_t **out);
+
+/**
+ * Where it listens, as text with a NUL behind it: with the port that the kernel chose, if it was to choose one. Lends
+ * `listener` and `text`. Never blocks. Any thread.
+ * @return its length without the NUL; -EMSGSIZE if `size` is too small.
+ */
+int64_t tvn_seqpacket_listener_local_address(const tvn_seqpacket_listener_t *listener,
+                                             char *text,
+                                             size_t size);
+
+/**
+ * Its descriptor: for poll(2) and wait sets, readable when somebody has connected. It stays the handle's. Lends
+ * `listener`. Never blocks.
+ * @return the descriptor.
+ */
+int tvn_seqpacket_listener_fd(const tvn_seqpacket_listener_t *listener);
+
+/**
+ * Stops listening, in this process. Takes `listener`; NULL is fine. With the last process that listens, clients that wait
+ * in the queue are reset; a socket file stays, unless it is owned. Never blocks.
+ */
+void tvn_seqpacket_listener_close(tvn_seqpacket_listener_t *listener);
+
+/**
+ * Connects to an address, `unix:/tmp/x.sock` or `unix:@name`; blocks while the listener's queue is full. Lends `address`,
+ * gives `*out`, close-on-exec. Any thread.
+ * @return 0; -ECONNREFUSED if nobody listens there; -ENOENT if there is no such socket file; -EACCES; -TVN_EINCOMPATIBLE
+ * if the socket there is of another type; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible;
+ * -EINVAL for what is no Unix address; -EMFILE.
+ */
+int tvn_seqpacket_connect(const char *address,
+                          int timeout_ms,
+                          tvn_seqpacket_t **out);
+
+/**
+ * Makes two Unix sockets that are connected to each other, for a parent and a child. Gives `*a` and `*b`, close-on-exec.
+ * After fork each process closes the one that it does not use. Does not wait. Any thread.
+ * @return 0; -EMFILE, -ENFILE if there are too many descriptors.
+ */
+int tvn_seqpacket_pair(tvn_seqpacket_t **a,
+                       tvn_seqpacket_t **b);
+
+/**
+ * Closes the connection in this process. Takes `socket`; NULL is fine. When the last process has closed it, the peer
+ * receives what is on its way, and then the end. Never blocks.
+ */
+void tvn_seqpacket_close(tvn_seqpacket_t *socket);
+
+/**
+ * Sends one message; blocks until there is room. Lends `socket` and `data`. Any thread.
+ * @return 0; -EPIPE if the peer has closed, and no SIGPIPE; -ECONNRESET; -EMSGSIZE if the send buffer cannot hold it;
+ * -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible. Nothing was sent then.
+ */
+int tvn_seqpacket_send(const tvn_seqpacket_t *socket,
+                       const uint8_t *data,
+                       size_t size,
+                       int timeout_ms);
+
+/**
+ * Receives one message into `buffer`; blocks until there is one. Lends `socket` and `buffer`. What a peer sent before it
+ * died can still be received. Any thread.
+ * @return its size, which may be 0; -EPIPE at the end; -ECONNRESET if the peer died, or closed, with messages unreceived;
+ * -EMSGSIZE if `size` is too small: the message stays (unless another one receives here at the same moment:
+ * tvn_last_error() says so), and tvn_seqpacket_message_size() tells its size; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR
+ * if this thread is interruptible.
+ */
+int64_t tvn_seqpacket_receive(const tvn_seqpacket_t *socket,
+                              uint8_t *buffer,
+                              size_t size,
+                              int timeout_ms);
+
+/**
+ * The size of the next message; blocks until it is known. The message stays. Lends `socket`. Any thread.
+ * @return the size; otherwise as tvn_seqpacket_receive(), without -EMSGSIZE.
+ */
+int64_t tvn_seqpacket_message_size(const tvn_seqpacket_t *socket, int timeout_ms);
+
+/**
+ * Sends one message of at least one byte, and `count` descriptors with it; blocks until there is room. The receiver gets
+ * descriptors of its own on the same open files. Over Unix. Lends `socket`, `data` and `fds`: they stay open here, and may
+ * be closed at once. Any thread.
+ * @return as tvn_seqpacket_send(); -EMSGSIZE beyond TVN_DESCRIPTORS_MAX; -EINVAL without a byte, or for what is no
+ * descriptor.
+ */
+int tvn_seqpacket_send_descriptors(const tvn_seqpacket_t *socket,
+                                   const uint8_t *data,
+                                   size_t size,
+                                   const int *fds,
+                                   size_t count,
+                                   int timeout_ms);
+
+/**
+ * Receives one message, and at most `capacity` descriptors that came with it; blocks until there is one. Lends `socket`,
+ * `buffer` and `fds`; the caller owns the descriptors in `fds`, which are close-on-exec; `*count` is how many, and `*cut`
+ * whether more came, which are closed; both may be NULL. A message that is received in another way loses its
+ * descriptors: the kernel closes them. Any thread.
+ * @return its size; otherwise as tvn_seqpacket_receive().
+ */
+int64_t tvn_seqpacket_receive_descriptors(const tvn_seqpacket_t *socket,
+                                          uint8_t *buffer,
+                                          size_t size,
+                                          int *fds,
+                                          size_t capacity,
+                                          size_t *count,
+                                          bool *cut,
+                                          int timeout_ms);
+
+/**
+ * Ends one direction or both, for every process that has the connection: the peer receives what is on its way, and then
+ * the end. `how` is shutdown(2)'s: SHUT_RD, SHUT_WR or SHUT_RDWR. Lends `socket`. Never blocks. Any thread.
+ * @return 0; -ENOTCONN if the connection is gone already; -EINVAL for another `how`.
+ */
+int tvn_seqpacket_shutdown(const tvn_seqpacket_t *socket,
+                           int how);
+
+/**
+ * Who is at the other end of a Unix socket: the process that connected, or listened, as it was then. Lends `socket`,
+ * writes `*out`. Never blocks. Any thread.
+ * @return 0; -EINVAL over TCP.
+ */
+int tvn_seqpacket_peer_credentials(const tvn_seqpacket_t *socket,
+                                   tvn_peer_credentials_t *out);
+
+/**
+ * Makes a handle of a descriptor that is a connected seqpacket socket, an inherited one for instance. Takes `fd` and gives `*out`. Does not
+ * wait. Any thread.
+ * @return 0; -EINVAL for a negative `fd`; whether it is the right kind shows at the first use.
+ */
+int tvn_seqpacket_from_fd(int fd,
+                          tvn_seqpacket_t **out);
+
+/**
+ * Its own address as text, a NUL behind it; over Unix mostly `unix:`, none. Lends `socket` and `text`. Never blocks. Any
+ * thread.
+ * @return its length without the NUL; -EMSGSIZE if `size` is too small.
+ */
+int64_t tvn_seqpacket_local_address(const tvn_seqpacket_t *socket,
+                                    char *text,
+                                    size_t size);
+
+/**
+ * The address of the other end as text, a NUL behind it. Lends `socket` and `text`. Never blocks. Any thread.
+ * @return its length without the NUL; -ENOTCONN if it is connected to nobody, or no more; -EMSGSIZE.
+ */
+int64_t tvn_seqpacket_peer_address(const tvn_seqpacket_t *socket, char *text, size_t size);
+
+/**
+ * How many bytes the kernel keeps of what is sent, its own books included. Lends `socket`. Never blocks. Any thread.
+ * @return bytes.
+ */
+int64_t tvn_seqpacket_send_buffer(const tvn_seqpacket_t *socket);
+
+/**
+ * Asks for a send buffer of so many bytes: the kernel takes double, for its books, and at most double of
+ * /proc/sys/net/core/wmem_max. Lends `socket`. Never blocks. Any thread.
+ * @return what it is now.
+ */
+int64_t tvn_seqpacket_set_send_buffer(const tvn_seqpacket_t *socket, size_t bytes);
+
+/**
+ * How many bytes the kernel keeps of what nobody has received yet, its own books included. Lends `socket`. Never blocks.
+ * Any thread.
+ * @return bytes.
+ */
+int64_t tvn_seqpacket_receive_buffer(const tvn_seqpacket_t *socket);
+
+/**
+ * Asks for a receive buffer of so many bytes: the kernel takes double, for its books, and at most double of
+ * /proc/sys/net/core/rmem_max. Lends `socket`. Never blocks. Any thread.
+ * @return what it is now.
+ */
+int64_t tvn_seqpacket_set_receive_buffer(const tvn_seqpacket_t *socket, size_t bytes);
+
+/**
+ * Its descriptor: for poll(2), setsockopt(2) and wait sets. It stays the handle's. Lends `socket`. Never blocks.
+ * @return the descriptor.
+ */
+int tvn_seqpacket_fd(const tvn_seqpacket_t *socket);
+
+/**
+ * Connects to an address, `tcp:127.0.0.1:7777` or `unix:/tmp/x.sock`; blocks until there is an answer, and while the
+ * listener's queue is full. Lends `address`, gives `*out`, close-on-exec. Any thread.
+ * @return 0; -ECONNREFUSED if nobody listens there; -ENOENT if there is no such socket file; -EACCES; -TVN_EINCOMPATIBLE
+ * if the socket there is of another type; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible;
+ * -EINVAL for what is no address of a stream; -EMFILE. Nothing stays behind.
+ */
+int tvn_stream_connect(const char *address,
+                       int timeout_ms,
+                       tvn_stream_t **out);
+
+/**
+ * Makes two Unix sockets that are connected to each other, for a parent and a child. Gives `*a` and `*b`, close-on-exec.
+ * After fork each process closes the one that it does not use. Does not wait. Any thread.
+ * @return 0; -EMFILE, -ENFILE if there are too many descriptors.
+ */
+int tvn_stream_pair(tvn_stream_t **a,
+                    tvn_stream_t **b);
+
+/**
+ * Closes the connection in this process. Takes `socket`; NULL is fine. What is kept of a message (tvn_stream_flush()) is
+ * lost. When the last process has closed it, the peer reads what is on its way, and then the end. Never blocks.
+ */
+void tvn_stream_close(tvn_stream_t *socket);
+
+/**
+ * Reads some bytes, at most `size`; blocks until there are any. Lends `socket` and `buffer`. What a peer sent before it
+ * died stays readable. Threads: any number; each byte goes to one.
+ * @return how many; 0 at the end: the peer sends no more; -ECONNRESET if it died, or closed, with bytes unread; -EAGAIN
+ * with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible.
+ */
+int64_t tvn_stream_read(const tvn_stream_t *socket,
+                        uint8_t *buffer,
+                        size_t size,
+                        int timeout_ms);
+
+/**
+ * Reads exactly `size` bytes. Lends `socket` and `buffer`. Threads as tvn_stream_read().
+ * @return 0; -EPIPE if the stream ends before; -ECONNRESET; -ETIMEDOUT or -EINTR also in the middle, with what came in
+ * `buffer`: tvn_last_error() says how much. With TVN_TRY it does not wait: -ETIMEDOUT.
+ */
+int tvn_stream_receive_exact(const tvn_stream_t *socket,
+                             uint8_t *buffer,
+                             size_t size,
+                             int timeout_ms);
+
+/**
+ * Receives one message of tvn_stream_send() into `buffer`; blocks until all of it is there. Lends `socket` and `buffer`.
+ * On the stream a message is its length in 4 bytes, most significant first, and its bytes. What came before a deadline
+ * is kept for the next call. Any thread.
+ * @return its size; -EPIPE at the end of the stream, also in the middle of a message; -ECONNRESET; -EMSGSIZE if `size` is
+ * too small: the message stays, and tvn_stream_message_size() tells its size; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR
+ * if this thread is interruptible.
+ */
+int64_t tvn_stream_receive(const tvn_stream_t *socket,
+                           uint8_t *buffer,
+                           size_t size,
+                           int timeout_ms);
+
+/**
+ * The size of the next message; blocks until it is known. The message stays. Lends `socket`. Any thread.
+ * @return the size; otherwise as tvn_stream_receive(), without -EMSGSIZE.
+ */
+int64_t tvn_stream_message_size(const tvn_stream_t *socket, int timeout_ms);
+
+/**
+ * Writes; blocks until there is room for all of it, or, with a timeout, for some. Lends `socket` and `data`. Any thread.
+ * @return how many bytes were taken; -EPIPE if the peer has closed, and no SIGPIPE; -ECONNRESET; -EAGAIN with TVN_TRY;
+ * -ETIMEDOUT; -EINTR if this thread is interruptible.
+ */
+int64_t tvn_stream_write(const tvn_stream_t *socket,
+                         const uint8_t *data,
+                         size_t size,
+                         int timeout_ms);
+
+/**
+ * Writes all of `data`. Lends `socket` and `data`. Any thread.
+ * @return 0; -EPIPE; -ECONNRESET; -ETIMEDOUT or -EINTR also in the middle: tvn_last_error() says how much was written.
+ */
+int tvn_stream_send_all(const tvn_stream_t *socket,
+                        const uint8_t *data,
+                        size_t size,
+                        int timeout_ms);
+
+/**
+ * Sends one message: its length in 4 bytes, most significant first, then itself; blocks until there is room. Lends
+ * `socket` and `data`. A message whose beginning is out is not taken back: what had no room until the deadline is kept
+ * and goes before the next message, or with tvn_stream_flush(). Any thread.
+ * @return 0; -EPIPE; -ECONNRESET; -EMSGSIZE beyond 4 GiB; -EAGAIN with TVN_TRY if there was no room for its beginning;
+ * -ETIMEDOUT and -EINTR: tvn_stream_unsent() says whether it was begun.
+ */
+int tvn_stream_send(const tvn_stream_t *socket,
+                    const uint8_t *data,
+                    size_t size,
+                    int timeout_ms);
+
+/**
+ * Sends what is kept of the last message, if anything is. Lends `socket`. Any thread.
+ * @return as tvn_stream_write(), and 0 for success.
+ */
+int tvn_stream_flush(const tvn_stream_t *socket, int timeout_ms);
+
+/**
+ * How many bytes of the last message are kept. Lends `socket`. Waits while another thread sends a message. Any thread.
+ * @return the bytes, from 0 on.
+ */
+int64_t tvn_stream_unsent(const tvn_stream_t *socket);
+
+/**
+ * Writes at least one byte, and `count` descriptors with the first of them; blocks until there is room. The receiver gets
+ * descriptors of its own on the same open files. Over Unix. Lends `socket`, `data` and `fds`: they stay open here, and may
+ * be closed at once. Any thread.
+ * @return how many bytes were taken: write the rest without descriptors; -EPIPE; -ECONNRESET; -EMSGSIZE beyond
+ * TVN_DESCRIPTORS_MAX; -EINVAL without a byte, over TCP, or for what is no descriptor; -EAGAIN with TVN_TRY; -ETIMEDOUT;
+ * -EINTR if this thread is interruptible.
+ */
+int64_t tvn_stream_write_descriptors(const tvn_stream_t *socket,
+                                     const uint8_t *data,
+                                     size_t size,
+                                     const int *fds,
+                                     size_t count,
+                                     int timeout_ms);
+
+/**
+ * Reads some bytes, and at most `capacity` descriptors that came with them; blocks until there is something. Lends
+ * `socket`, `buffer` and `fds`; the caller owns the descriptors in `fds`, which are close-on-exec; `*count` is how many,
+ * and `*cut` whether more came, which are closed; both may be NULL. Bytes that are read in another way lose their
+ * descriptors: the kernel closes them. Any thread.
+ * @return how many bytes; otherwise as tvn_stream_read().
+ */
+int64_t tvn_stream_read_descriptors(const tvn_stream_t *socket,
+                                    uint8_t *buffer,
+                                    size_t size,
+                                    int *fds,
+                                    size_t capacity,
+                                    size_t *count,
+                                    bool *cut,
+                                    int timeout_ms);
+
+/**
+ * Ends one direction or both, for every process that has the connection: the peer receives what is on its way, and then
+ * the end. `how` is shutdown(2)'s: SHUT_RD, SHUT_WR or SHUT_RDWR. Lends `socket`. Never blocks. Any thread.
+ * @return 0; -ENOTCONN if the connection is gone already; -EINVAL for another `how`.
+ */
+int tvn_stream_shutdown(const tvn_stream_t *socket,
+                        int how);
+
+/**
+ * Who is at the other end of a Unix socket: the process that connected, or listened, as it was then. Lends `socket`,
+ * writes `*out`. Never blocks. Any thread.
+ * @return 0; -EINVAL over TCP.
+ */
+int tvn_stream_peer_credentials(const tvn_stream_t *socket,
+                                tvn_peer_credentials_t *out);
+
+/**
+ * Chooses whether TCP sends small pieces at once, instead of waiting for the answer to the last one (TCP_NODELAY). Lends
+ * `socket`. Never blocks. Any thread.
+ * @return 0; -EOPNOTSUPP on a Unix stream.
+ */
+int tvn_stream_set_nodelay(const tvn_stream_t *socket,
+                           bool on);
+
+/**
+ * Makes a handle of a descriptor that is a connected stream socket, an inherited one for instance. Takes `fd` and gives `*out`. Does not
+ * wait. Any thread.
+ * @return 0; -EINVAL for a negative `fd`; whether it is the right kind shows at the first use.
+ */
+int tvn_stream_from_fd(int fd,
+                       tvn_stream_t **out);
+
+/**
+ * Its own address as text, a NUL behind it; over Unix mostly `unix:`, none. Lends `socket` and `text`. Never blocks. Any
+ * thread.
+ * @return its length without the NUL; -EMSGSIZE if `size` is too small.
+ */
+int64_t tvn_stream_local_address(const tvn_stream_t *socket,
+                                 char *text,
+                                 size_t size);
+
+/**
+ * The address of the other end as text, a NUL behind it. Lends `socket` and `text`. Never blocks. Any thread.
+ * @return its length without the NUL; -ENOTCONN if it is connected to nobody, or no more; -EMSGSIZE.
+ */
+int64_t tvn_stream_peer_address(const tvn_stream_t *socket, char *text, size_t size);
+
+/**
+ * How many bytes the kernel keeps of what is sent, its own books included. Lends `socket`. Never blocks. Any thread.
+ * @return bytes.
+ */
+int64_t tvn_stream_send_buffer(const tvn_stream_t *socket);
+
+/**
+ * Asks for a send buffer of so many bytes: the kernel takes double, for its books, and at most double of
+ * /proc/sys/net/core/wmem_max. Lends `socket`. Never blocks. Any thread.
+ * @return what it is now.
+ */
+int64_t tvn_stream_set_send_buffer(const tvn_stream_t *socket, size_t bytes);
+
+/**
+ * How many bytes the kernel keeps of what nobody has received yet, its own books included. Lends `socket`. Never blocks.
+ * Any thread.
+ * @return bytes.
+ */
+int64_t tvn_stream_receive_buffer(const tvn_stream_t *socket);
+
+/**
+ * Asks for a receive buffer of so many bytes: the kernel takes double, for its books, and at most double of
+ * /proc/sys/net/core/rmem_max. Lends `socket`. Never blocks. Any thread.
+ * @return what it is now.
+ */
+int64_t tvn_stream_set_receive_buffer(const tvn_stream_t *socket, size_t bytes);
+
+/**
+ * Its descriptor: for poll(2), setsockopt(2) and wait sets. It stays the handle's. Lends `socket`. Never blocks.
+ * @return the descriptor.
+ */
+int tvn_stream_fd(const tvn_stream_t *socket);
 
 /**
  * Makes the key (a `key_t`) of an existing file and a number from 1 to 255, as ftok(3) does, and stores it in `*key`.

@@ -1,10 +1,15 @@
 //! The kernel's own mechanisms in C: one file for each.
 
+mod daemon;
 mod fifo;
 mod pipe;
+mod pipeline;
 mod posix_queue;
 mod posix_semaphore;
 mod posix_shared_memory;
+mod process;
+mod signal;
+mod socket;
 mod sysv_key;
 mod sysv_queue;
 mod sysv_semaphores;

@@ -165,6 +165,16 @@ impl SocketAddress {
         }
     }
 
+    /// Is it a port of TCP?
+    pub fn is_tcp(&self) -> bool {
+        matches!(self.0, Place::Tcp(_))
+    }
+
+    /// Is it a port of UDP?
+    pub fn is_udp(&self) -> bool {
+        matches!(self.0, Place::Udp(_))
+    }
+
     /// Is it a Unix address, named or not?
     pub fn is_unix(&self) -> bool {
         !matches!(self.0, Place::Tcp(_) | Place::Udp(_))

@@ -219,6 +219,25 @@ impl Stream {
         }
     }
 
+    /// Goes on sending a message, for who waits in slices: `begun` says whether its beginning is out. `None` where it
+    /// would have to wait and there is no deadline.
+    #[doc(hidden)]
+    pub fn send_on(&self, message: &[u8], begun: &mut bool, until: Option<Deadline>) -> Result<Option<()>> {
+        let Some(mut outbox) = turn(&self.outbox, until)? else { return Ok(None) };
+        if outbox.flush(self, until)?.is_none() {
+            return Ok(None);
+        }
+        if *begun {
+            return Ok(Some(()));
+        }
+        let sent = outbox.send(self, message, until);
+        *begun = outbox.left() > 0;
+        match sent {
+            Ok(Some(())) if *begun => Ok(None),
+            sent => sent,
+        }
+    }
+
     /// Sends what is kept of the last message, if anything is.
     ///
     /// # Errors
