@@ -3280,6 +3280,7 @@ void tvn_child_close(tvn_child_t *child);
 
 /**
  * Its process id. Lends `child`. Never blocks.
+ * @return the process id.
  */
 int tvn_child_pid(const tvn_child_t *child);
 
@@ -4503,6 +4504,12 @@ int tvn_sysv_semaphores_open_or_create(int key,
 int tvn_sysv_semaphores_remove(const tvn_sysv_semaphores_t *set);
 
 /**
+ * Removes the System V semaphores of `key`: every wait in it ends with -EIDRM. Does not wait. Any thread.
+ * @return 0; -ENOENT; -EINVAL for IPC_PRIVATE; -EACCES unless this user made or owns them.
+ */
+int tvn_sysv_semaphores_unlink(int key);
+
+/**
  * Lets go of the set, and removes it if it is owned, in the process that made it. Takes `set`; NULL is fine. Never blocks.
  */
 void tvn_sysv_semaphores_close(tvn_sysv_semaphores_t *set);
@@ -4663,6 +4670,12 @@ int tvn_sysv_shared_memory_open_or_create(int key,
  * @return 0; -EACCES unless this user made or owns it; -EIDRM if it is gone already.
  */
 int tvn_sysv_shared_memory_remove(const tvn_sysv_shared_memory_t *memory);
+
+/**
+ * Removes the System V shared memory of `key`: nobody finds it any more, and it goes with its last attachment. Does not wait. Any thread.
+ * @return 0; -ENOENT; -EINVAL for IPC_PRIVATE; -EACCES unless this user made or owns it.
+ */
+int tvn_sysv_shared_memory_unlink(int key);
 
 /**
  * Detaches the memory, and removes it if it is owned, in the process that made it. Takes `memory`; NULL is fine. Pointers

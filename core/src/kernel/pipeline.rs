@@ -16,10 +16,6 @@ use super::pipe::{Pipe, PipeReader, pipe};
 use super::spawn::{Redirect, Spawn};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
-use nix::sys::memfd::{MFdFlags, memfd_create};
-use std::fs::File;
-use std::io::{Seek, Write};
-use std::os::fd::OwnedFd;
 use std::process::ExitStatus;
 
 /// A pipeline to be run once.
@@ -27,7 +23,7 @@ use std::process::ExitStatus;
 /// # Examples
 /// ```
 /// use triveni::kernel::Pipeline;
-/// let counted = Pipeline::new().then(["sort"]).then(["uniq", "-c"]).input(b"b\na\nb\n")?.run()?;
+/// let counted = Pipeline::new().then(["sort"]).then(["uniq", "-c"]).input("b\na\nb\n").run()?;
 /// assert!(counted.success() && counted.output.ends_with(b"2 b\n"));
 /// # Ok::<(), triveni::Error>(())
 /// ```
@@ -93,16 +89,8 @@ impl<'fd> Pipeline<'fd> {
     }
 
     /// What the first program reads.
-    ///
-    /// # Errors
-    /// What the system reports if there is no memory for it.
-    pub fn input(self, bytes: &[u8]) -> Result<Self> {
-        let failed = |errno: i32| Error::os(errno, format_args!("{} bytes of input for a pipeline", bytes.len()));
-        let fd = memfd_create(c"triveni-pipeline", MFdFlags::MFD_CLOEXEC).map_err(|errno| failed(errno as i32))?;
-        let mut file = File::from(fd);
-        let written = file.write_all(bytes).and_then(|()| file.rewind());
-        written.map_err(|error| failed(error.raw_os_error().unwrap_or(libc::EIO)))?;
-        Ok(self.input_from(OwnedFd::from(file)))
+    pub fn input(self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.input_from(Redirect::Bytes(bytes.into()))
     }
 
     /// Where the last program writes: a file (`> file`, `>> file`), a pipe, nothing. Unless said, its output is

@@ -23,11 +23,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::sys::process::without_signals;
 use memmap2::MmapMut;
 use nix::errno::Errno;
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::resource::Resource;
 use std::cell::UnsafeCell;
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr, OsString, c_char, c_int, c_void};
 use std::fs::File;
+use std::io::{Seek, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
@@ -44,6 +46,8 @@ pub enum Redirect<'fd> {
     Write(PathBuf),
     /// To the end of a file, made if it is missing: `>>`.
     Append(PathBuf),
+    /// From these bytes, in a memory file: `<<`. Nobody has to write them while the program reads.
+    Bytes(Vec<u8>),
     /// To one of the caller's: a pipe's end, a socket, a file.
     Fd(BorrowedFd<'fd>),
     /// The same, given away: closed in the caller once the program runs.
@@ -304,6 +308,7 @@ impl Plan {
             Redirect::Read(path) => open(path, File::options().read(true))?,
             Redirect::Write(path) => open(path, File::options().write(true).create(true).truncate(true))?,
             Redirect::Append(path) => open(path, File::options().append(true).create(true))?,
+            Redirect::Bytes(bytes) => memory_file(bytes)?,
         };
         self.source(file.as_raw_fd(), fd, above)
     }
@@ -492,6 +497,15 @@ fn default_signals() {
             }
         }
     }
+}
+
+fn memory_file(bytes: &[u8]) -> Result<File> {
+    let failed = |errno: i32| Error::os(errno, format_args!("a memory file of {} bytes", bytes.len()));
+    let fd = memfd_create(c"triveni-input", MFdFlags::MFD_CLOEXEC).map_err(|errno| failed(errno as i32))?;
+    let mut file = File::from(fd);
+    let written = file.write_all(bytes).and_then(|()| file.rewind());
+    written.map_err(|error| failed(error.raw_os_error().unwrap_or(libc::EIO)))?;
+    Ok(file)
 }
 
 /// Where the program may be, and the same in words.

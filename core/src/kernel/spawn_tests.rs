@@ -200,10 +200,9 @@ fn a_program_dies_of_sigpipe_and_blocks_nothing_also_from_rust() {
 fn a_pipeline_gives_what_the_shell_gives() {
     let input: Vec<u8> =
         (0..300_000u32).flat_map(|n| format!("{}\n", n.wrapping_mul(2_654_435_761) % 1000).into_bytes()).collect();
-    let ours =
-        Pipeline::new().then(["sort", "-n"]).then(["uniq", "-c"]).then(["tail", "-n", "5"]).input(&input).unwrap();
+    let ours = Pipeline::new().then(["sort", "-n"]).then(["uniq", "-c"]).then(["tail", "-n", "5"]).input(input.clone());
     let ours = ours.run_until(soon()).unwrap();
-    let shell = Pipeline::new().then(["sh", "-c", "sort -n | uniq -c | tail -n 5"]).input(&input).unwrap();
+    let shell = Pipeline::new().then(["sh", "-c", "sort -n | uniq -c | tail -n 5"]).input(input.clone());
     assert_eq!(ours.output, shell.run_until(soon()).unwrap().output);
     assert!(ours.success() && ours.pipefail() == 0 && ours.statuses.len() == 3);
 }
