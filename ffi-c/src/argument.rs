@@ -91,6 +91,22 @@ pub(crate) unsafe fn array<'a, T>(first: *mut T, count: usize) -> Result<&'a mut
     }
 }
 
+/// An array of `count` items to read. NULL will do for 0.
+///
+/// # Safety
+/// - `count` items at `first` may be read, unchanged until the reference's last use; otherwise they are torn or the read
+///   faults.
+/// - Any bits are a `T`; otherwise C could hand in what no `T` is.
+pub(crate) unsafe fn items<'a, T: Copy>(first: *const T, count: usize) -> Result<&'a [T]> {
+    let size = count.saturating_mul(size_of::<T>());
+    match room(first.cast::<u8>(), size)? {
+        0 => Ok(&[]),
+        _ if !first.is_aligned() => Err(invalid("the array is not aligned for its items")),
+        // SAFETY: not NULL, aligned, and at most `isize::MAX` bytes, all checked above; the caller promises the rest.
+        _ => Ok(unsafe { slice::from_raw_parts(first, count) }),
+    }
+}
+
 /// A place for one answer. `Invalid` for NULL.
 ///
 /// # Safety
@@ -169,6 +185,7 @@ mod tests {
         unsafe {
             assert_eq!(bytes(null, 0).unwrap(), b"");
             assert!(bytes(null, 1).is_err() && buffer(null, 1).is_err() && array(null, 1).is_err());
+            assert!(items(null, 1).is_err() && items(null, 0).unwrap().is_empty());
             assert!(output(null).is_err() && text(std::ptr::null()).is_err());
             assert!(descriptor(-1).is_err() && descriptor(c_int::MIN).is_err());
         }

@@ -35,15 +35,35 @@ mod _triveni {
     #[pymodule_export]
     use crate::deadlock::{Detection, Step, detect, graph};
     #[pymodule_export]
+    use crate::kernel::daemon::{Daemon, daemonize};
+    #[pymodule_export]
     use crate::kernel::fifo::Fifo;
     #[pymodule_export]
     use crate::kernel::pipe::{PipeReader, PipeWriter, pipe};
     #[pymodule_export]
+    use crate::kernel::pipeline::{Pipeline, PipelineOutput, RunningPipeline};
+    #[pymodule_export]
     use crate::kernel::posix_queue::{PosixQueue, PosixQueueInfo};
+    #[pymodule_export]
+    use crate::kernel::posix_semaphore::PosixSemaphore;
+    #[pymodule_export]
+    use crate::kernel::posix_shared_memory::PosixSharedMemory;
+    #[pymodule_export]
+    use crate::kernel::process::{Child, Family, ProcessTree, TreeNode, chain, fan, spawn};
+    #[pymodule_export]
+    use crate::kernel::signal::{ChildEnds, Handlers, Mask, SignalInfo, Signals, StopLock};
+    #[pymodule_export]
+    use crate::kernel::signal::{continue_process, continue_stopped, ended_children, is_stopped, queue_signal};
+    #[pymodule_export]
+    use crate::kernel::signal::{send_signal, signal_name, stop_process, stop_self, wait_stopped};
     #[pymodule_export]
     use crate::kernel::sysv_key::sysv_key;
     #[pymodule_export]
     use crate::kernel::sysv_queue::{SysvQueue, SysvQueueInfo};
+    #[pymodule_export]
+    use crate::kernel::sysv_semaphores::{SemaphoreOperation, SysvSemaphoreInfo, SysvSemaphores, SysvSemaphoresInfo};
+    #[pymodule_export]
+    use crate::kernel::sysv_shared_memory::{SysvSharedMemory, SysvSharedMemoryInfo};
     #[pymodule_export]
     use crate::segment::info::{DeadlockInfo, Holder, ObjectInfo, ParticipantInfo, Wait};
     #[pymodule_export]

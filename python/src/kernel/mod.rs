@@ -1,10 +1,19 @@
 //! The kernel's own mechanisms: one file for each, and what their handles have in common.
 
+pub(crate) mod daemon;
 pub(crate) mod fifo;
 pub(crate) mod pipe;
+pub(crate) mod pipeline;
 pub(crate) mod posix_queue;
+pub(crate) mod posix_semaphore;
+pub(crate) mod posix_shared_memory;
+pub(crate) mod process;
+pub(crate) mod signal;
 pub(crate) mod sysv_key;
 pub(crate) mod sysv_queue;
+pub(crate) mod sysv_semaphores;
+pub(crate) mod sysv_shared_memory;
+mod viewed;
 
 use crate::error::invalid;
 use pyo3::prelude::*;

@@ -167,6 +167,8 @@ enum Place {
     Named(PosixName),
     /// At an offset of shared memory, which stays attached for it.
     In(#[expect(dead_code, reason = "kept so that it stays attached")] Arc<Attachment>, usize),
+    /// In memory that the caller keeps.
+    At,
 }
 
 // SAFETY: a `sem_t` is made to be used by many threads and processes at once.
@@ -270,6 +272,43 @@ impl PosixSemaphore {
         Ok(PosixSemaphore { at, place: Place::In(attachment.clone(), offset), owned: None })
     }
 
+    /// As [`init_in`](Self::init_in), in any memory that processes share, such as a page that is inherited over fork.
+    ///
+    /// # Errors
+    /// `Invalid` for null, for an address that is no multiple of [`ALIGNMENT`](Self::ALIGNMENT), and for too many
+    /// permits.
+    ///
+    /// # Safety
+    /// - [`SIZE`](Self::SIZE) bytes at `at` may be written and stay mapped until the handle is dropped; otherwise waiting
+    ///   and posting write to memory of others.
+    pub unsafe fn init_at(at: *mut u8, initial: u32) -> Result<PosixSemaphore> {
+        checked_initial(&format_args!("POSIX semaphore at {at:p}"), initial)?;
+        // SAFETY: the caller's promise is the one `open_at` asks for.
+        let made = unsafe { PosixSemaphore::open_at(at) }?;
+        // SAFETY: aligned (`open_at`), and by the caller's promise there is room and it may be written.
+        match unsafe { libc::sem_init(made.at.as_ptr(), 1, initial) } {
+            0 => Ok(made),
+            _ => Err(made.failed("init")),
+        }
+    }
+
+    /// As [`open_in`](Self::open_in), in any memory that processes share.
+    ///
+    /// # Errors
+    /// As [`init_at`](Self::init_at).
+    ///
+    /// # Safety
+    /// - As for [`init_at`](Self::init_at).
+    pub unsafe fn open_at(at: *mut u8) -> Result<PosixSemaphore> {
+        match NonNull::new(at.cast::<sem_t>()).filter(|at| at.is_aligned()) {
+            Some(at) => Ok(PosixSemaphore { at, place: Place::At, owned: None }),
+            None => Err(Error::new(
+                ErrorKind::Invalid,
+                format!("POSIX semaphore at {at:p}: the address must be a multiple of {}", PosixSemaphore::ALIGNMENT),
+            )),
+        }
+    }
+
     /// Takes a permit (P); waits for one as long as it takes.
     ///
     /// # Errors
@@ -366,7 +405,7 @@ impl PosixSemaphore {
     pub fn name(&self) -> Option<&str> {
         match &self.place {
             Place::Named(name) => Some(name.as_str()),
-            Place::In(..) => None,
+            Place::In(..) | Place::At => None,
         }
     }
 
@@ -418,6 +457,7 @@ impl fmt::Display for Place {
         match self {
             Place::Named(name) => name.fmt(f),
             Place::In(_, offset) => write!(f, "POSIX semaphore at {offset}"),
+            Place::At => f.write_str("unnamed POSIX semaphore"),
         }
     }
 }

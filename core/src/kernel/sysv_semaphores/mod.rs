@@ -112,6 +112,14 @@ impl SysvSemaphores {
         SysvSemaphoresOptions::new().open_or_create(key, initial)
     }
 
+    /// Removes the set with this key: every wait in it ends with `Removed`.
+    ///
+    /// # Errors
+    /// `NotFound`; `Invalid` for [`SysvKey::PRIVATE`]; `Permission` unless the caller's user made or owns it.
+    pub fn unlink(key: SysvKey) -> Result<()> {
+        remove(open::find(key)?)
+    }
+
     /// Removes this set; every wait in it ends with `Removed`, and so does every later call.
     ///
     /// # Errors

@@ -28,12 +28,12 @@ fn a_key_is_created_opened_and_removed_once() {
     assert_eq!(same.values().unwrap(), [3, 0]);
     assert_eq!(SysvSemaphores::open_or_create(key, &[9, 9]).unwrap().values().unwrap(), [3, 0]);
     assert_eq!(kind(SysvSemaphores::open_or_create(key, &[9])), ErrorKind::Incompatible);
-    same.remove().unwrap();
+    SysvSemaphores::unlink(key).unwrap();
     for gone in [made.remove(), made.post(0, 1), made.wait(0, 1), made.set(0, 1), made.values().map(|_| ())] {
         assert_eq!(kind(gone), ErrorKind::Removed);
     }
     assert_eq!(kind(made.info()), ErrorKind::Removed);
-    assert_eq!(kind(SysvSemaphores::open(key)), ErrorKind::NotFound);
+    assert_eq!(kind(SysvSemaphores::unlink(key)), ErrorKind::NotFound);
     assert_eq!(kind(SysvSemaphores::open(SysvKey::PRIVATE)), ErrorKind::Invalid);
 }
 

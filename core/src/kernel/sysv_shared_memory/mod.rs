@@ -91,6 +91,14 @@ impl SysvSharedMemory {
         SysvSharedMemoryOptions::new().open_or_create(key, size)
     }
 
+    /// Removes the segment with this key: nobody finds it any more, and it goes with the last who has it attached.
+    ///
+    /// # Errors
+    /// `NotFound`; `Invalid` for [`SysvKey::PRIVATE`]; `Permission` unless the caller's user made or owns it.
+    pub fn unlink(key: SysvKey) -> Result<()> {
+        remove(open::find(key)?)
+    }
+
     /// Removes this segment: nobody finds it any more. Those who have it attached keep it, this handle too.
     ///
     /// # Errors

@@ -24,8 +24,9 @@ fn a_key_is_created_opened_and_removed_once() {
     same.read_at(996, &mut back).unwrap();
     assert_eq!(&back, b"last");
     assert_eq!(kind(same.write_at(997, b"last")), ErrorKind::Invalid);
-    made.remove().unwrap();
+    SysvSharedMemory::unlink(key).unwrap();
     assert_eq!(kind(SysvSharedMemory::open(key)), ErrorKind::NotFound);
+    assert_eq!(kind(SysvSharedMemory::unlink(key)), ErrorKind::NotFound);
     same.write_at(0, b"kept").unwrap();
 }
 
