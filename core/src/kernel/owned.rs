@@ -82,7 +82,14 @@ impl OwnedKind {
     /// is none.
     fn identity(self, name: &OsStr) -> Option<u64> {
         match self {
-            OwnedKind::Fifo | OwnedKind::LockFile | OwnedKind::Socket => of_file(&fs::symlink_metadata(name).ok()?),
+            OwnedKind::Fifo | OwnedKind::Socket => of_file(&fs::symlink_metadata(name).ok()?),
+            OwnedKind::LockFile => {
+                // Who takes it over writes into the same file, which is another's then.
+                let mut hasher = DefaultHasher::new();
+                of_file(&fs::symlink_metadata(name).ok()?)?.hash(&mut hasher);
+                super::lock_file::text_at(Path::new(name)).hash(&mut hasher);
+                Some(hasher.finish())
+            }
             OwnedKind::PosixSharedMemory => of_file(&fs::symlink_metadata(in_shm("", name)).ok()?),
             OwnedKind::PosixSemaphore => of_file(&fs::symlink_metadata(in_shm("sem.", name)).ok()?),
             OwnedKind::PosixQueue => {

@@ -2,12 +2,15 @@
 
 mod daemon;
 mod fifo;
+mod file_lock;
+mod lock_file;
 mod pipe;
 mod pipeline;
 mod posix_queue;
 mod posix_semaphore;
 mod posix_shared_memory;
 mod process;
+mod range_lock;
 mod signal;
 mod socket;
 mod sysv_key;
