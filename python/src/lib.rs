@@ -57,6 +57,18 @@ mod _triveni {
     #[pymodule_export]
     use crate::kernel::signal::{send_signal, signal_name, stop_process, stop_self, wait_stopped};
     #[pymodule_export]
+    use crate::kernel::socket::PeerCredentials;
+    #[pymodule_export]
+    use crate::kernel::socket::address::SocketAddress;
+    #[pymodule_export]
+    use crate::kernel::socket::datagram::Datagram;
+    #[pymodule_export]
+    use crate::kernel::socket::listener::{Listener, SeqpacketListener};
+    #[pymodule_export]
+    use crate::kernel::socket::seqpacket::Seqpacket;
+    #[pymodule_export]
+    use crate::kernel::socket::stream::Stream;
+    #[pymodule_export]
     use crate::kernel::sysv_key::sysv_key;
     #[pymodule_export]
     use crate::kernel::sysv_queue::{SysvQueue, SysvQueueInfo};

@@ -9,6 +9,7 @@ pub(crate) mod posix_semaphore;
 pub(crate) mod posix_shared_memory;
 pub(crate) mod process;
 pub(crate) mod signal;
+pub(crate) mod socket;
 pub(crate) mod sysv_key;
 pub(crate) mod sysv_queue;
 pub(crate) mod sysv_semaphores;
