@@ -3,6 +3,7 @@
 //!
 //! [`run`] is all of it, so that the Python package can offer the same command.
 
+mod bench;
 mod deadlock;
 mod demo;
 mod ls;
@@ -25,6 +26,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Bench(bench::Bench),
     Deadlock(deadlock::Deadlock),
     Ls(ls::Ls),
     Rm(rm::Rm),
@@ -82,6 +84,7 @@ pub fn run(args: Vec<OsString>) -> i32 {
         }
     };
     let done = match cli.command {
+        Command::Bench(bench) => bench.run(),
         Command::Deadlock(deadlock) => deadlock.run(),
         Command::Ls(ls) => ls.run(),
         Command::Rm(rm) => rm.run(),
