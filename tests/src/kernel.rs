@@ -70,9 +70,11 @@ impl End {
         // SAFETY: dup2 may be called between fork and exec; `fd` is open until the child has started. A descriptor
         // that dup2 has made is not close-on-exec.
         unsafe {
-            command.pre_exec(move || match libc::dup2(from, INHERITED) {
-                -1 => Err(std::io::Error::last_os_error()),
-                _ => Ok(()),
+            command.pre_exec(move || {
+                // dup2 of a number to itself would leave it close-on-exec.
+                let done =
+                    if from == INHERITED { libc::fcntl(from, libc::F_SETFD, 0) } else { libc::dup2(from, INHERITED) };
+                if done < 0 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
             })
         };
         let peer = Peer::spawn(command, &format!("{mechanism} {} in {self:?}", args.join(" ")));
@@ -81,8 +83,8 @@ impl End {
     }
 }
 
-/// The number of the descriptor that a peer inherits.
-pub const INHERITED: RawFd = 9;
+/// The number of the descriptor that a peer inherits: higher than any that the standard library has open meanwhile.
+pub const INHERITED: RawFd = 300;
 
 /// A program in C, compiled once for each run of a test program.
 fn compiled(name: &str, with_library: bool) -> PathBuf {

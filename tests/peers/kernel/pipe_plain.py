@@ -10,7 +10,8 @@ def message(k):
 
 
 def opened(place, mode):
-    return open(int(place) if place.isdigit() else place, mode)
+    # Without a buffer a message is one write, and in one piece.
+    return open(int(place) if place.isdigit() else place, mode, buffering=0 if mode == "wb" else -1)
 
 
 match sys.argv[1:]:

@@ -127,6 +127,7 @@ fn a_fifo_is_opened_within_its_deadline_once_the_other_comes() {
             assert_eq!(&buffer[..size], message(k), "{end:?}");
         }
         assert_eq!(reader.receive(&mut buffer).unwrap_err().kind(), ErrorKind::Closed);
+        drop(reader);
         peer.succeeds();
         let peer = end.start("pipe", &["receive", place.text(), "3"]);
         let mut writer = fifo.writer_until(Deadline::after(PATIENCE)).unwrap();
