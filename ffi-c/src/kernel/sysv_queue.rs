@@ -86,7 +86,7 @@ fn selecting(how: u32, mtype: i64) -> Result<SysvSelect> {
 /// A queue and its messages stay when all its users have ended or were killed, until tvn_sysv_queue_remove().
 /// Gives `*out`. Does not wait. Any thread; a forked child too.
 /// @return 0; -EEXIST, unless the key is private; -ENOSPC beyond /proc/sys/kernel/msgmni; -EACCES for more bytes than
-/// /proc/sys/kernel/msgmnb without being root; -ENOSYS where the system has no such queues.
+/// /proc/sys/kernel/msgmnb without CAP_SYS_RESOURCE; -ENOSYS where the system has no such queues.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_sysv_queue_create(
     key: c_int,
@@ -272,7 +272,7 @@ fn receive(queue: &SysvQueue, select: SysvSelect, message: &mut [u8], timeout_ms
 }
 
 /// Changes how many bytes of messages the queue holds. Lends `queue`. Never blocks. Any thread; a forked child too.
-/// @return 0; -EACCES beyond /proc/sys/kernel/msgmnb without being root, and for who neither owns it nor is root;
+/// @return 0; -EACCES beyond /proc/sys/kernel/msgmnb without CAP_SYS_RESOURCE, and for who neither owns it nor is root;
 /// -EINVAL for 0; -EIDRM if it was removed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_sysv_queue_set_max_bytes(queue: *const tvn_sysv_queue_t, bytes: u64) -> c_int {

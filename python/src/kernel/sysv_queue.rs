@@ -353,8 +353,8 @@ impl SysvQueue {
         self.into(py, buffer, None)
     }
 
-    /// Changes how many bytes of messages it holds. ``PermissionError`` beyond ``/proc/sys/kernel/msgmnb`` without being
-    /// root.
+    /// Changes how many bytes of messages it holds. ``PermissionError`` beyond ``/proc/sys/kernel/msgmnb`` without
+    /// CAP_SYS_RESOURCE.
     fn set_max_bytes(&self, py: Python<'_>, bytes: &Bound<'_, PyAny>) -> PyResult<()> {
         let (queue, bytes) = (self.queue.get(py)?, whole("bytes", bytes)?);
         call(py, || queue.set_max_bytes(bytes as u64))

@@ -3,7 +3,13 @@
 //! Each mechanism has a file here, with the same roles in Rust, in C, in Python, and in plain C and Python, which use
 //! nothing but libc and Python's own library. The roles are told at the head of the Rust file.
 
+mod memory;
 mod pipe;
+mod posix_queue;
+mod process;
+mod rain;
+mod sysv_queue;
+mod world;
 
 fn main() {
     let mut args = std::env::args().skip(1);
@@ -11,7 +17,11 @@ fn main() {
     let args: Vec<String> = args.collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match mechanism.as_str() {
+        "memory" => memory::run(&args),
         "pipe" => pipe::run(&args),
+        "posix_queue" => posix_queue::run(&args),
+        "process" => process::run(&args),
+        "sysv_queue" => sysv_queue::run(&args),
         other => panic!("no mechanism {other:?}"),
     }
 }

@@ -281,7 +281,7 @@ impl SysvQueue {
         Error::new(
             ErrorKind::TooLarge,
             format!(
-                "send {size} bytes to {self}: it holds {most} bytes in all, so this would wait for ever; set_max_bytes makes it larger (beyond {MSGMNB} as root)"
+                "send {size} bytes to {self}: it holds {most} bytes in all, so this would wait for ever; set_max_bytes makes it larger (beyond {MSGMNB} with CAP_SYS_RESOURCE)"
             ),
         )
     }

@@ -31,8 +31,8 @@ impl SysvQueueOptions {
         SysvQueueOptions::default()
     }
 
-    /// How many bytes of messages a queue that is created holds; more than `/proc/sys/kernel/msgmnb` only as root. It
-    /// also holds no more messages than this, which tells for empty ones.
+    /// How many bytes of messages a queue that is created holds; more than `/proc/sys/kernel/msgmnb` only with
+    /// CAP_SYS_RESOURCE. It also holds no more messages than this, which tells for empty ones.
     pub fn max_bytes(self, max_bytes: u64) -> SysvQueueOptions {
         SysvQueueOptions { max_bytes: Some(max_bytes), ..self }
     }
@@ -203,7 +203,7 @@ impl SysvQueue {
             Err(Errno::EPERM) if MSGMNB.is_below(bytes) => Err(Error::new(
                 ErrorKind::Permission,
                 format!(
-                    "{tried}: {MSGMNB}, and only root goes beyond; ask for less, or raise it (sysctl kernel.msgmnb)"
+                    "{tried}: {MSGMNB}, and only who has CAP_SYS_RESOURCE goes beyond; ask for less, or raise it (sysctl kernel.msgmnb)"
                 ),
             )),
             Err(errno) => Err(self.failed(errno, tried, "changing")),

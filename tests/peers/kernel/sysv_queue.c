@@ -1,0 +1,78 @@
+/* System V message queues; the roles are told in sysv_queue.rs. */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <triveni.h>
+#include <unistd.h>
+
+static int64_t good(int64_t result) {
+    if (result >= 0) return result;
+    fprintf(stderr, "sysv_queue.c: %s: %s\n", tvn_strerror((int)result), tvn_last_error());
+    exit(1);
+}
+
+static size_t make(uint64_t k, uint8_t *message) {
+    for (int i = 0; i < 8; i++) message[i] = (uint8_t)(k >> 8 * i);
+    for (uint64_t i = 0; i < k % 40; i++) message[8 + i] = (uint8_t)(k * 7 + i);
+    return 8 + k % 40;
+}
+
+/* The number of a message, which must be whole. */
+static uint64_t number(const uint8_t *message, size_t size) {
+    uint64_t k = 0;
+    uint8_t wanted[64];
+    for (int i = 0; i < 8; i++) k |= (uint64_t)message[i] << 8 * i;
+    if (size != make(k, wanted) || memcmp(message, wanted, size)) fputs("wrong message\n", stderr), exit(1);
+    return k;
+}
+
+static void collect(tvn_sysv_queue_t *queue, uint32_t how, int64_t wanted) {
+    uint8_t message[64];
+    int64_t mtype, size;
+    while ((size = tvn_sysv_queue_receive_selected(queue, message, sizeof message, how, wanted, TVN_TRY, &mtype)) >= 0)
+        printf("%llu:%lld\n", (unsigned long long)number(message, (size_t)size), (long long)mtype);
+    if (size != -EAGAIN) good(size);
+}
+
+int main(int argc, char **argv) {
+    if (argc < 3) return 2;
+    const char *role = argv[1];
+    int key = atoi(argv[2]);
+    uint8_t message[64];
+    tvn_sysv_queue_t *queue;
+    if (!strcmp(role, "leave")) {
+        good(tvn_sysv_queue_create(key, 0, 0600, 0, &queue));
+        for (uint64_t k = 0; k < 10; k++)
+            good(tvn_sysv_queue_send_with(queue, message, make(k, message), (int64_t)(1 + 3 * k % 7), TVN_FOREVER));
+    } else if (!strcmp(role, "own")) {
+        good(tvn_sysv_queue_create(key, 0, 0600, TVN_OWNED, &queue));
+        puts("holding");
+        fflush(stdout);
+        for (;;) pause();
+    } else {
+        good(tvn_sysv_queue_open(key, &queue));
+    }
+    if (!strcmp(role, "collect")) {
+        collect(queue, TVN_SELECT_UP_TO, 2);
+        collect(queue, TVN_SELECT_EXCEPT, 5);
+        collect(queue, TVN_SELECT_TYPE, 5);
+    } else if (!strcmp(role, "send")) {
+        for (uint64_t k = strtoull(argv[3], NULL, 10), end = strtoull(argv[4], NULL, 10); k < end; k++)
+            good(tvn_sysv_queue_send(queue, message, make(k, message), TVN_FOREVER));
+    } else if (!strcmp(role, "take")) {
+        for (int64_t size; (size = good(tvn_sysv_queue_receive(queue, message, sizeof message, TVN_FOREVER))) > 0;) {
+            printf("got %llu\n", (unsigned long long)number(message, (size_t)size));
+            fflush(stdout);
+        }
+    } else if (!strcmp(role, "wait")) {
+        puts("waiting");
+        fflush(stdout);
+        if (tvn_sysv_queue_receive(queue, message, sizeof message, TVN_FOREVER) != -EIDRM) return 1;
+        puts("removed");
+    } else if (strcmp(role, "leave")) {
+        return 2;
+    }
+    tvn_sysv_queue_close(queue);
+    return 0;
+}
