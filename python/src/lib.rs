@@ -39,6 +39,10 @@ mod _triveni {
     #[pymodule_export]
     use crate::kernel::fifo::Fifo;
     #[pymodule_export]
+    use crate::kernel::file_lock::{FileLock, FileLockGuard};
+    #[pymodule_export]
+    use crate::kernel::lock_file::{LockFile, LockFileGuard, LockFileHolder};
+    #[pymodule_export]
     use crate::kernel::pipe::{PipeReader, PipeWriter, pipe};
     #[pymodule_export]
     use crate::kernel::pipeline::{Pipeline, PipelineOutput, RunningPipeline};
@@ -50,6 +54,8 @@ mod _triveni {
     use crate::kernel::posix_shared_memory::PosixSharedMemory;
     #[pymodule_export]
     use crate::kernel::process::{Child, Family, ProcessTree, TreeNode, chain, fan, spawn};
+    #[pymodule_export]
+    use crate::kernel::range_lock::{RangeBlocker, RangeLock, RangeLockGuard};
     #[pymodule_export]
     use crate::kernel::signal::{ChildEnds, Handlers, Mask, SignalInfo, Signals, StopLock};
     #[pymodule_export]

@@ -2,12 +2,15 @@
 
 pub(crate) mod daemon;
 pub(crate) mod fifo;
+pub(crate) mod file_lock;
+pub(crate) mod lock_file;
 pub(crate) mod pipe;
 pub(crate) mod pipeline;
 pub(crate) mod posix_queue;
 pub(crate) mod posix_semaphore;
 pub(crate) mod posix_shared_memory;
 pub(crate) mod process;
+pub(crate) mod range_lock;
 pub(crate) mod signal;
 pub(crate) mod socket;
 pub(crate) mod sysv_key;
