@@ -257,6 +257,11 @@ template <> struct tvn_letter_<long double> { static constexpr const char *is = 
 #define TVN_OWNED 1
 
 /**
+ * For `flags` of tvn_lock_file_lock(): a file that a dead process left is taken over instead of -ECONNRESET.
+ */
+#define TVN_TAKE_OVER 2
+
+/**
  * Writes of up to so many bytes to a pipe or FIFO are one piece, whoever else writes: PIPE_BUF. A message of
  * tvn_pipe_writer_send() may have 4 bytes less.
  */
@@ -773,6 +778,13 @@ typedef struct tvn_family_t tvn_family_t;
 typedef struct tvn_fifo_t tvn_fifo_t;
 
 /**
+ * A file that can be locked as a whole (flock): one holder, however many threads use the handle. The lock belongs to the
+ * open file description: a forked child has it too, until both have closed the handle or one of them has unlocked. Who
+ * opens the file anew is somebody else, in the same process also.
+ */
+typedef struct tvn_file_lock_t tvn_file_lock_t;
+
+/**
  * Callbacks for signals, which run when the program dispatches them. One thread at a time.
  */
 typedef struct tvn_handlers_t tvn_handlers_t;
@@ -782,6 +794,11 @@ typedef struct tvn_handlers_t tvn_handlers_t;
  * tvn_listener_bind()), tvn_listener_accept() for each client, close.
  */
 typedef struct tvn_listener_t tvn_listener_t;
+
+/**
+ * A lock that stands as a file: who makes the file has the lock, who removes it lets go.
+ */
+typedef struct tvn_lock_file_t tvn_lock_file_t;
 
 /**
  * A mailbox, a queue of messages for any number of senders and receivers: a handle on one that lies in a segment.
@@ -867,6 +884,12 @@ typedef struct tvn_producer_t tvn_producer_t;
  * The writing end of a topic. One thread at a time; stays with the process that took it.
  */
 typedef struct tvn_publisher_t tvn_publisher_t;
+
+/**
+ * A file of which ranges of bytes can be locked (F_OFD_SETLK): one holder, however many threads use the handle. The locks
+ * belong to the open file description: a forked child has them too. They exclude those of lockf() and F_SETLK as well.
+ */
+typedef struct tvn_range_lock_t tvn_range_lock_t;
 
 /**
  * A ring, records of any size from one producer to one consumer: a handle on one that lies in a segment.
@@ -1076,6 +1099,24 @@ typedef struct {
 } tvn_daemon_options_t;
 
 /**
+ * Whose a lock file is, by what lies in it.
+ */
+typedef struct {
+  /**
+   * Its maker's pid; 0 if the file does not say.
+   */
+  uint32_t pid;
+  /**
+   * 1 if its maker is alive, 0 if it is dead; -1 if nobody can say: another program's file, or another pid namespace.
+   */
+  int32_t alive;
+  /**
+   * Its maker's program; empty if the file does not say.
+   */
+  char program[36];
+} tvn_lock_file_holder_t;
+
+/**
  * Where one descriptor of a new program leads.
  */
 typedef struct {
@@ -1240,6 +1281,28 @@ typedef struct {
    */
   char name[64];
 } tvn_tree_node_t;
+
+/**
+ * A lock that is in the way.
+ */
+typedef struct {
+  /**
+   * Its first byte.
+   */
+  uint64_t start;
+  /**
+   * How many bytes it has; 0 if it has no end.
+   */
+  uint64_t length;
+  /**
+   * The process, if the lock is of the older kind, which belongs to one; 0 if the kernel names none.
+   */
+  uint32_t pid;
+  /**
+   * Is it exclusive?
+   */
+  bool exclusive;
+} tvn_range_blocker_t;
 
 /**
  * A signal that was taken, and who sent it.
@@ -2709,6 +2772,107 @@ int tvn_fifo_writer(const tvn_fifo_t *fifo,
                     tvn_pipe_writer_t **out);
 
 /**
+ * Opens the file `path` to lock it: for reading and writing if that is permitted, otherwise for reading. Lends `path`,
+ * gives `*out`. Does not wait. Any thread.
+ * @return 0; -ENOENT; -EACCES; what open(2) reports.
+ */
+int tvn_file_lock_open(const char *path,
+                       tvn_file_lock_t **out);
+
+/**
+ * Opens the file `path`, or makes it with `mode` less the umask. Lends `path`, gives `*out`. Does not wait. Any thread.
+ * @return 0; -EACCES; what open(2) reports.
+ */
+int tvn_file_lock_open_or_create(const char *path,
+                                 unsigned int mode,
+                                 tvn_file_lock_t **out);
+
+/**
+ * Makes a handle of a descriptor that is open. Takes `fd`, gives `*out`. Does not wait. Any thread.
+ * @return 0; -EINVAL for a negative `fd`.
+ */
+int tvn_file_lock_from_fd(int fd, tvn_file_lock_t **out);
+
+/**
+ * Closes the handle. Takes `lock`; NULL is fine. The lock ends with it, unless a forked process has it as well.
+ */
+void tvn_file_lock_close(tvn_file_lock_t *lock);
+
+/**
+ * Locks the file alone; blocks until nobody else holds it. Lends `lock`. A lock that the handle has already is changed,
+ * not in one step: somebody else may come in between. When a holder dies the kernel unlocks. With TVN_FOREVER it blocks
+ * in the kernel; with a deadline it tries again after pauses that grow to 4 ms. Threads: any; they are one holder.
+ * @return 0; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -ENOLCK if there is no room for
+ * locks or no lock service (NFS); -EBADF on NFS if the file is not open for writing.
+ */
+int tvn_file_lock_lock(const tvn_file_lock_t *lock,
+                       int timeout_ms);
+
+/**
+ * Locks the file together with others that do so; blocks until nobody holds it alone. Otherwise as tvn_file_lock_lock().
+ * @return as tvn_file_lock_lock().
+ */
+int tvn_file_lock_lock_shared(const tvn_file_lock_t *lock,
+                              int timeout_ms);
+
+/**
+ * Unlocks, also for forked processes that have the handle. If it was not locked nothing happens. Lends `lock`. Never
+ * blocks. Any thread.
+ * @return 0; what flock(2) reports.
+ */
+int tvn_file_lock_unlock(const tvn_file_lock_t *lock);
+
+/**
+ * Who took the lock, as /proc/locks lists it: stores at most `count` pids. One that took it before a fork may be dead
+ * while its child holds it. Lends `lock` and `pids` (NULL will do with 0). Never blocks. Any thread.
+ * @return how many there are, which may be more than `count`; 0 if nobody holds it or the kernel does not say.
+ */
+int64_t tvn_file_lock_holders(const tvn_file_lock_t *lock,
+                              uint32_t *pids,
+                              size_t count);
+
+/**
+ * The descriptor of the file, to read and write with. It stays the handle's: do not close it. Lends `lock`.
+ * @return the descriptor.
+ */
+int tvn_file_lock_fd(const tvn_file_lock_t *lock);
+
+/**
+ * Makes the lock file `path` with `mode` (0600 for its user alone) less the umask; waits until nobody else has it, and
+ * tries again after pauses that grow to 4 ms. The file says who made it; one that a dead process left is recognised. With
+ * TVN_TAKE_OVER in `flags` such a file is taken over: ask tvn_lock_file_left_by(). With TVN_OWNED `triveni ls` shows the
+ * file as a leftover if this process is killed. Lends `path`, gives `*out`. The lock is this process's: a forked child
+ * does not have it. Any thread.
+ * @return 0; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -ECONNRESET if a dead process left
+ * the file; -ENOENT if the folder is not there; -EACCES; what open(2) and link(2) report.
+ */
+int tvn_lock_file_lock(const char *path,
+                       unsigned int mode,
+                       unsigned int flags,
+                       int timeout_ms,
+                       tvn_lock_file_t **out);
+
+/**
+ * Removes the lock file. Takes `lock`, also when it fails; NULL is fine. Never blocks. Any thread.
+ * @return 0; -EPERM if the file is not ours any more, because somebody removed it, or this is a forked child: nothing is
+ * removed then; what unlink(2) reports.
+ */
+int tvn_lock_file_unlock(tvn_lock_file_t *lock);
+
+/**
+ * Who had the lock before, if its file was taken over: put right first what that process may have left half done. Lends
+ * `lock`. Never blocks. Any thread.
+ * @return the pid of the dead process; 0 if the file was made anew.
+ */
+int64_t tvn_lock_file_left_by(const tvn_lock_file_t *lock);
+
+/**
+ * Whose the lock file `path` is. Lends `path` and `out`. Never blocks. Any thread.
+ * @return 1 if it is there; 0 if it is not, and `*out` is untouched; -EACCES if it cannot be read.
+ */
+int tvn_lock_file_holder(const char *path, tvn_lock_file_holder_t *out);
+
+/**
  * Makes an anonymous pipe, for this process and those that it forks. Gives `*reader` and `*writer`. Both are
  * close-on-exec. After fork each process closes the end that it does not use: as long as any process has the writing
  * end, the reader sees no end of the stream. Does not wait. Any thread.
@@ -3384,6 +3548,80 @@ int64_t tvn_process_tree(int pid,
 int64_t tvn_process_tree_draw(int pid,
                               char *buffer,
                               size_t size);
+
+/**
+ * Opens the file `path` to lock ranges of it: for reading and writing if that is permitted, otherwise for reading. Lends
+ * `path`, gives `*out`. Does not wait. Any thread.
+ * @return 0; -ENOENT; -EACCES; what open(2) reports.
+ */
+int tvn_range_lock_open(const char *path,
+                        tvn_range_lock_t **out);
+
+/**
+ * Opens the file `path`, or makes it with `mode` less the umask. Lends `path`, gives `*out`. Does not wait. Any thread.
+ * @return 0; -EACCES; what open(2) reports.
+ */
+int tvn_range_lock_open_or_create(const char *path,
+                                  unsigned int mode,
+                                  tvn_range_lock_t **out);
+
+/**
+ * Makes a handle of a descriptor that is open. Takes `fd`, gives `*out`. Does not wait. Any thread.
+ * @return 0; -EINVAL for a negative `fd`.
+ */
+int tvn_range_lock_from_fd(int fd, tvn_range_lock_t **out);
+
+/**
+ * Closes the handle. Takes `lock`; NULL is fine. Its locks end with it, unless a forked process has it as well.
+ */
+void tvn_range_lock_close(tvn_range_lock_t *lock);
+
+/**
+ * Locks `length` bytes from `start` on alone, 0 for all that the file may grow to; blocks until no other handle has one of
+ * them. Lends `lock`. Bytes that the handle has already are changed, not waited for. When a holder dies the kernel
+ * unlocks. The kernel does not look for deadlocks among these locks: give a deadline, or lock in ascending order. With
+ * TVN_FOREVER it blocks in the kernel; with a deadline it tries again after pauses that grow to 4 ms. Threads: any; they
+ * are one holder.
+ * @return 0; -EAGAIN with TVN_TRY; -ETIMEDOUT, and tvn_last_error() says what is in the way; -EINTR if this thread is
+ * interruptible; -EBADF if the file is not open for writing; -EINVAL beyond 2^63; -ENOLCK if there is no room for locks
+ * or no lock service (NFS).
+ */
+int tvn_range_lock_lock(const tvn_range_lock_t *lock,
+                        uint64_t start,
+                        uint64_t length,
+                        int timeout_ms);
+
+/**
+ * Locks `length` bytes from `start` on together with others that do so. Otherwise as tvn_range_lock_lock().
+ * @return as tvn_range_lock_lock(); -EBADF if the file is not open for reading.
+ */
+int tvn_range_lock_lock_shared(const tvn_range_lock_t *lock, uint64_t start, uint64_t length, int timeout_ms);
+
+/**
+ * Unlocks `length` bytes from `start` on, 0 for all that follow, also for forked processes that have the handle. Bytes
+ * that are not locked stay so. Lends `lock`. Never blocks. Any thread.
+ * @return 0; -EINVAL beyond 2^63; what fcntl(2) reports.
+ */
+int tvn_range_lock_unlock(const tvn_range_lock_t *lock,
+                          uint64_t start,
+                          uint64_t length);
+
+/**
+ * What would be in the way of locking `length` bytes from `start` on, alone if `exclusive`: the first such lock. It may
+ * be gone by the time you look. Lends `lock` and `out`. Never blocks. Any thread.
+ * @return 1 if there is one; 0 if nothing is in the way, and `*out` is untouched; as tvn_range_lock_lock().
+ */
+int tvn_range_lock_blocker(const tvn_range_lock_t *lock,
+                           uint64_t start,
+                           uint64_t length,
+                           bool exclusive,
+                           tvn_range_blocker_t *out);
+
+/**
+ * The descriptor of the file, to read and write with. It stays the handle's: do not close it. Lends `lock`.
+ * @return the descriptor.
+ */
+int tvn_range_lock_fd(const tvn_range_lock_t *lock);
 
 /**
  * Sends a signal to a process. Signal 0 asks whether it is there. A process id may come to name a later process; a
