@@ -65,7 +65,7 @@ impl PosixQueueInfo {
 /// it is ``owned``: then it goes with the handle that made it.
 ///
 /// Threads: any number may use one queue at once. fork: the child goes on using it, and never removes it. No pickle:
-/// open it by its name. ``fileno()`` is for ``select`` and ``WaitSet.add``.
+/// open it by its name. ``fileno()`` is for ``select`` and ``WaitSet.add_fd``.
 #[pyclass(frozen, module = "triveni.kernel")]
 pub(crate) struct PosixQueue {
     queue: Shared<kernel::PosixQueue>,
