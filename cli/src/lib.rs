@@ -6,6 +6,7 @@
 mod bench;
 mod deadlock;
 mod demo;
+mod kernel_objects;
 mod ls;
 mod rm;
 #[path = "../../examples/temperature/temperature.rs"]

@@ -11,6 +11,8 @@
 //!       "participants": [ { "slot": 1, "pid": 4711, "uid": 1000, "name": "python3", "alive": true, "since": 1763719823.6 } ],
 //!       "objects": [ { "name": "TEMP_MONITOR", "kind": "mailbox", "size": 8320, "attached": [4711], "state": STATE } ],
 //!       "waits": [ WAIT ], "deadlocks": [ { "text": "process 4711 …", "cycle": [ WAIT ] } ] } ],
+//!   "kernel": [ { "kind": "posix queue", "name": "/jobs", "key": null, "uid": 1000, "mode": "0600", "holds": "2 of 10 messages",
+//!                 "owner": { "pid": 4711, "uid": 1000, "name": "server", "alive": false } } ],
 //!   "unreadable": [ { "name": "old", "reason": "open \"old\": layout 3, this library speaks 2; …" } ] }
 //! ```
 //!
@@ -35,9 +37,11 @@
 //! `receive`, `any`, `call`), `count` (permits, flags or objects; 0 where that has no meaning), `condition` (null or a name),
 //! `waited` (seconds) and `blocked_by`: [THREAD]. In a cycle each is blocked by the next one, the last by the first.
 //!
+//! `kernel` has what the kernel keeps: what somebody owns or has left (`owner` is then dead), and with `--kernel` the rest.
+//!
 //! Times are seconds since 1970, sizes bytes. `pid` and `name` are null where the participant is unknown.
 
-use crate::Failure;
+use crate::{Failure, kernel_objects};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -53,6 +57,9 @@ use triveni::{
 pub struct Ls {
     /// Only this segment
     segment: Option<String>,
+    /// Also all queues, semaphores and memory of POSIX and System V in this system
+    #[arg(long, conflicts_with = "segment")]
+    kernel: bool,
     /// Machine-readable output
     #[arg(long)]
     json: bool,
@@ -62,6 +69,7 @@ const JSON: &str = "\
 --json prints one object; new fields may be added, these stay (times are seconds since 1970, sizes bytes):
   segments    [ {name, size, used, uid, mode, created, participants, objects, waits, deadlocks} ]
   unreadable  [ {name, reason} ]
+  kernel      [ {kind, name, key, uid, mode, holds, owner: null or {pid, uid, name, alive}} ]
   participants of a segment  [ {slot, pid, uid, name, alive, since} ]
   objects of a segment       [ {name, kind, size, attached: [pid], state} ]
   waits of a segment         [ {slot, thread, pid, name, tid, object, kind, mode, count, condition, waited, blocked_by} ]
@@ -93,12 +101,15 @@ impl Ls {
                 }
             }
         }
+        let kernel = if self.segment.is_some() { Vec::new() } else { kernel_objects::gather(self.kernel)? };
         let out = &mut io::stdout().lock();
         if self.json {
-            return Ok(writeln!(out, "{:#}", as_json(&readable, &unreadable))?);
+            let mut document = as_json(&readable, &unreadable);
+            document["kernel"] = kernel_objects::as_json(&kernel);
+            return Ok(writeln!(out, "{document:#}")?);
         }
         if readable.is_empty() && unreadable.is_empty() {
-            return Ok(writeln!(out, "no segments")?);
+            writeln!(out, "no segments")?;
         }
         for (i, snapshot) in readable.iter().enumerate() {
             if i > 0 {
@@ -112,7 +123,7 @@ impl Ls {
         for (name, reason) in unreadable {
             writeln!(out, "{}  not readable: {reason}", plain(&name))?;
         }
-        Ok(())
+        Ok(kernel_objects::print(out, &kernel)?)
     }
 }
 
@@ -418,7 +429,7 @@ fn waiting(wait: &Wait, who: Who<'_>) -> String {
 }
 
 /// Columns as wide as their widest cell, two spaces apart, two in front.
-fn table<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
+pub fn table<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
     let mut widths = [0; N];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -444,7 +455,7 @@ fn pids(attached: &[u32]) -> String {
     attached.iter().map(u32::to_string).collect::<Vec<_>>().join(" ")
 }
 
-fn bytes(n: usize) -> String {
+pub fn bytes(n: usize) -> String {
     match n {
         0..1024 => format!("{n} B"),
         1024..0x10_0000 => format!("{:.1} KiB", n as f64 / 1024.0),

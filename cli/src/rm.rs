@@ -1,15 +1,18 @@
-//! `triveni rm`: removes the name of a segment, or of an object in one. Who has it open goes on with it;
+//! `triveni rm`: removes the name of a segment, of an object in one, or of an object of the kernel. Who has it open goes on with it;
 //! because that is seldom meant, a name that live processes use is only removed with `--force`.
 
-use crate::Failure;
+use crate::{Failure, kernel_objects};
 use triveni::{ErrorKind, ParticipantInfo, Segment, Snapshot};
 
 /// Removes segments, or objects in them.
 #[derive(clap::Args)]
 pub struct Rm {
-    /// SEGMENT or SEGMENT/OBJECT
-    #[arg(required = true, value_name = "NAME")]
+    /// SEGMENT, SEGMENT/OBJECT, or KIND:NAME of the kernel's (posix-queue:/jobs, sysv-queue:5; see ls --kernel)
+    #[arg(required_unless_present = "leftovers", value_name = "NAME")]
     names: Vec<String>,
+    /// What owners left in the kernel that were killed (see ls)
+    #[arg(long)]
+    leftovers: bool,
     /// Also what live processes use, and what cannot be read
     #[arg(short, long)]
     force: bool,
@@ -19,14 +22,18 @@ impl Rm {
     pub fn run(self) -> Result<(), Failure> {
         let mut failed = false;
         for name in &self.names {
-            let done = match name.split_once('/') {
-                Some((segment, object)) => self.remove_object(segment, object),
-                None => self.remove_segment(name),
+            let done = match (kernel_objects::remove(name), name.split_once('/')) {
+                (Some(removed), _) => removed,
+                (None, Some((segment, object))) => self.remove_object(segment, object),
+                (None, None) => self.remove_segment(name),
             };
             if let Err(sentence) = done {
                 eprintln!("triveni: {sentence}");
                 failed = true;
             }
+        }
+        if self.leftovers {
+            kernel_objects::remove_leftovers()?;
         }
         if failed { Err(Failure::Known) } else { Ok(()) }
     }

@@ -295,3 +295,109 @@ fn the_demo_refuses_a_segment_in_use() {
     let said = text(&output.stderr);
     assert!(said.contains(&format!("pid {}", std::process::id())) && said.contains("--segment"), "{said}");
 }
+
+#[test]
+fn bench_measures_every_mechanism_and_draws_them() {
+    let _watchdog = watchdog("bench", 2 * PATIENCE);
+    let plot = std::env::temp_dir().join(format!("triveni-bench-{}.svg", std::process::id()));
+    let output = triveni(&["bench", "--seconds", "1", "--json", "--plot", plot.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mechanisms = value["mechanisms"].as_array().unwrap();
+    let picture = std::fs::read_to_string(&plot).unwrap();
+    std::fs::remove_file(&plot).unwrap();
+    let limited =
+        |name: &str| matches!(name, "posix queue" | "sysv queue" | "unix datagram" | "unix seqpacket" | "udp");
+    for mechanism in mechanisms {
+        let name = mechanism["name"].as_str().unwrap();
+        assert!(mechanism["latency"]["median_ns"].as_f64().unwrap() > 0.0, "{name}: {mechanism}");
+        let sizes = mechanism["throughput"].as_array().unwrap();
+        let expected = if matches!(name, "signal" | "file") { 0 } else { 4 };
+        assert!(sizes.len() == expected || limited(name), "{name}: {mechanism}");
+        assert!(sizes.iter().all(|size| size["messages"].as_f64().unwrap() > 0.0), "{name}: {mechanism}");
+        assert!(picture.contains(name), "{name} is not in the picture");
+    }
+    assert_eq!(mechanisms.len(), 15);
+    assert!(value["overhead"].as_array().unwrap().len() >= 3);
+}
+
+#[test]
+fn bench_prints_the_comparison_and_refuses_what_it_does_not_know() {
+    let _watchdog = watchdog("bench of two", PATIENCE);
+    let output = triveni(&["bench", "--seconds", "0.2", "--only", "pipe,posix queue"]);
+    let shown = text(&output.stdout);
+    for part in ["related by fork", "until unlinked", "messages apart", "When to use what", "the largest message is"] {
+        assert!(shown.contains(part), "{part:?} is not in\n{shown}");
+    }
+    assert!(!shown.contains("unix stream  "), "{shown}");
+    let output = triveni(&["bench", "--only", "carrier pigeon"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("there is no \"carrier pigeon\"; there are: ring"));
+    assert_eq!(triveni(&["bench", "--plot", "/no/such/folder/x.svg"]).status.code(), Some(1));
+}
+
+#[test]
+fn ls_shows_whose_a_leftover_is_and_rm_removes_it() {
+    let _watchdog = watchdog("a leftover", PATIENCE);
+    let path = std::env::temp_dir().join(format!("triveni-left-{}", std::process::id()));
+    let mut owner = Peer::spawn(
+        {
+            let mut command = Command::new(target().join("kernel_peer"));
+            command.args(["pipe", "own", path.to_str().unwrap()]);
+            command
+        },
+        "an owner",
+    );
+    owner.says("holding");
+    let pid = owner.pid();
+    let shown = text(&triveni(&["ls"]).stdout);
+    assert!(shown.contains(&format!("pid {pid} (kernel_peer)")), "{shown}");
+    owner.kill();
+    let shown = text(&triveni(&["ls"]).stdout);
+    assert!(shown.contains(&format!("pid {pid} (kernel_peer), dead: a leftover")), "{shown}");
+    let value: Value = serde_json::from_slice(&triveni(&["ls", "--json"]).stdout).unwrap();
+    let found = value["kernel"].as_array().unwrap().iter().find(|object| object["name"] == path.to_str().unwrap());
+    let found = found.unwrap();
+    assert!(found["kind"] == "fifo" && found["owner"]["pid"] == pid && found["owner"]["alive"] == false, "{found}");
+    let removed = triveni(&["rm", "--leftovers"]);
+    assert!(removed.status.success() && text(&removed.stdout).contains(&format!("of pid {pid}")), "{removed:?}");
+    assert!(!path.exists());
+}
+
+#[test]
+fn ls_kernel_lists_the_systems_objects_and_rm_removes_them_by_kind_and_name() {
+    use triveni::kernel::{PosixSemaphore, SysvKey, SysvQueue, SysvSemaphores, SysvSharedMemory};
+    let queue = SysvQueue::create(SysvKey::PRIVATE).unwrap();
+    let set = SysvSemaphores::create(SysvKey::PRIVATE, &[3, 4]).unwrap();
+    let memory = SysvSharedMemory::create(SysvKey::PRIVATE, 8192).unwrap();
+    let name = format!("triveni-ls-{}", std::process::id());
+    let semaphore = PosixSemaphore::create(&name, 1).unwrap();
+    queue.send(b"one").unwrap();
+    let value: Value = serde_json::from_slice(&triveni(&["ls", "--kernel", "--json"]).stdout).unwrap();
+    let listed = |kind: &str, name: &str| {
+        let objects = value["kernel"].as_array().unwrap();
+        let found = objects.iter().find(|object| object["kind"] == kind && object["name"] == name);
+        found.unwrap_or_else(|| panic!("no {kind} {name}: {value}"))["holds"].as_str().unwrap().to_string()
+    };
+    assert!(listed("sysv queue", &queue.id().to_string()).starts_with("1 messages, 3 B"));
+    assert_eq!(listed("sysv semaphores", &set.id().to_string()), "2 semaphores");
+    assert!(listed("sysv shared memory", &memory.id().to_string()).starts_with("8.0 KiB, attached 1 times"));
+    listed("posix semaphore", &format!("/{name}"));
+    drop((semaphore, memory));
+    let memory_id = value["kernel"].as_array().unwrap().iter().find(|object| {
+        object["kind"] == "sysv shared memory"
+            && object["holds"].as_str().unwrap().ends_with(&std::process::id().to_string())
+    });
+    let names = [
+        format!("sysv-queue:{}", queue.id()),
+        format!("sysv-semaphores:{}", set.id()),
+        format!("sysv-shared-memory:{}", memory_id.unwrap()["name"].as_str().unwrap()),
+        format!("posix-semaphore:/{name}"),
+    ];
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let removed = triveni(&[&["rm"], &names[..]].concat());
+    assert!(removed.status.success(), "{removed:?}");
+    assert_eq!(queue.send(b"two").unwrap_err().kind(), triveni::ErrorKind::Removed);
+    assert!(!triveni(&["rm", names[3]]).status.success());
+    assert!(text(&triveni(&["rm", "sysv-queue:seven"]).stderr).contains("has a number"));
+}

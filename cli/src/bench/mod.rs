@@ -22,7 +22,7 @@ mod mechanism;
 mod plot;
 mod table;
 
-use crate::Failure;
+use crate::{Failure, ls};
 use bare::Overhead;
 use indicatif::{ProgressBar, ProgressStyle};
 use measure::{Latency, Throughput};
@@ -126,8 +126,8 @@ fn row(mechanism: &'static Mechanism, each: Duration, bar: &ProgressBar) -> Row 
     }
     bar.inc(1);
     for size in SIZES.into_iter().filter(|_| mechanism.streams) {
-        bar.set_message(format!("{}, {}", mechanism.name, table::bytes(size as f64)));
-        let size_text = table::bytes(size as f64);
+        bar.set_message(format!("{}, {}", mechanism.name, ls::bytes(size)));
+        let size_text = ls::bytes(size);
         if size > largest {
             row.missing.push(format!("{size_text}: the largest message is {largest} bytes"));
         } else if row.latency.is_some() {

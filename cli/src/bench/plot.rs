@@ -1,6 +1,7 @@
 //! The comparison as a picture: throughput by size on the left, the way of a small message on the right.
 
-use super::{Row, SIZES, table};
+use super::{Row, SIZES};
+use crate::ls;
 use plotters::prelude::*;
 use std::error::Error;
 use std::path::Path;
@@ -37,8 +38,8 @@ fn throughput(area: &Area<'_>, rows: &[Row]) -> Answer {
         .build_cartesian_2d(sizes.log_scale().base(4.0), (least..most).log_scale().base(4.0))?;
     chart
         .configure_mesh()
-        .x_label_formatter(&|size| table::bytes(*size))
-        .y_label_formatter(&|bytes| format!("{}/s", table::bytes(*bytes)))
+        .x_label_formatter(&|size| ls::bytes(*size as usize))
+        .y_label_formatter(&|bytes| format!("{}/s", ls::bytes(*bytes as usize)))
         .light_line_style(WHITE)
         .draw()?;
     for (nth, row) in rows.iter().enumerate().filter(|(_, row)| !row.throughput.is_empty()) {

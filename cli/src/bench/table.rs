@@ -1,16 +1,10 @@
 //! The comparison as text.
 
 use super::bare::Overhead;
+use super::measure::Latency;
 use super::{Row, SIZES};
+use crate::ls::{bytes, table};
 use std::io::{self, Write};
-
-/// `4 KiB`.
-pub fn bytes(n: f64) -> String {
-    let units = ["B", "KiB", "MiB", "GiB"];
-    let unit = (0..units.len()).rev().find(|unit| n >= 1024f64.powi(*unit as i32)).unwrap_or(0);
-    let n = n / 1024f64.powi(unit as i32);
-    format!("{n:.*} {}", usize::from(n < 10.0 && n.fract() != 0.0), units[unit])
-}
 
 /// `5.1 µs`.
 fn time(ns: f64) -> String {
@@ -22,71 +16,52 @@ fn time(ns: f64) -> String {
     }
 }
 
-/// Columns as wide as what stands in them; two spaces between.
-fn columns(out: &mut impl Write, lines: &[Vec<String>]) -> io::Result<()> {
-    let count = lines.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..count).map(width).collect();
-    for line in lines {
-        let cells: Vec<String> = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        writeln!(out, "{}", cells.join("  ").trim_end())?;
-    }
-    Ok(())
+fn columns<const N: usize>(out: &mut impl Write, rows: &[[String; N]]) -> io::Result<()> {
+    table(rows).iter().try_for_each(|line| writeln!(out, "{line}"))
 }
 
 pub fn print(out: &mut impl Write, rows: &[Row], overhead: &[Overhead]) -> io::Result<()> {
-    let mut lines = vec![
-        ["", "scheme", "direction", "between", "lasts", "synchronises", "messages apart", "copies"]
-            .map(String::from)
-            .to_vec(),
-    ];
-    lines.extend(rows.iter().map(|row| {
+    let head = ["", "scheme", "direction", "between", "lasts", "synchronises", "messages apart", "copies"];
+    let facts = rows.iter().map(|row| {
         let m = row.mechanism;
-        [m.name, m.scheme, m.direction, m.between, m.lasts, m.synchronises, m.boundaries, m.copies]
-            .map(String::from)
-            .to_vec()
-    }));
-    columns(out, &lines)?;
+        [m.name, m.scheme, m.direction, m.between, m.lasts, m.synchronises, m.boundaries, m.copies].map(String::from)
+    });
+    columns(out, &[head.map(String::from)].into_iter().chain(facts).collect::<Vec<_>>())?;
 
     writeln!(
         out,
         "\nOne way of 64 bytes (half of a round trip), and how much goes through in messages of one size:\n"
     )?;
-    let mut lines = vec![vec![String::new(), "median".into(), "99 %".into()]];
-    lines[0].extend(SIZES.map(|size| bytes(size as f64)));
+    let [small, page, large, huge] = SIZES.map(bytes);
+    let head = ["".into(), "median".into(), "99 %".into(), small, page, large, huge];
+    columns(out, &[head].into_iter().chain(rows.iter().map(measured)).collect::<Vec<_>>())?;
     for row in rows {
-        let mut line = vec![row.mechanism.name.to_string()];
-        line.push(row.latency.map_or("-".into(), |latency| time(latency.median_ns)));
-        line.push(row.latency.map_or("-".into(), |latency| time(latency.p99_ns)));
-        line.extend(SIZES.map(|size| match row.throughput.iter().find(|measured| measured.size == size) {
-            Some(measured) if measured.lost > 0.005 => {
-                format!("{}/s ({:.0} % lost)", bytes(measured.bytes), 100.0 * measured.lost)
-            }
-            Some(measured) => format!("{}/s", bytes(measured.bytes)),
-            None => "-".into(),
-        }));
-        lines.push(line);
-    }
-    columns(out, &lines)?;
-    for row in rows {
-        for sentence in &row.missing {
-            writeln!(out, "- {}, {sentence}", row.mechanism.name)?;
-        }
+        row.missing.iter().try_for_each(|sentence| writeln!(out, "  {}, {sentence}", row.mechanism.name))?;
     }
 
     writeln!(out, "\nOur verbs beside the bare system calls, in one process:\n")?;
-    let lines: Vec<Vec<String>> = overhead
+    let head = ["", "bare", "ours", ""].map(String::from);
+    let pairs = overhead
         .iter()
-        .map(|one| {
-            vec![one.verbs.into(), time(one.bare_ns), time(one.ours_ns), format!("{:+.1} %", 100.0 * one.part())]
-        })
-        .collect();
-    columns(out, &lines)?;
+        .map(|one| [one.verbs.into(), time(one.bare_ns), time(one.ours_ns), format!("{:+.1} %", 100.0 * one.part())]);
+    columns(out, &[head].into_iter().chain(pairs).collect::<Vec<_>>())?;
 
     writeln!(out, "\nWhen to use what:\n")?;
-    let lines: Vec<Vec<String>> =
-        rows.iter().map(|row| vec![row.mechanism.name.into(), row.mechanism.use_it.into()]).collect();
-    columns(out, &lines)
+    let uses = rows.iter().map(|row| [row.mechanism.name, row.mechanism.use_it].map(String::from));
+    columns(out, &uses.collect::<Vec<_>>())
+}
+
+/// What was measured of one of them.
+fn measured(row: &Row) -> [String; 7] {
+    let way = |part: fn(&Latency) -> f64| row.latency.as_ref().map_or("-".into(), |latency| time(part(latency)));
+    let through = |size| match row.throughput.iter().find(|measured| measured.size == size) {
+        None => "-".into(),
+        Some(found) => {
+            let lost = if found.lost > 0.005 { format!(" ({:.0} % lost)", 100.0 * found.lost) } else { String::new() };
+            format!("{}/s{lost}", bytes(found.bytes as usize))
+        }
+    };
+    let [small, page, large, huge] = SIZES.map(through);
+    let (median, most) = (way(|latency| latency.median_ns), way(|latency| latency.p99_ns));
+    [row.mechanism.name.into(), median, most, small, page, large, huge]
 }
