@@ -260,10 +260,9 @@ impl PosixQueue {
                     Self::MAX_PRIORITY
                 ),
             ),
-            Errno::EBADF => Error::os(
-                errno as i32,
-                format_args!("send to POSIX queue {name:?}, which was opened for receiving only; open it for both"),
-            ),
+            Errno::EBADF => {
+                self.unfit(errno, "send to", libc::O_RDONLY, "which was opened for receiving only; open it for both")
+            }
             _ => Error::os(errno as i32, format_args!("send {size} bytes to POSIX queue {name:?}")),
         }
     }
@@ -278,12 +277,23 @@ impl PosixQueue {
                     "receive from POSIX queue {name:?}: the buffer has {room} bytes, and a message may have {most}; give it that many; no message was taken"
                 ),
             ),
-            Errno::EBADF => Error::os(
-                errno as i32,
-                format_args!("receive from POSIX queue {name:?}, which was opened for sending only; open it for both"),
-            ),
+            Errno::EBADF => {
+                self.unfit(errno, "receive from", libc::O_WRONLY, "which was opened for sending only; open it for both")
+            }
             _ => Error::os(errno as i32, format_args!("receive from POSIX queue {name:?}")),
         }
+    }
+
+    /// The error of a descriptor that does not do: opened for the other direction, or not a queue's any more.
+    #[cold]
+    fn unfit(&self, errno: Errno, verb: &str, other: libc::c_int, opened: &str) -> Error {
+        let name = &self.name;
+        let flags = nix::fcntl::fcntl(&self.fd, nix::fcntl::FcntlArg::F_GETFL);
+        let why = match flags {
+            Ok(flags) if self.attributes().is_ok() && flags & libc::O_ACCMODE == other => opened,
+            _ => "whose descriptor was closed by some other part of this program; open it anew",
+        };
+        Error::os(errno as i32, format_args!("{verb} POSIX queue {name:?}, {why}"))
     }
 
     /// Asks for the signal `signal`, carrying `value`, when a message comes to the queue while it is empty and nobody

@@ -151,7 +151,10 @@ impl PosixQueueOptions {
         let mode = self.mode & 0o777;
         let fd = opened(path, self.flags() | libc::O_CREAT | libc::O_EXCL, mode, Some(&attr))?;
         // The umask has taken bits away that the caller asked for.
-        fchmod(fd.as_fd(), Mode::from_bits_truncate(mode))?;
+        fchmod(fd.as_fd(), Mode::from_bits_truncate(mode)).inspect_err(|_| {
+            // SAFETY: `path` is a string that ends with NUL. Nobody waits for what comes of it: the first error counts.
+            unsafe { libc::mq_unlink(path.as_ptr()) };
+        })?;
         Ok(fd)
     }
 
@@ -227,16 +230,17 @@ impl PosixQueueOptions {
                     limit_of_user()
                 ),
             ),
-            errno => self.not_opened_for(errno, tried),
+            Errno::EACCES | Errno::EPERM => Error::new(
+                ErrorKind::Permission,
+                format!("{tried}: a security policy of this system, or of the container, forbids it"),
+            ),
+            errno => refused(errno, tried),
         }
     }
 
     #[cold]
     fn not_opened(&self, errno: Errno, path: &CStr) -> Error {
-        self.not_opened_for(errno, format!("open POSIX queue {path:?}"))
-    }
-
-    fn not_opened_for(&self, errno: Errno, tried: String) -> Error {
+        let tried = format!("open POSIX queue {path:?}");
         let purpose = match self.access {
             QueueAccess::Both => "sending and receiving",
             QueueAccess::Send => "sending",

@@ -236,3 +236,19 @@ fn only_one_notification_is_asked_for_at_a_time_and_info_says_by_whom() {
     assert_eq!(queue.info().unwrap().notifies, None);
     assert_eq!(queue.notify(1000, 0).unwrap_err().kind(), ErrorKind::Invalid);
 }
+
+#[test]
+fn a_descriptor_that_others_took_for_something_else_is_refused_and_nothing_is_written_there() {
+    let name = Name::new();
+    let queue = name.queue(1);
+    let (reader, writer) = std::io::pipe().unwrap();
+    // SAFETY: both are open; the queue's number is a pipe's from now on, and is closed once, by the queue.
+    assert!(unsafe { libc::dup2(writer.as_raw_fd(), queue.as_fd().as_raw_fd()) } >= 0);
+    drop(writer);
+    for error in [queue.send(b"x").unwrap_err(), queue.try_receive(&mut [0; 64]).unwrap_err()] {
+        assert!(error.errno() == libc::EBADF && error.to_string().contains("closed by some other part"), "{error}");
+    }
+    assert!(queue.info().is_err() && queue.is_empty());
+    drop(queue);
+    assert_eq!(std::io::read_to_string(reader).unwrap(), "");
+}

@@ -294,7 +294,7 @@ impl SysvQueue {
                 ErrorKind::Invalid,
                 format!("send to {self}: type {mtype} cannot be; types are numbers from 1 on"),
             ),
-            Errno::EINVAL if MSGMAX.is_below(size as u64) => Error::new(
+            Errno::EINVAL if size > self.message_size() => Error::new(
                 ErrorKind::TooLarge,
                 format!("send {size} bytes to {self}: {MSGMAX}; send in parts, or raise it (sysctl kernel.msgmax)"),
             ),

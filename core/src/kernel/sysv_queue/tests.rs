@@ -41,7 +41,7 @@ fn a_receiver_chooses_by_type() {
     for (message, mtype) in [("a", 5), ("b", 2), ("c", 9), ("d", 2), ("e", i64::MAX)] {
         queue.send_with(message.as_bytes(), mtype).unwrap();
     }
-    let mut take = |select| {
+    let take = |select| {
         let mut buffer = [0; 8];
         let received = queue.try_receive_selected(select, &mut buffer).unwrap();
         received.map(|(size, mtype)| (String::from_utf8_lossy(&buffer[..size]).into_owned(), mtype))
