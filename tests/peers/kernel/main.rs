@@ -3,11 +3,13 @@
 //! Each mechanism has a file here, with the same roles in Rust, in C, in Python, and in plain C and Python, which use
 //! nothing but libc and Python's own library. The roles are told at the head of the Rust file.
 
+mod file_lock;
 mod memory;
 mod pipe;
 mod posix_queue;
 mod process;
 mod rain;
+mod socket;
 mod sysv_queue;
 mod world;
 
@@ -17,10 +19,12 @@ fn main() {
     let args: Vec<String> = args.collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match mechanism.as_str() {
+        "file_lock" => file_lock::run(&args),
         "memory" => memory::run(&args),
         "pipe" => pipe::run(&args),
         "posix_queue" => posix_queue::run(&args),
         "process" => process::run(&args),
+        "socket" => socket::run(&args),
         "sysv_queue" => sysv_queue::run(&args),
         other => panic!("no mechanism {other:?}"),
     }
