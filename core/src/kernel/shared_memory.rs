@@ -24,10 +24,10 @@ pub struct Attachment {
     at: *mut u8,
     size: usize,
     writable: bool,
-    from: From,
+    source: Source,
 }
 
-enum From {
+enum Source {
     /// Unmapped by its own drop.
     Mmap(#[expect(dead_code, reason = "kept for its drop")] MmapRaw),
     Shmat,
@@ -41,14 +41,14 @@ unsafe impl Sync for Attachment {}
 
 impl Attachment {
     pub(crate) fn of_map(map: MmapRaw, writable: bool) -> Attachment {
-        Attachment { at: map.as_mut_ptr(), size: map.len(), writable, from: From::Mmap(map) }
+        Attachment { at: map.as_mut_ptr(), size: map.len(), writable, source: Source::Mmap(map) }
     }
 
     /// # Safety
     /// - `at` came from shmat(2), writable if `writable`, for a segment of `size` bytes, and is given up here; otherwise
     ///   copies go astray.
     pub(crate) unsafe fn of_shmat(at: *mut u8, size: usize, writable: bool) -> Attachment {
-        Attachment { at, size, writable, from: From::Shmat }
+        Attachment { at, size, writable, source: Source::Shmat }
     }
 
     pub(crate) fn as_ptr(&self) -> *mut u8 {
@@ -100,7 +100,7 @@ impl Attachment {
 
 impl Drop for Attachment {
     fn drop(&mut self) {
-        if let From::Shmat = self.from {
+        if let Source::Shmat = self.source {
             // SAFETY: from shmat (`of_shmat`), detached here and nowhere else.
             unsafe { libc::shmdt(self.at.cast()) };
         }

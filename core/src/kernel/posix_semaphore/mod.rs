@@ -143,6 +143,12 @@ unsafe extern "C" {
 /// Named ones are found by their name, `/counter` or `counter`; unnamed ones lie in shared memory at an offset that all
 /// agree on. Plain programs use them by `sem_t`. Threads may share a handle; in a forked child it goes on as it is.
 ///
+/// What was written before a post is seen after the wait that took its permit. Permits of a process that dies stay taken:
+/// a deadline is the way out, or [`SysvSemaphores`](crate::kernel::SysvSemaphores) with undo. A named one keeps its value
+/// until its name is unlinked and the last user is gone. There is no descriptor to poll.
+///
+/// It trusts who may write to it: the C library may abort on garbage. Processes with another C library do not understand it.
+///
 /// ```
 /// use triveni::kernel::{PosixSemaphore, PosixSharedMemory};
 /// # fn main() -> triveni::Result<()> {

@@ -163,6 +163,12 @@ fn full(name: &PosixName, size: usize, error: &Error) -> Option<Error> {
 /// Plain programs get the same by shm_open(3) and mmap(2), Python's by `multiprocessing.shared_memory`; the name is
 /// `/data` or `data`. Processes need not be related. Threads may share a handle; in a forked child it goes on as it is.
 ///
+/// Nobody waits for anybody: what others write arrives when it is written, more than a word in parts, and additions of two
+/// processes to one counter are lost unless a semaphore keeps order. The memory stays when all its users have ended, also
+/// when they were killed, until its name is unlinked and the last detaches it. Whoever may write to it can also truncate
+/// it; who touches what is gone then is killed by SIGBUS ([`SysvSharedMemory`](crate::kernel::SysvSharedMemory) and an
+/// anonymous [`Segment`](crate::Segment) have a fixed size).
+///
 /// ```
 /// use triveni::kernel::PosixSharedMemory;
 /// # fn main() -> triveni::Result<()> {

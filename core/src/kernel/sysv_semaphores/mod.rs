@@ -55,6 +55,11 @@ use std::fmt;
 /// Plain programs get the same by semget(2) and semop(2). Processes need not be related. Threads may share a handle, a
 /// forked child goes on using its parent's.
 ///
+/// The operations of one call happen all at one moment, or not yet. With undo, what a process did comes back when it ends,
+/// also when it is killed; without, permits of the dead stay taken. A forked child begins with nothing to undo. Removing the
+/// set ends every wait in it with `Removed`. A set keeps its values until somebody removes it. There is no descriptor to
+/// poll.
+///
 /// ```
 /// use triveni::kernel::{SemaphoreOperation, SysvKey, SysvSemaphores};
 /// # fn main() -> triveni::Result<()> {

@@ -36,6 +36,10 @@ use std::sync::Arc;
 /// Plain programs get the same by shmget(2) and shmat(2). Processes need not be related. Threads may share a handle; in
 /// a forked child it goes on as it is, and counts as one more attachment.
 ///
+/// Nobody waits for anybody: what others write arrives when it is written, more than a word in parts, and additions of two
+/// processes to one counter are lost unless a semaphore keeps order. A segment stays when all its users have ended, also
+/// when they were killed, until it is removed and the last detaches it. Its size is fixed.
+///
 /// ```
 /// use triveni::kernel::{SysvKey, SysvSharedMemory};
 /// # fn main() -> triveni::Result<()> {
