@@ -7,8 +7,16 @@ use std::time::{Duration, Instant};
 struct Queue(SysvQueue);
 
 impl Queue {
-    fn private() -> Queue {
-        Queue(SysvQueue::create(SysvKey::PRIVATE).unwrap())
+    /// `None` where the system has no such queues: there is nothing to test then.
+    fn private() -> Option<Queue> {
+        Queue::of_size(MSGMNB.value().unwrap_or(16384))
+    }
+
+    fn of_size(max_bytes: u64) -> Option<Queue> {
+        match SysvQueueOptions::new().max_bytes(max_bytes).create(SysvKey::PRIVATE) {
+            Err(error) if error.kind() == ErrorKind::Unsupported => None,
+            made => Some(Queue(made.unwrap())),
+        }
     }
 }
 
@@ -25,10 +33,11 @@ impl Drop for Queue {
     }
 }
 
-/// A key that no other test has.
-fn fresh() -> SysvKey {
+/// A key that no other test has; `None` where the system has no such queues.
+fn fresh() -> Option<SysvKey> {
+    drop(Queue::private()?);
     static NEXT: AtomicI32 = AtomicI32::new(0);
-    SysvKey::new(0x5100_0000 | (std::process::id() as i32 & 0xFFFF) << 8 | NEXT.fetch_add(1, Relaxed))
+    Some(SysvKey::new(0x5100_0000 | (std::process::id() as i32 & 0xFFFF) << 8 | NEXT.fetch_add(1, Relaxed)))
 }
 
 fn soon(ms: u64) -> Deadline {
@@ -37,7 +46,7 @@ fn soon(ms: u64) -> Deadline {
 
 #[test]
 fn a_receiver_chooses_by_type() {
-    let queue = Queue::private();
+    let Some(queue) = Queue::private() else { return };
     for (message, mtype) in [("a", 5), ("b", 2), ("c", 9), ("d", 2), ("e", i64::MAX)] {
         queue.send_with(message.as_bytes(), mtype).unwrap();
     }
@@ -60,7 +69,7 @@ fn a_receiver_chooses_by_type() {
 
 #[test]
 fn a_type_below_1_is_refused_in_both_directions() {
-    let queue = Queue::private();
+    let Some(queue) = Queue::private() else { return };
     for mtype in [0, -1, i64::MIN] {
         assert_eq!(queue.send_with(b"x", mtype).unwrap_err().kind(), ErrorKind::Invalid);
         for select in [SysvSelect::Type(mtype), SysvSelect::UpTo(mtype), SysvSelect::Except(mtype)] {
@@ -72,7 +81,7 @@ fn a_type_below_1_is_refused_in_both_directions() {
 
 #[test]
 fn a_full_queue_refuses_a_try_and_lets_a_deadline_pass() {
-    let queue = Queue(SysvQueueOptions::new().max_bytes(10).create(SysvKey::PRIVATE).unwrap());
+    let Some(queue) = Queue::of_size(10) else { return };
     assert!(queue.try_send(&[1; 8]).unwrap());
     assert!(!queue.try_send(&[2; 3]).unwrap());
     let begin = Instant::now();
@@ -88,7 +97,7 @@ fn a_full_queue_refuses_a_try_and_lets_a_deadline_pass() {
 
 #[test]
 fn a_message_that_can_never_fit_is_refused_instead_of_waiting_for_ever() {
-    let queue = Queue(SysvQueueOptions::new().max_bytes(10).create(SysvKey::PRIVATE).unwrap());
+    let Some(queue) = Queue::of_size(10) else { return };
     for sent in [queue.send(&[0; 11]), queue.send_until(&[0; 11], soon(20_000)), queue.try_send(&[0; 11]).map(drop)] {
         let error = sent.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TooLarge);
@@ -98,7 +107,7 @@ fn a_message_that_can_never_fit_is_refused_instead_of_waiting_for_ever() {
 
 #[test]
 fn a_message_beyond_msgmax_is_refused_with_the_limit() {
-    let queue = Queue::private();
+    let Some(queue) = Queue::private() else { return };
     let Some(most) = MSGMAX.value().filter(|most| *most < 1 << 24) else { return };
     assert_eq!(queue.message_size() as u64, most);
     let error = queue.send(&vec![0; most as usize + 1]).unwrap_err();
@@ -108,7 +117,7 @@ fn a_message_beyond_msgmax_is_refused_with_the_limit() {
 
 #[test]
 fn a_message_larger_than_the_buffer_stays_whole() {
-    let queue = Queue::private();
+    let Some(queue) = Queue::private() else { return };
     queue.send_with(b"twelve bytes", 3).unwrap();
     let mut small = [0; 11];
     for received in [queue.receive(&mut small), queue.receive_until(&mut small, soon(20_000))] {
@@ -124,7 +133,7 @@ fn a_message_larger_than_the_buffer_stays_whole() {
 
 #[test]
 fn the_largest_message_arrives_whole_in_a_buffer_of_any_size() {
-    let queue = Queue::private();
+    let Some(queue) = Queue::private() else { return };
     let most = MSGMAX.value().unwrap_or(8192).min(16384).min(MSGMNB.value().unwrap_or(16384)) as usize;
     let message: Vec<u8> = (0..most).map(|i| (i * 7) as u8).collect();
     for room in [most, message::SMALL.max(most), 1 << 20] {
@@ -137,7 +146,7 @@ fn the_largest_message_arrives_whole_in_a_buffer_of_any_size() {
 
 #[test]
 fn a_removed_queue_wakes_those_who_wait_and_refuses_those_who_come() {
-    let queue = Queue::private();
+    let Some(queue) = Queue::private() else { return };
     std::thread::scope(|scope| {
         let forever = scope.spawn(|| queue.receive(&mut [0; 8]).unwrap_err().kind());
         let timed = scope.spawn(|| queue.receive_until(&mut [0; 8], soon(20_000)).unwrap_err().kind());
@@ -168,7 +177,7 @@ impl SysvQueue {
 
 #[test]
 fn create_open_and_attach_say_what_is_there() {
-    let key = fresh();
+    let Some(key) = fresh() else { return };
     assert_eq!(SysvQueue::open(key).unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(SysvQueue::open(SysvKey::PRIVATE).unwrap_err().kind(), ErrorKind::Invalid);
     let made = Queue(SysvQueue::open_or_create(key).unwrap());
@@ -181,7 +190,7 @@ fn create_open_and_attach_say_what_is_there() {
     }
     SysvQueue::unlink(key).unwrap();
     assert_eq!(SysvQueue::unlink(key).unwrap_err().kind(), ErrorKind::NotFound);
-    let [a, b] = [Queue::private(), Queue::private()];
+    let [Some(a), Some(b)] = [Queue::private(), Queue::private()] else { return };
     assert_ne!(a.id(), b.id());
     assert!(SysvQueue::open_id(a.id()).unwrap().key().is_private());
     assert_eq!(SysvQueue::open_id(-1).unwrap_err().kind(), ErrorKind::NotFound);
@@ -189,7 +198,7 @@ fn create_open_and_attach_say_what_is_there() {
 
 #[test]
 fn info_and_the_list_show_what_is_in_a_queue_and_who_was_there() {
-    let key = fresh();
+    let Some(key) = fresh() else { return };
     let queue = Queue(SysvQueueOptions::new().mode(0o640).max_bytes(100).create(key).unwrap());
     queue.send(b"one").unwrap();
     queue.send(b"three").unwrap();
@@ -216,7 +225,7 @@ fn info_and_the_list_show_what_is_in_a_queue_and_who_was_there() {
 
 #[test]
 fn an_owned_queue_goes_with_its_handle_and_others_find_it_until_then() {
-    let key = fresh();
+    let Some(key) = fresh() else { return };
     let owner = SysvQueueOptions::new().owned(true).create(key).unwrap();
     let user = SysvQueueOptions::new().owned(true).open_or_create(key).unwrap();
     drop(user); // it did not create it
@@ -227,14 +236,33 @@ fn an_owned_queue_goes_with_its_handle_and_others_find_it_until_then() {
 
 #[test]
 fn a_size_of_0_is_refused_and_leaves_no_queue() {
-    let key = fresh();
+    let Some(key) = fresh() else { return };
     assert_eq!(SysvQueueOptions::new().max_bytes(0).create(key).unwrap_err().kind(), ErrorKind::Invalid);
     assert_eq!(SysvQueue::open(key).unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 #[test]
 fn empty_messages_are_messages() {
-    let queue = Queue::private();
+    let Some(queue) = Queue::private() else { return };
     queue.send_with(b"", 4).unwrap();
     assert_eq!(queue.receive_selected(SysvSelect::Any, &mut []).unwrap(), (0, 4));
+}
+
+#[test]
+fn open_or_create_finds_or_makes_one_whoever_else_creates_and_removes() {
+    let Some(key) = fresh() else { return };
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..100 {
+                    let queue = SysvQueue::open_or_create(key).unwrap();
+                    for done in [queue.try_send(b"x").map(drop), queue.remove()] {
+                        if let Err(error) = done {
+                            assert_eq!(error.kind(), ErrorKind::Removed, "another one was faster");
+                        }
+                    }
+                }
+            });
+        }
+    });
 }
