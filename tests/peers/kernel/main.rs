@@ -9,7 +9,7 @@ mod pipe;
 mod posix_queue;
 mod process;
 mod rain;
-mod socket;
+mod sockets;
 mod sysv_queue;
 mod world;
 
@@ -24,7 +24,7 @@ fn main() {
         "pipe" => pipe::run(&args),
         "posix_queue" => posix_queue::run(&args),
         "process" => process::run(&args),
-        "socket" => socket::run(&args),
+        "sockets" => sockets::run(&args),
         "sysv_queue" => sysv_queue::run(&args),
         other => panic!("no mechanism {other:?}"),
     }

@@ -5,5 +5,5 @@ mod memory;
 mod pipe;
 mod posix_queue;
 mod process;
-mod socket;
+mod sockets;
 mod sysv_queue;
