@@ -2882,6 +2882,25 @@ int tvn_pipe(tvn_pipe_reader_t **reader,
              tvn_pipe_writer_t **writer);
 
 /**
+ * Makes a pipe and forks: the child reads what the parent writes. Gives `*writer` and `*child` to the parent, `*reader`
+ * to the child; each process has closed the end that it does not use, and what is not its own is untouched. For the form
+ * in which the program closes them: tvn_pipe(), tvn_fork(), tvn_pipe_reader_close() and tvn_pipe_writer_close().
+ * @return the child's process id; 0 in the child; -EMFILE, -ENFILE; -EAGAIN if a limit on processes is reached.
+ */
+int tvn_pipe_to_child(tvn_pipe_reader_t **reader,
+                      tvn_pipe_writer_t **writer,
+                      tvn_child_t **child);
+
+/**
+ * Makes a pipe and forks: the parent reads what the child writes. Gives `*reader` and `*child` to the parent, `*writer`
+ * to the child; otherwise as tvn_pipe_to_child().
+ * @return as there.
+ */
+int tvn_pipe_from_child(tvn_pipe_reader_t **reader,
+                        tvn_pipe_writer_t **writer,
+                        tvn_child_t **child);
+
+/**
  * Makes the reading end of a descriptor of a pipe or FIFO, a standard stream for instance. Takes `fd` and gives `*out`.
  * Does not wait. Any thread.
  * @return 0; -EINVAL for a negative `fd`; whether it can be read from shows at the first use.
@@ -2914,7 +2933,7 @@ void tvn_pipe_writer_close(tvn_pipe_writer_t *end);
  * interruptible; -EBADF if it is no end to read from.
  */
 int64_t tvn_pipe_reader_read(const tvn_pipe_reader_t *end,
-                             uint8_t *buffer,
+                             void *buffer,
                              size_t size,
                              int timeout_ms);
 
@@ -2924,7 +2943,7 @@ int64_t tvn_pipe_reader_read(const tvn_pipe_reader_t *end,
  * tvn_last_error() says how much. With TVN_TRY it does not wait: -ETIMEDOUT.
  */
 int tvn_pipe_reader_receive_exact(const tvn_pipe_reader_t *end,
-                                  uint8_t *buffer,
+                                  void *buffer,
                                   size_t size,
                                   int timeout_ms);
 
@@ -2937,7 +2956,7 @@ int tvn_pipe_reader_receive_exact(const tvn_pipe_reader_t *end,
  * -EINTR if this thread is interruptible.
  */
 int64_t tvn_pipe_reader_receive(tvn_pipe_reader_t *end,
-                                uint8_t *buffer,
+                                void *buffer,
                                 size_t size,
                                 int timeout_ms);
 
@@ -2955,7 +2974,7 @@ int64_t tvn_pipe_reader_message_size(tvn_pipe_reader_t *end,
  * tvn_pipe_writer_raise_sigpipe()); -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible.
  */
 int64_t tvn_pipe_writer_write(const tvn_pipe_writer_t *end,
-                              const uint8_t *data,
+                              const void *data,
                               size_t size,
                               int timeout_ms);
 
@@ -2963,7 +2982,7 @@ int64_t tvn_pipe_writer_write(const tvn_pipe_writer_t *end,
  * Writes all of `data`. Lends `end` and `data`. Threads and fork as tvn_pipe_writer_write().
  * @return 0; -EPIPE; -ETIMEDOUT or -EINTR also in the middle: tvn_last_error() says how much was written.
  */
-int tvn_pipe_writer_send_all(const tvn_pipe_writer_t *end, const uint8_t *data, size_t size, int timeout_ms);
+int tvn_pipe_writer_send_all(const tvn_pipe_writer_t *end, const void *data, size_t size, int timeout_ms);
 
 /**
  * Sends one message: its length in 4 bytes, most significant first, then itself; in one piece if it has at most
@@ -2974,7 +2993,7 @@ int tvn_pipe_writer_send_all(const tvn_pipe_writer_t *end, const uint8_t *data, 
  * and -EINTR: tvn_pipe_writer_unsent() says whether it was begun.
  */
 int tvn_pipe_writer_send(tvn_pipe_writer_t *end,
-                         const uint8_t *data,
+                         const void *data,
                          size_t size,
                          int timeout_ms);
 
@@ -4540,7 +4559,7 @@ int tvn_sysv_key(const char *path,
  * A queue and its messages stay when all its users have ended or were killed, until tvn_sysv_queue_remove().
  * Gives `*out`. Does not wait. Any thread; a forked child too.
  * @return 0; -EEXIST, unless the key is private; -ENOSPC beyond /proc/sys/kernel/msgmni; -EACCES for more bytes than
- * /proc/sys/kernel/msgmnb without being root; -ENOSYS where the system has no such queues.
+ * /proc/sys/kernel/msgmnb without CAP_SYS_RESOURCE; -ENOSYS where the system has no such queues.
  */
 int tvn_sysv_queue_create(int key,
                           uint64_t max_bytes,
@@ -4652,7 +4671,7 @@ int64_t tvn_sysv_queue_receive_selected(const tvn_sysv_queue_t *queue,
 
 /**
  * Changes how many bytes of messages the queue holds. Lends `queue`. Never blocks. Any thread; a forked child too.
- * @return 0; -EACCES beyond /proc/sys/kernel/msgmnb without being root, and for who neither owns it nor is root;
+ * @return 0; -EACCES beyond /proc/sys/kernel/msgmnb without CAP_SYS_RESOURCE, and for who neither owns it nor is root;
  * -EINVAL for 0; -EIDRM if it was removed.
  */
 int tvn_sysv_queue_set_max_bytes(const tvn_sysv_queue_t *queue,

@@ -11,6 +11,8 @@ and raises ``TimeoutError``; Ctrl-C ends it; the ``try_`` forms answer at once. 
 removes it, unless it was created ``owned``: then it goes with the handle that made it.
 """
 
+import os as _os
+
 from ._triveni import (
     Child,
     ChildEnds,
@@ -74,6 +76,29 @@ from ._triveni import (
     wait_stopped,
 )
 
+
+def pipe_to_child() -> tuple[int, PipeReader | PipeWriter]:
+    """Makes a pipe and forks: the child reads what the parent writes. ``(pid, writer)`` for the parent, ``(0, reader)``
+    for the child; each process has closed the end that it does not use.
+
+    As ``os.fork`` this is for programs with one thread. The child ends with ``os._exit``.
+    """
+    reader, writer = pipe()
+    pid = _os.fork()
+    (reader if pid else writer).close()
+    return pid, writer if pid else reader
+
+
+def pipe_from_child() -> tuple[int, PipeReader | PipeWriter]:
+    """Makes a pipe and forks: the parent reads what the child writes. ``(pid, reader)`` for the parent, ``(0, writer)``
+    for the child; otherwise as ``pipe_to_child``.
+    """
+    reader, writer = pipe()
+    pid = _os.fork()
+    (writer if pid else reader).close()
+    return pid, reader if pid else writer
+
+
 __all__ = [
     "Child",
     "ChildEnds",
@@ -127,6 +152,8 @@ __all__ = [
     "fan",
     "is_stopped",
     "pipe",
+    "pipe_from_child",
+    "pipe_to_child",
     "queue_signal",
     "send_signal",
     "signal_name",

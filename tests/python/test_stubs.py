@@ -44,7 +44,12 @@ def test_everything_public_is_exported_and_documented():
     from triveni import deadlock, kernel
 
     compiled = {name for name in vars(triveni._triveni) if not name.startswith("_")}
-    assert {*triveni.__all__, *kernel.__all__, *deadlock.__all__} == compiled | {"__version__", "type_of"}
+    assert {*triveni.__all__, *kernel.__all__, *deadlock.__all__} == compiled | {
+        "__version__",
+        "pipe_from_child",
+        "pipe_to_child",
+        "type_of",
+    }
     for module in (triveni, kernel, deadlock):
         check_exports(module)
 

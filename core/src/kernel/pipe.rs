@@ -11,12 +11,14 @@
 //! Which end a handle is, is its type: a [`PipeReader`] cannot be written to. The stream ends when the last writing
 //! end is closed, in whatever process; a write fails with `Closed` when the last reading end is. So a process that
 //! forks has to close the end that it does not use, or its own reader never sees the end: [`Pipe::into_reader`] and
-//! [`Pipe::into_writer`] do so.
+//! [`Pipe::into_writer`] do so, and [`Pipe::to_child`] and [`Pipe::from_child`] fork and do it by themselves.
 //!
 //! # When a peer dies
 //!
 //! The kernel closes its ends. What it wrote stays readable. A message that it had begun is cut: `Closed`.
 
+use super::child::Child;
+use super::fork::fork;
 use super::stream::{Inbox, Outbox, Sink, Source};
 use super::wait::{restarting, waiting};
 use crate::deadline::Deadline;
@@ -26,7 +28,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::PollFlags;
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// Both ends of an anonymous pipe. Close one, or take them apart.
 #[derive(Debug)]
@@ -82,6 +84,64 @@ impl Pipe {
     pub fn into_writer(self) -> PipeWriter {
         self.writer
     }
+
+    /// Forks a child that reads what this process writes: each has its end, and the other is closed. The child runs
+    /// `child` and ends with its result as exit status.
+    ///
+    /// ```
+    /// # fn main() -> triveni::Result<()> {
+    /// // SAFETY: this program has no other threads that could hold a lock the child needs.
+    /// let (mut writer, child) = unsafe {
+    ///     triveni::kernel::pipe()?.to_child(|mut reader| i32::from(!matches!(reader.receive(&mut [0; 8]), Ok(5))))
+    /// }?;
+    /// writer.send(b"hello")?;
+    /// assert!(child.wait()?.success());
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`fork`](super::fork()).
+    ///
+    /// # Safety
+    /// - As for [`fork`](super::fork()).
+    pub unsafe fn to_child(self, child: impl FnOnce(PipeReader) -> i32) -> Result<(PipeWriter, Child)> {
+        let Pipe { reader, writer } = self;
+        let other = writer.fd.as_raw_fd();
+        // SAFETY: the caller's promise is the one `fork` asks for.
+        let child = unsafe {
+            fork(move || {
+                close_in_child(other);
+                child(reader)
+            })
+        }?;
+        Ok((writer, child))
+    }
+
+    /// Forks a child that writes what this process reads: each has its end, and the other is closed.
+    ///
+    /// # Errors
+    /// As [`fork`](super::fork()).
+    ///
+    /// # Safety
+    /// - As for [`fork`](super::fork()).
+    pub unsafe fn from_child(self, child: impl FnOnce(PipeWriter) -> i32) -> Result<(PipeReader, Child)> {
+        let Pipe { reader, writer } = self;
+        let other = reader.fd.as_raw_fd();
+        // SAFETY: the caller's promise is the one `fork` asks for.
+        let child = unsafe {
+            fork(move || {
+                close_in_child(other);
+                child(writer)
+            })
+        }?;
+        Ok((reader, child))
+    }
+}
+
+/// Closes the child's copy of an end whose handle stays the parent's.
+fn close_in_child(fd: RawFd) {
+    // SAFETY: the handle that owns this descriptor is in the parent's code, which the child never runs.
+    unsafe { libc::close(fd) };
 }
 
 /// The end of a pipe or FIFO that is read from.
@@ -477,6 +537,14 @@ impl PipeWriter {
     /// As [`PipeWriter::write_until`].
     pub fn flush_until(&mut self, deadline: Deadline) -> Result<()> {
         self.with_outbox(|end, outbox| outbox.flush(end, Some(deadline))).map(drop)
+    }
+
+    /// Sends as much of what is kept as there is room for; is it all?
+    ///
+    /// # Errors
+    /// As [`PipeWriter::write`].
+    pub fn try_flush(&mut self) -> Result<bool> {
+        Ok(self.with_outbox(|end, outbox| outbox.flush(end, None))?.is_some())
     }
 
     /// How many bytes of the last message are kept.

@@ -1,12 +1,13 @@
 //! Anonymous pipes in C, and the ends that FIFOs have as well.
 
+use super::process::tvn_child_t;
 use crate::argument::{buffer, bytes, descriptor, output};
 use crate::boundary::call;
 use crate::deadline::{TVN_TRY, deadline, tried};
 use crate::handle::{give, lend, lend_mut, take};
-use std::ffi::c_int;
+use std::ffi::{c_int, c_void};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
-use triveni::kernel::{Pipe, PipeReader, PipeWriter, pipe};
+use triveni::kernel::{Pipe, PipeReader, PipeWriter, fork_raw, pipe};
 
 /// The end of a pipe or FIFO that is read from. One thread at a time for messages.
 pub struct tvn_pipe_reader_t(PipeReader);
@@ -45,6 +46,59 @@ pub unsafe extern "C" fn tvn_pipe(reader: *mut *mut tvn_pipe_reader_t, writer: *
             let ends = pipe()?;
             give(reader, || Ok(tvn_pipe_reader_t(ends.reader)))?;
             give(writer, || Ok(tvn_pipe_writer_t(ends.writer)))
+        }
+    })
+}
+
+/// Makes a pipe and forks: the child reads what the parent writes. Gives `*writer` and `*child` to the parent, `*reader`
+/// to the child; each process has closed the end that it does not use, and what is not its own is untouched. For the form
+/// in which the program closes them: tvn_pipe(), tvn_fork(), tvn_pipe_reader_close() and tvn_pipe_writer_close().
+/// @return the child's process id; 0 in the child; -EMFILE, -ENFILE; -EAGAIN if a limit on processes is reached.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_pipe_to_child(
+    reader: *mut *mut tvn_pipe_reader_t,
+    writer: *mut *mut tvn_pipe_writer_t,
+    child: *mut *mut tvn_child_t,
+) -> c_int {
+    call("tvn_pipe_to_child", || {
+        // SAFETY: the C contract: NULL or places for handles; after a fork C has the obligations that fork(2) names.
+        unsafe {
+            output(reader)?;
+            output(writer)?;
+            output(child)?;
+            let ends = pipe()?;
+            let Some(forked) = fork_raw()? else {
+                give(reader, || Ok(tvn_pipe_reader_t(ends.into_reader())))?;
+                return Ok(0);
+            };
+            give(writer, || Ok(tvn_pipe_writer_t(ends.into_writer())))?;
+            tvn_child_t::give(forked, child)
+        }
+    })
+}
+
+/// Makes a pipe and forks: the parent reads what the child writes. Gives `*reader` and `*child` to the parent, `*writer`
+/// to the child; otherwise as tvn_pipe_to_child().
+/// @return as there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tvn_pipe_from_child(
+    reader: *mut *mut tvn_pipe_reader_t,
+    writer: *mut *mut tvn_pipe_writer_t,
+    child: *mut *mut tvn_child_t,
+) -> c_int {
+    call("tvn_pipe_from_child", || {
+        // SAFETY: the C contract: NULL or places for handles; after a fork C has the obligations that fork(2) names.
+        unsafe {
+            output(reader)?;
+            output(writer)?;
+            output(child)?;
+            let ends = pipe()?;
+            let Some(forked) = fork_raw()? else {
+                give(writer, || Ok(tvn_pipe_writer_t(ends.into_writer())))?;
+                return Ok(0);
+            };
+            give(reader, || Ok(tvn_pipe_reader_t(ends.into_reader())))?;
+            tvn_child_t::give(forked, child)
         }
     })
 }
@@ -98,13 +152,13 @@ pub unsafe extern "C" fn tvn_pipe_writer_close(end: *mut tvn_pipe_writer_t) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_pipe_reader_read(
     end: *const tvn_pipe_reader_t,
-    buffer: *mut u8,
+    buffer: *mut c_void,
     size: usize,
     timeout_ms: c_int,
 ) -> i64 {
     call("tvn_pipe_reader_read", || {
         // SAFETY: the C contract: NULL or a handle, not closed during this call; `size` bytes to write.
-        let (end, buffer) = unsafe { (&lend(end)?.0, self::buffer(buffer, size)?) };
+        let (end, buffer) = unsafe { (&lend(end)?.0, self::buffer(buffer.cast(), size)?) };
         match timeout_ms {
             TVN_TRY => tried(end.try_read(buffer)?),
             ms => end.read_until(buffer, deadline(ms)),
@@ -118,13 +172,13 @@ pub unsafe extern "C" fn tvn_pipe_reader_read(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_pipe_reader_receive_exact(
     end: *const tvn_pipe_reader_t,
-    buffer: *mut u8,
+    buffer: *mut c_void,
     size: usize,
     timeout_ms: c_int,
 ) -> c_int {
     call("tvn_pipe_reader_receive_exact", || {
         // SAFETY: the C contract: NULL or a handle, not closed during this call; `size` bytes to write.
-        let (end, buffer) = unsafe { (&lend(end)?.0, self::buffer(buffer, size)?) };
+        let (end, buffer) = unsafe { (&lend(end)?.0, self::buffer(buffer.cast(), size)?) };
         end.receive_exact_until(buffer, deadline(timeout_ms))
     })
 }
@@ -138,13 +192,13 @@ pub unsafe extern "C" fn tvn_pipe_reader_receive_exact(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_pipe_reader_receive(
     end: *mut tvn_pipe_reader_t,
-    buffer: *mut u8,
+    buffer: *mut c_void,
     size: usize,
     timeout_ms: c_int,
 ) -> i64 {
     call("tvn_pipe_reader_receive", || {
         // SAFETY: the C contract: NULL or a handle that this thread alone uses; `size` bytes to write.
-        let (end, buffer) = unsafe { (&mut lend_mut(end)?.0, self::buffer(buffer, size)?) };
+        let (end, buffer) = unsafe { (&mut lend_mut(end)?.0, self::buffer(buffer.cast(), size)?) };
         match timeout_ms {
             TVN_TRY => tried(end.try_receive(buffer)?),
             ms => end.receive_until(buffer, deadline(ms)),
@@ -173,13 +227,13 @@ pub unsafe extern "C" fn tvn_pipe_reader_message_size(end: *mut tvn_pipe_reader_
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_pipe_writer_write(
     end: *const tvn_pipe_writer_t,
-    data: *const u8,
+    data: *const c_void,
     size: usize,
     timeout_ms: c_int,
 ) -> i64 {
     call("tvn_pipe_writer_write", || {
         // SAFETY: the C contract: NULL or a handle, not closed during this call; `size` bytes to read.
-        let (end, data) = unsafe { (&lend(end)?.0, bytes(data, size)?) };
+        let (end, data) = unsafe { (&lend(end)?.0, bytes(data.cast(), size)?) };
         match timeout_ms {
             TVN_TRY => tried(end.try_write(data)?),
             ms => end.write_until(data, deadline(ms)),
@@ -192,13 +246,13 @@ pub unsafe extern "C" fn tvn_pipe_writer_write(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_pipe_writer_send_all(
     end: *const tvn_pipe_writer_t,
-    data: *const u8,
+    data: *const c_void,
     size: usize,
     timeout_ms: c_int,
 ) -> c_int {
     call("tvn_pipe_writer_send_all", || {
         // SAFETY: the C contract: NULL or a handle, not closed during this call; `size` bytes to read.
-        let (end, data) = unsafe { (&lend(end)?.0, bytes(data, size)?) };
+        let (end, data) = unsafe { (&lend(end)?.0, bytes(data.cast(), size)?) };
         end.send_all_until(data, deadline(timeout_ms))
     })
 }
@@ -212,13 +266,13 @@ pub unsafe extern "C" fn tvn_pipe_writer_send_all(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_pipe_writer_send(
     end: *mut tvn_pipe_writer_t,
-    data: *const u8,
+    data: *const c_void,
     size: usize,
     timeout_ms: c_int,
 ) -> c_int {
     call("tvn_pipe_writer_send", || {
         // SAFETY: the C contract: NULL or a handle that this thread alone uses; `size` bytes to read.
-        let (end, data) = unsafe { (&mut lend_mut(end)?.0, bytes(data, size)?) };
+        let (end, data) = unsafe { (&mut lend_mut(end)?.0, bytes(data.cast(), size)?) };
         match timeout_ms {
             TVN_TRY => tried(end.try_send(data)?.then_some(())),
             ms => end.send_until(data, deadline(ms)),
@@ -230,8 +284,14 @@ pub unsafe extern "C" fn tvn_pipe_writer_send(
 /// @return as tvn_pipe_writer_write(), and 0 for success.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_pipe_writer_flush(end: *mut tvn_pipe_writer_t, timeout_ms: c_int) -> c_int {
-    // SAFETY: the C contract: NULL or a handle that this thread alone uses.
-    call("tvn_pipe_writer_flush", || unsafe { lend_mut(end) }?.0.flush_until(deadline(timeout_ms)))
+    call("tvn_pipe_writer_flush", || {
+        // SAFETY: the C contract: NULL or a handle that this thread alone uses.
+        let end = &mut unsafe { lend_mut(end) }?.0;
+        match timeout_ms {
+            TVN_TRY => tried(end.try_flush()?.then_some(())),
+            ms => end.flush_until(deadline(ms)),
+        }
+    })
 }
 
 /// How many bytes of the last message are kept. Lends `end`. Never blocks.

@@ -18,6 +18,19 @@ use triveni::{Error, ErrorKind, Result};
 /// A child process, by a descriptor that names this very process and no later one with its number.
 pub struct tvn_child_t(pub(super) Child);
 
+impl tvn_child_t {
+    /// Stores a handle in `*out`; its process id.
+    ///
+    /// # Safety
+    /// - As for [`give`].
+    pub(super) unsafe fn give(child: Child, out: *mut *mut tvn_child_t) -> Result<c_int> {
+        let pid = child.pid() as c_int;
+        // SAFETY: the caller's promise is the one `give` asks for.
+        unsafe { give(out, || Ok(tvn_child_t(child))) }?;
+        Ok(pid)
+    }
+}
+
 /// To or from /dev/null.
 pub const TVN_REDIRECT_NULL: c_int = 0;
 /// From the file `path`.
@@ -237,9 +250,7 @@ pub unsafe extern "C" fn tvn_fork(out: *mut *mut tvn_child_t) -> c_int {
         unsafe {
             output(out)?;
             let Some(child) = fork_raw()? else { return Ok(0) };
-            let pid = child.pid() as c_int;
-            give(out, || Ok(tvn_child_t(child)))?;
-            Ok(pid)
+            tvn_child_t::give(child, out)
         }
     })
 }

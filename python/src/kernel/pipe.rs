@@ -274,6 +274,14 @@ impl PipeWriter {
     }
 }
 
+/// The sentence for a message that was begun and is not all sent.
+fn kept(error: Error, left: usize) -> Error {
+    let sentence = format!(
+        "send to a pipe: {error} in the middle; {left} bytes are kept and go before the next message, or with flush; do not send it again"
+    );
+    Error::new(error.kind(), sentence)
+}
+
 #[pymethods]
 impl PipeWriter {
     /// The writing end of a descriptor, which belongs to the new handle from now on.
@@ -342,16 +350,22 @@ impl PipeWriter {
         let (message, mut begun) = (message.kept(py), false);
         waiting(py, deadline(py, timeout)?, |until| {
             self.0.with(|end| {
-                if begun {
-                    // An earlier slice of this wait put the beginning out.
-                    return end.flush_until(until.unwrap_or(Deadline::now())).map(Some);
+                match until {
+                    // An earlier message's rest goes first.
+                    None => {
+                        begun = begun || (end.try_flush()? && end.try_send(&message)?);
+                        Ok((begun && end.try_flush()?).then_some(()))
+                    }
+                    Some(until) => {
+                        if !begun {
+                            end.flush_until(until)?;
+                            let sent = end.send_until(&message, until);
+                            begun = sent.is_ok() || end.unsent() > 0;
+                            return sent.map(Some);
+                        }
+                        end.flush_until(until).map(Some).map_err(|error| kept(error, end.unsent()))
+                    }
                 }
-                let sent = match until {
-                    None => return Ok(end.try_send(&message)?.then_some(())),
-                    Some(until) => end.send_until(&message, until),
-                };
-                begun = sent.is_err() && end.unsent() > 0;
-                sent.map(Some)
             })
         })
     }
@@ -368,7 +382,7 @@ impl PipeWriter {
         waiting(py, deadline(py, timeout)?, |until| {
             self.0.with(|end| match (until, end.unsent()) {
                 (_, 0) => Ok(Some(())),
-                (None, _) => Ok(None),
+                (None, _) => Ok(end.try_flush()?.then_some(())),
                 (Some(until), _) => end.flush_until(until).map(Some),
             })
         })
