@@ -9,7 +9,7 @@ rust=${TRIVENI_EXAMPLES:-target/debug/examples}
 python=${TRIVENI_PYTHON:-.venv/bin/python}
 triveni=${TRIVENI:-target/debug/triveni}
 unset PYTHONUNBUFFERED # with it Python writes the end of a line by itself, and another process comes between
-stories='producer_consumer print_spooler readers_writers dining_philosophers signaling patterns capacity mach'
+stories='producer_consumer print_spooler file_counter readers_writers dining_philosophers signaling patterns capacity mach echo udp_ack'
 exec 9>"/tmp/triveni-examples-$(id -u).lock" && flock 9 # the stories' names are fixed: one run at a time
 work=$(mktemp -d)
 trap 'fresh $stories; rm -rf "$work"' EXIT
@@ -69,6 +69,33 @@ mach_holds() {
         [ "$(awk '/ heard: good morning, / && $1 == $5' "$1" | wc -l)" = "$2" ]
 }
 
+# echo_holds FILE CLIENTS: everything came back, to as many clients, and the server has seen them go?
+echo_holds() {
+    [ "$(grep -cx 'client disconnected' "$1")" = "$2" ] || return
+    for word in Hello World Echo Test; do
+        [ "$(grep -cx "received: $word" "$1")" = "$2" ] && [ "$(grep -cx "echo: $word" "$1")" = "$2" ] || return
+    done
+}
+
+# udp_ack_holds FILE: each request was carried out once, also those whose ACK was lost?
+udp_ack_holds() {
+    grep -qx '4 requests carried out' "$1" && [ "$(grep -c 'is carried out$' "$1")" = 4 ] &&
+        [ "$(grep -c '^the ACK of request [13] is lost$' "$1")" = 2 ] &&
+        [ "$(grep -cE '^request [13]: ACK after more than one try$' "$1")" = 2 ] &&
+        [ "$(grep -cE '^(request [24]|end): ACK after ' "$1")" = 3 ]
+}
+
+# serving ROLE…: starts a server; $there: where it is, once it has said so. `wait $serving` is for its end.
+serving() {
+    out=$work/server.out
+    : >"$out"
+    play "$@" &
+    serving=$!
+    until there=$(sed -n 's/^[a-z]* at //p' "$out" 2>/dev/null) && [ -n "$there" ]; do
+        kill -0 "$serving" 2>/dev/null || return
+    done
+}
+
 # holds STORY: does $out, the output of a story as a whole, say what it must?
 holds() {
     case $1 in
@@ -76,6 +103,9 @@ holds() {
     print_spooler) # without the lock some are lost, with it none
         grep -q '^unlocked: 2000 files entered, .* [1-9][0-9]* lost$' "$out" &&
             grep -qx 'locked: 2000 files entered, 2000 in the directory, 0 lost' "$out" ;;
+    file_counter) # the same, with each lock
+        grep -q '^unlocked: 1000 added, .* [1-9][0-9]* lost$' "$out" &&
+            [ "$(grep -cE '^(flock|range|lock_file): 1000 added, 1000 in the file, 0 lost$' "$out")" = 3 ] ;;
     readers_writers) # turns of readers and writers: who is preferred has more of them, and under `fair` both have some
         awk '$1 == "readers_first" && $2 > $8 { n++ } $1 == "writers_first" && $2 < $8 { n++ }
             $1 == "fair" && $2 > 0 && $8 > 0 { n++ } END { exit n != 3 }' "$out" ;;
@@ -96,6 +126,8 @@ holds() {
             grep -qx 'unbounded: 10 of 10 messages sent before anybody receives' "$out" &&
             [ "$(grep -c ': 10 of 10 messages received in order$' "$out")" = 3 ] ;;
     mach) mach_holds "$out" 3 ;;
+    echo) echo_holds "$out" 2 ;;
+    udp_ack) udp_ack_holds "$out" ;;
     esac
 }
 
@@ -143,6 +175,19 @@ for pair in 'rust c' 'c python' 'python rust'; do
         esac || fail "print_spooler, $pair, $how"
         echo "print_spooler, $pair, $how: $(cat "$out")"
     done
+    echo 'ran 1'
+done
+
+# Mixed: two languages count in one file, with each of the locks.
+for pair in 'rust c' 'c python' 'python rust'; do
+    for how in flock range lock_file; do
+        fresh file_counter
+        together "${pair% *} file_counter X $how 200" "${pair#* } file_counter Y $how 200" || fail "file_counter, $pair, $how"
+        out=$work/report.out
+        play "${pair#* }" file_counter report 400 && grep -qx '400 added, 400 in the file, 0 lost' "$out" ||
+            fail "file_counter, $pair, $how"
+    done
+    echo "file_counter, $pair"
     echo 'ran 1'
 done
 
@@ -238,6 +283,26 @@ for languages in 'rust c python' 'c python rust' 'python rust c'; do
     mach_holds "$work/mach.out" 3 || fail "mach, mixed, $languages"
     rm -f "$work"/role?.out
     echo "mach, mixed: printer, desk and answerer in $languages"
+    echo 'ran 1'
+done
+# Mixed: each language serves the others, over each kind of address.
+for pair in 'rust c' 'c python' 'python rust'; do
+    x=${pair% *} y=${pair#* }
+    for address in tcp:127.0.0.1:0 unix:@triveni-echo unix:/tmp/triveni-echo.sock; do
+        serving "$x" echo server "$address" 2 && together "$y echo client $there" "$x echo client $there" && wait "$serving" ||
+            fail "echo, $pair, $address"
+        cat "$work/server.out" "$work"/role?.out >"$work/echo.out"
+        echo_holds "$work/echo.out" 2 || fail "echo, $pair, $address"
+    done
+    [ ! -e /tmp/triveni-echo.sock ] || fail "echo, $pair: the socket file stays"
+    for address in udp:127.0.0.1:0 unix:@triveni-udp-ack; do
+        serving "$x" udp_ack server "$address" && together "$y udp_ack client $there" && wait "$serving" ||
+            fail "udp_ack, $pair, $address"
+        cat "$work/server.out" "$work/role1.out" >"$work/udp_ack.out"
+        udp_ack_holds "$work/udp_ack.out" || fail "udp_ack, $pair, $address"
+    done
+    rm -f "$work"/role?.out
+    echo "echo and udp_ack, $pair"
     echo 'ran 1'
 done
 fresh patterns capacity mach
