@@ -24,6 +24,7 @@
 mod info;
 mod message;
 mod open;
+mod status;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
@@ -273,7 +274,7 @@ impl SysvQueue {
 
     /// How many bytes of messages it may hold at this moment; `None` if this process may not know.
     fn holds_at_most(&self) -> Option<u64> {
-        info::stat(self.id).ok().map(|stat| stat.msg_qbytes)
+        info::stat(self.id).ok().map(|status| status.max_bytes)
     }
 
     #[cold]
@@ -326,8 +327,9 @@ impl SysvQueue {
             Errno::EACCES | Errno::EPERM => {
                 let me = effective_uid();
                 let whose = match info::stat(self.id) {
-                    Ok(stat) => {
-                        format!("it is user {}'s with mode {:03o}", stat.msg_perm.uid, stat.msg_perm.mode & 0o777)
+                    Ok(status) => {
+                        let permissions = status.permissions;
+                        format!("it is user {}'s with mode {:03o}", permissions.uid, permissions.access())
                     }
                     Err(_) => "its mode says no".to_string(),
                 };

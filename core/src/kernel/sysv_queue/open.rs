@@ -1,9 +1,11 @@
 //! How a System V queue is made, found and removed.
 
+use super::status::QueueStatus;
 use super::{MSGMNB, MSGMNI, SysvQueue, info};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::owned::{Owned, OwnedKind, whose};
 use crate::kernel::sysv_key::SysvKey;
+use crate::kernel::sysv_status::Status;
 use crate::sys::process::effective_uid;
 use nix::errno::Errno;
 use std::fmt::Display;
@@ -146,7 +148,7 @@ impl SysvQueue {
     /// [`NotFound`](ErrorKind::NotFound) if there is none, or not any more.
     pub fn open_id(id: i32) -> Result<SysvQueue> {
         match info::stat(id) {
-            Ok(stat) => Ok(SysvQueue::of(id, SysvKey::new(stat.msg_perm.__key))),
+            Ok(status) => Ok(SysvQueue::of(id, status.permissions.key())),
             Err(Errno::EACCES) => Ok(SysvQueue::of(id, SysvKey::PRIVATE)), // to send only
             Err(Errno::EINVAL | Errno::EIDRM) => {
                 let message = format!("System V queue {id}: no queue has this number (any more); `ipcs -q` shows all");
@@ -166,7 +168,7 @@ impl SysvQueue {
     }
 
     fn of(id: libc::c_int, key: SysvKey) -> SysvQueue {
-        let max_bytes = info::stat(id).map_or(u64::MAX, |stat| stat.msg_qbytes);
+        let max_bytes = info::stat(id).map_or(u64::MAX, |status| status.max_bytes);
         SysvQueue { id, key, max_bytes, _owned: None }
     }
 
@@ -195,10 +197,10 @@ impl SysvQueue {
         if bytes == 0 {
             return Err(Error::new(ErrorKind::Invalid, format!("{tried}: it would never take a message")));
         }
-        let mut stat = info::stat(self.id).map_err(|errno| self.failed(errno, tried.clone(), "changing"))?;
-        stat.msg_qbytes = bytes;
-        // SAFETY: `stat` is a whole msqid_ds, a local.
-        match Errno::result(unsafe { libc::msgctl(self.id, libc::IPC_SET, &mut stat) }) {
+        let mut status = info::stat(self.id).map_err(|errno| self.failed(errno, tried.clone(), "changing"))?;
+        status.max_bytes = bytes;
+        // SAFETY: `status` is whole, and a local; the kernel reads it.
+        match unsafe { QueueStatus::control(self.id, libc::IPC_SET, &mut status) } {
             Ok(_) => Ok(()),
             Err(Errno::EPERM) if MSGMNB.is_below(bytes) => Err(Error::new(
                 ErrorKind::Permission,
