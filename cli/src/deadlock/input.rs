@@ -73,8 +73,12 @@ pub fn read(path: &Path) -> Result<State, String> {
         Some("toml") => false,
         _ => text.trim_start().starts_with('{'), // no TOML begins so
     };
-    let input = if is_json { json(&text) } else { toml(&text) }.map_err(|said| format!("{file}{said}"))?;
-    input.state().map_err(|sentence| match line_of(&text, &sentence) {
+    parse(&file, &text, is_json)
+}
+
+fn parse(file: &str, text: &str, is_json: bool) -> Result<State, String> {
+    let input = if is_json { json(text) } else { toml(text) }.map_err(|said| format!("{file}{said}"))?;
+    input.state().map_err(|sentence| match line_of(text, &sentence) {
         Some(line) => format!("{file}, line {line}: {sentence}"),
         None => format!("{file}: {sentence}"),
     })
@@ -211,4 +215,91 @@ fn resources(
         Resource { name, instances, sharable, preemptible }
     };
     Ok(classes.into_iter().map(resource).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(text: &str) -> String {
+        parse("f", text, text.starts_with('{')).unwrap_err()
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_line_key_and_numbers() {
+        for (text, part) in [
+            ("existing = [1", "f, line 1, column"),
+            ("\nexisting = [-1]", "f, line 2, column 13 (existing = [-1]): invalid value: integer `-1`, expected u32"),
+            ("existing = [5000000000]", "numbers go from 0 to 4294967295"),
+            ("{\"existing\": [1,\n \"x\"]}", "f, line 2, column 4 (\"x\"]})"),
+            ("exsting = [1]", "unknown field `exsting`, expected one of `existing`"),
+            ("", "neither `existing` (matrices) nor `resources` (a graph)"),
+            ("existing = [1]\n[resources]\na = 1", "f, line 1: existing: there is `resources` as well"),
+            ("existing = [1]", "f: allocation: it is missing"),
+            (
+                "existing = [1]\nallocation = [[0]]\nrequest = [[0], [1]]",
+                "f, line 3: request: it has 2 rows for 1 process",
+            ),
+            ("existing = [1]\nallocation = [[0]]\nrequest = [[0, 1]]", "has 2 numbers for 1 class"),
+            (
+                "existing = [1]\nallocation = [[2]]\nrequest = [[0]]",
+                "f, line 2: allocation: 2 of \"class 1\" are allocated",
+            ),
+            (
+                "existing = [1]\nallocation = [[0]]\nrequest = [[0]]\nrequests = []",
+                "f, line 4: requests: matrices have `request`",
+            ),
+            (
+                "existing = [1]\nclasses = []\nallocation = [[0]]\nrequest = [[0]]",
+                "f, line 2: classes: there are 0 names",
+            ),
+            ("available = [1]\n[resources]\na = 1", "f, line 1: available: in a graph it is"),
+            (
+                "sharable = ['b']\nprocesses = ['P']\n[resources]\na = 1",
+                "f, line 1: sharable: there is no resource \"b\"",
+            ),
+            ("requests = [['P', 'b']]\n[resources]\na = 1", "f, line 1: requests: \"P\" and \"b\" are joined"),
+            ("[resources]\na = 1.5", "the number of instances of \"a\""),
+            ("{\"resources\": {\"a\": 1, \"a\": 2}, \"processes\": [\"P\"]}", "the name \"a\" is used twice"),
+            ("{\"resources\": {\"a\": 1}, \"requests\": [[\"P\"]]}", "invalid length 1"),
+            ("{\"resources\": 7}", "names of resources with how many instances"),
+        ] {
+            let said = said(text);
+            assert!(said.starts_with('f') && said.contains(part), "{text}\n{said}\nlacks {part}");
+        }
+    }
+
+    #[test]
+    fn toml_and_json_are_the_same_and_a_graph_keeps_its_order() {
+        let toml =
+            "assignments = [['b', 'P']]\nrequests = [['Q', 'b'], ['Q', 'a'], ['Q', 'a']]\n[resources]\nb = 1\na = 2";
+        let json = r#"{"resources": {"b": 1, "a": 2}, "assignments": [["b", "P"]], "requests": [["Q", "b"], ["Q", "a"], ["Q", "a"]]}"#;
+        let state = parse("f", toml, false).unwrap();
+        assert_eq!(state, parse("f", json, true).unwrap());
+        assert_eq!((&*state.resources()[0].name, state.process(0)), ("b", "P"));
+        assert_eq!(state.request(1), [1, 2]);
+    }
+
+    /// Every beginning of a good file, and every good file with a byte changed, is answered.
+    #[test]
+    fn garbage_is_answered() {
+        let good =
+            "existing = [4, 2]\nallocation = [[1, 0], [0, 1]]\nrequest = [[0, 1], [1, 0]]\nsharable = ['class 1']\n";
+        let json = r#"{"resources": {"b": 1, "a": 2}, "assignments": [["b", "P"]], "requests": [["Q", "b"]]}"#;
+        for (text, is_json) in [(good, false), (json, true), (good, true), (json, false)] {
+            for end in 0..text.len() {
+                let _ = parse("f", &text[..end], is_json);
+                for byte in [b'\0', b'"', b'[', b'9', b'-', b'{', 0x7F] {
+                    let mut changed = text.as_bytes().to_vec();
+                    changed[end] = byte;
+                    let _ = parse("f", &String::from_utf8_lossy(&changed), is_json);
+                }
+            }
+        }
+        for deep in
+            ["[".repeat(100_000), "{\"existing\":".repeat(50_000), format!("existing = {}", "[".repeat(100_000))]
+        {
+            assert!(parse("f", &deep, deep.starts_with('{')).is_err());
+        }
+    }
 }

@@ -144,3 +144,37 @@ fn step_as_json(state: &State, step: &Step<'_>) -> Value {
         "blocked": step.blocked().into_iter().map(blocked).collect::<Vec<_>>(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsString;
+
+    fn code(file: &str) -> i32 {
+        let file = format!("{}/../examples/deadlock/{file}", env!("CARGO_MANIFEST_DIR"));
+        crate::run(["triveni", "deadlock", "--quiet", &file].map(OsString::from).to_vec())
+    }
+
+    #[test]
+    fn a_deadlock_is_1_none_is_0_and_bad_input_is_2() {
+        assert_eq!(code("tanenbaum.toml"), 0);
+        assert_eq!(code("circle.json"), 0);
+        assert_eq!(code("preemptible.toml"), 0);
+        assert_eq!(code("stuck.toml"), 1);
+        assert_eq!(code("philosophers.toml"), 1);
+        assert_eq!(code("nowhere.toml"), 2);
+        assert_eq!(code(""), 2);
+    }
+
+    #[test]
+    fn json_says_what_the_text_says() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/deadlock/stuck.toml");
+        let said = as_json(&input::read(file.as_ref()).unwrap().detect());
+        assert_eq!(said["deadlocked"], json!(["editor", "backup"]));
+        assert_eq!(said["order"], json!(["scanner daemon"]));
+        assert_eq!(said["steps"][0]["finishes"], "scanner daemon");
+        let last = json!({ "class": "plotter", "requested": 3, "available": 2 });
+        assert_eq!(said["steps"][1]["blocked"][1]["shortages"], json!([last]));
+        assert_eq!(said["conditions"][3]["holds"], true);
+    }
+}
