@@ -13,16 +13,20 @@
 //!
 //! Lines of text: kind, identity, pid, start time, pid namespace, program; then the name, to the end of the file.
 
+use super::posix_name::PosixName;
+use super::sysv_status::{MemoryStatus, SetStatus, status};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::process::{self, effective_uid, myself};
+use nix::errno::Errno;
 use std::ffi::{CString, OsStr, OsString};
 use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{Read, Write};
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::SystemTime;
 
 /// Records are files of this folder, one folder for each user.
 const FOLDER: &str = "/dev/shm/triveni-owned.";
@@ -78,20 +82,17 @@ kinds! {
 }
 
 impl OwnedKind {
-    /// A number that tells the object that has this name now from any other that may have it later. `None` if there
-    /// is none.
-    fn identity(self, name: &OsStr) -> Option<u64> {
+    /// What tells the object that has this name now from any other that may have it later. `None` if there is none.
+    fn identity(self, name: &OsStr) -> Option<String> {
         match self {
-            OwnedKind::Fifo | OwnedKind::Socket => of_file(&fs::symlink_metadata(name).ok()?),
+            OwnedKind::Fifo | OwnedKind::Socket | OwnedKind::PosixSemaphore | OwnedKind::PosixSharedMemory => {
+                of_file(&self.path(name)?)
+            }
             OwnedKind::LockFile => {
                 // Who takes it over writes into the same file, which is another's then.
-                let mut hasher = DefaultHasher::new();
-                of_file(&fs::symlink_metadata(name).ok()?)?.hash(&mut hasher);
-                super::lock_file::text_at(Path::new(name)).hash(&mut hasher);
-                Some(hasher.finish())
+                let text = super::lock_file::text_at(Path::new(name));
+                Some(format!("{} {text:?}", of_file(Path::new(name))?))
             }
-            OwnedKind::PosixSharedMemory => of_file(&fs::symlink_metadata(in_shm("", name)).ok()?),
-            OwnedKind::PosixSemaphore => of_file(&fs::symlink_metadata(in_shm("sem.", name)).ok()?),
             OwnedKind::PosixQueue => {
                 let name = CString::new(name.as_bytes()).ok()?;
                 // SAFETY: a string that ends with NUL; without O_CREAT there are no more arguments.
@@ -100,79 +101,72 @@ impl OwnedKind {
                     return None;
                 }
                 // SAFETY: on Linux a queue's descriptor is one like any other; it is ours, just opened.
-                let file =
-                    fs::File::from(unsafe { <std::os::fd::OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(queue) });
-                of_file(&file.metadata().ok()?)
+                let queue = unsafe { OwnedFd::from_raw_fd(queue) };
+                fs::File::from(queue).metadata().ok().map(|facts| of_facts(&facts))
             }
+            // The kernel does not give a System V object's number to another one for a long time.
             OwnedKind::SysvQueue => {
+                let id = number(name)?;
                 // SAFETY: an all-zero msqid_ds is one, and ours.
-                let found = unsafe { libc::msgctl(number(name)?, libc::IPC_STAT, &mut std::mem::zeroed()) };
-                (found >= 0).then_some(0)
+                let found = unsafe { libc::msgctl(id, libc::IPC_STAT, &mut std::mem::zeroed()) };
+                (found >= 0).then(String::new)
             }
-            OwnedKind::SysvSemaphores => {
-                // SAFETY: an all-zero semid_ds is one, and ours; IPC_STAT takes a pointer to it.
-                let found = unsafe {
-                    let mut facts: libc::semid_ds = std::mem::zeroed();
-                    libc::semctl(number(name)?, 0, libc::IPC_STAT, &raw mut facts)
-                };
-                (found >= 0).then_some(0)
-            }
+            OwnedKind::SysvSemaphores => status::<SetStatus>(number(name)?, libc::IPC_STAT).ok().map(|_| String::new()),
             OwnedKind::SysvSharedMemory => {
-                // SAFETY: an all-zero shmid_ds is one, and ours.
-                let found = unsafe { libc::shmctl(number(name)?, libc::IPC_STAT, &mut std::mem::zeroed()) };
-                (found >= 0).then_some(0)
+                status::<MemoryStatus>(number(name)?, libc::IPC_STAT).ok().map(|_| String::new())
             }
+        }
+    }
+
+    /// The file behind it, where there is one.
+    fn path(self, name: &OsStr) -> Option<PathBuf> {
+        match self {
+            OwnedKind::PosixSharedMemory => PosixName::of_memory(name.to_str()?).ok().map(|name| name.path()),
+            OwnedKind::PosixSemaphore => PosixName::of_semaphore(name.to_str()?).ok().map(|name| name.path()),
+            _ => Some(name.into()),
         }
     }
 
     fn remove(self, name: &OsStr) -> Result<()> {
-        let file = |path: &Path| fs::remove_file(path).map_err(|error| error.raw_os_error().unwrap_or(libc::EINVAL));
-        let done = |result: libc::c_int| if result < 0 { Err(nix::errno::Errno::last() as i32) } else { Ok(()) };
-        let id = || number(name).ok_or(libc::EINVAL);
+        let id = number(name).unwrap_or(-1); // which no object has
         let removed = match self {
-            OwnedKind::Fifo | OwnedKind::LockFile | OwnedKind::Socket => file(Path::new(name)),
-            OwnedKind::PosixSharedMemory => file(&in_shm("", name)),
-            OwnedKind::PosixSemaphore => file(&in_shm("sem.", name)),
-            OwnedKind::PosixQueue => CString::new(name.as_bytes()).map_err(|_| libc::EINVAL).and_then(|name| {
-                // SAFETY: a string that ends with NUL.
-                done(unsafe { libc::mq_unlink(name.as_ptr()) })
-            }),
-            // SAFETY: IPC_RMID takes no argument.
             OwnedKind::SysvQueue => {
-                id().and_then(|id| done(unsafe { libc::msgctl(id, libc::IPC_RMID, std::ptr::null_mut()) }))
+                // SAFETY: IPC_RMID takes no argument.
+                Errno::result(unsafe { libc::msgctl(id, libc::IPC_RMID, std::ptr::null_mut()) })
             }
-            // SAFETY: as above.
-            OwnedKind::SysvSemaphores => id().and_then(|id| done(unsafe { libc::semctl(id, 0, libc::IPC_RMID) })),
-            // SAFETY: as above.
+            OwnedKind::SysvSemaphores => {
+                // SAFETY: as above.
+                Errno::result(unsafe { libc::semctl(id, 0, libc::IPC_RMID) })
+            }
             OwnedKind::SysvSharedMemory => {
-                id().and_then(|id| done(unsafe { libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()) }))
+                // SAFETY: as above.
+                Errno::result(unsafe { libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()) })
             }
+            OwnedKind::PosixQueue => CString::new(name.as_bytes()).map_err(|_| Errno::EINVAL).and_then(|name| {
+                // SAFETY: a string that ends with NUL.
+                Errno::result(unsafe { libc::mq_unlink(name.as_ptr()) })
+            }),
+            _ => self.path(name).ok_or(Errno::EINVAL).and_then(|path| nix::unistd::unlink(&path)).map(|()| 0),
         };
         match removed {
-            Ok(()) | Err(libc::ENOENT | libc::EIDRM) => Ok(()),
-            Err(errno) => Err(Error::os(errno, format_args!("remove {} {name:?}", self.name()))),
+            Ok(_) | Err(Errno::ENOENT | Errno::EIDRM) => Ok(()),
+            Err(errno) => Err(Error::os(errno as i32, format_args!("remove {} {name:?}", self.name()))),
         }
     }
-}
-
-fn in_shm(prefix: &str, name: &OsStr) -> PathBuf {
-    let name = name.as_bytes();
-    let name = name.strip_prefix(b"/").unwrap_or(name);
-    let mut file = OsString::from(prefix);
-    file.push(OsStr::from_bytes(name));
-    Path::new("/dev/shm").join(file)
 }
 
 fn number(name: &OsStr) -> Option<libc::c_int> {
     name.to_str()?.parse().ok()
 }
 
-fn of_file(facts: &fs::Metadata) -> Option<u64> {
-    let mut hasher = DefaultHasher::new(); // the same for all processes: its keys are fixed
-    (facts.dev(), facts.ino()).hash(&mut hasher);
-    // An inode's number is given to the next file soon; its time of birth is not. Some file systems do not know it.
-    facts.created().ok().hash(&mut hasher);
-    Some(hasher.finish())
+fn of_file(path: &Path) -> Option<String> {
+    fs::symlink_metadata(path).ok().map(|facts| of_facts(&facts))
+}
+
+/// An inode's number is given to the next file soon; its time of birth is not. Some file systems do not know that.
+fn of_facts(facts: &fs::Metadata) -> String {
+    let born = facts.created().ok().and_then(|born| born.duration_since(SystemTime::UNIX_EPOCH).ok());
+    format!("{}:{} {}", facts.dev(), facts.ino(), born.map_or(0, |born| born.as_nanos()))
 }
 
 /// The duty to remove an object, and its record. Dropping it does so, in the process that took it on; a forked child's
@@ -181,7 +175,7 @@ fn of_file(facts: &fs::Metadata) -> Option<u64> {
 pub(crate) struct Owned {
     kind: OwnedKind,
     name: OsString,
-    identity: u64,
+    identity: String,
     pid: u32,
     record: PathBuf,
 }
@@ -199,7 +193,7 @@ impl Owned {
             }
             _ => name.as_ref().to_os_string(),
         };
-        let identity = kind.identity(&name).unwrap_or(0);
+        let identity = kind.identity(&name).unwrap_or_default();
         let me = myself();
         let number = NEXT.fetch_add(1, Relaxed); // only has to be another one each time
         let folder = PathBuf::from(format!("{FOLDER}{}", effective_uid()));
@@ -225,7 +219,7 @@ impl Drop for Owned {
         if std::process::id() != self.pid {
             return;
         }
-        if self.kind.identity(&self.name) == Some(self.identity) {
+        if self.kind.identity(&self.name).as_deref() == Some(&*self.identity) {
             let _ = self.kind.remove(&self.name);
         }
         let _ = fs::remove_file(&self.record);
@@ -260,7 +254,7 @@ pub struct OwnedObject {
     pub program: String,
     /// Is its owner gone? Then it is a leftover.
     pub left: bool,
-    identity: u64,
+    identity: String,
     record: PathBuf,
 }
 
@@ -302,13 +296,13 @@ fn read(record: PathBuf, uid: u32) -> Option<OwnedObject> {
     let mut parts = bytes.splitn(7, |byte| *byte == b'\n');
     let mut line = || parts.next().and_then(|line| std::str::from_utf8(line).ok());
     let kind = OwnedKind::from_name(line()?)?;
-    let identity = line()?.parse().ok()?;
+    let identity = line()?.to_string();
     let pid = line()?.parse().ok()?;
     let start = line()?.parse().ok()?;
     let namespace: u64 = line()?.parse().ok()?;
     let program = line()?.to_string();
     let name = OsString::from_vec(parts.next()?.to_vec());
-    if kind.identity(&name) != Some(identity) {
+    if kind.identity(&name).as_deref() != Some(&*identity) {
         // Somebody has removed the object. If its owner is gone as well, nobody needs the record.
         if namespace == process::pid_namespace() && process::is_gone(pid, start) {
             let _ = fs::remove_file(&record);
@@ -331,7 +325,7 @@ impl OwnedObject {
                 format!("remove {kind} {name:?}: process {pid}, {}, owns it, and may be alive", self.program);
             return Err(Error::new(ErrorKind::Busy, sentence));
         }
-        if self.kind.identity(&self.name) == Some(self.identity) {
+        if self.kind.identity(&self.name).as_deref() == Some(&*self.identity) {
             self.kind.remove(&self.name)?;
         }
         let _ = fs::remove_file(&self.record); // somebody else may have removed it in the meantime

@@ -102,8 +102,8 @@ impl Signals {
         // SAFETY: an all-zero signalfd_siginfo is one: integers.
         let mut info: libc::signalfd_siginfo = unsafe { zeroed() };
         let size = size_of_val(&info);
-        // SAFETY: `info` is writable for its size, and any bits are integers. The descriptor does not block.
         let read = restarting(Deadline::now(), || {
+            // SAFETY: `info` is writable for its size, and any bits are integers. The descriptor does not block.
             Errno::result(unsafe { libc::read(self.fd.as_raw_fd(), (&raw mut info).cast(), size) })
         });
         match read {

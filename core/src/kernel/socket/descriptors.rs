@@ -96,6 +96,7 @@ fn collect(mut control: &[u8], descriptors: &mut Vec<OwnedFd>) {
     while let Some(header) = control.get(..HEADER) {
         // SAFETY: `HEADER` bytes, and any bits are a cmsghdr; they may lie at any address.
         let header: libc::cmsghdr = unsafe { header.as_ptr().cast::<libc::cmsghdr>().read_unaligned() };
+        #[allow(clippy::unnecessary_cast)] // 32 bits with musl
         let size = header.cmsg_len as usize;
         let Some(data) = control.get(HEADER..size.min(control.len())) else { return };
         if header.cmsg_level == libc::SOL_SOCKET && header.cmsg_type == libc::SCM_RIGHTS {
