@@ -21,6 +21,12 @@
 //! library may abort on garbage: use a semaphore of a [`Segment`](crate::Segment) with peers that are not trusted.
 //! Processes with different C libraries do not understand each other's.
 //!
+//! # Its file
+//!
+//! The C library's own file, by the name it has for it. It is made and mapped here: so it has its mode from the beginning,
+//! its size is that of the file that is mapped, and nothing depends on the C library's count of who has it open (musl has
+//! unmapped a semaphore that was opened twice when it was closed once).
+//!
 //! # How it waits
 //!
 //! By sem_clockwait(3) on the monotonic clock, where the C library has it; elsewhere by sem_timedwait(3), whose clock
@@ -34,11 +40,14 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::owned::{Owned, OwnedKind};
 use crate::kernel::posix_name::PosixName;
 use crate::kernel::shared_memory::{Attachment, SharedMemory};
+use crate::sys::memory;
 use libc::{c_int, clockid_t, sem_t, timespec};
+use memmap2::{MmapOptions, MmapRaw};
 use nix::errno::Errno;
 use std::fmt;
-use std::fs::{self, File, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::fs::{self, File, OpenOptions};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::ptr::NonNull;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -82,9 +91,16 @@ impl PosixSemaphoreOptions {
     pub fn create(&self, name: &str, initial: u32) -> Result<PosixSemaphore> {
         let name = PosixName::of_semaphore(name)?;
         checked_initial(&name, initial)?;
-        let at = opened(&name, "create", libc::O_CREAT | libc::O_EXCL, self.mode, initial)?;
-        let mut made = PosixSemaphore { at, place: Place::Named(name), owned: None };
-        made.finish(self).inspect_err(|_| made.take_back())?;
+        let failed = |e: Error| name.failed("create", e.errno());
+        let file = memory::unnamed(self.mode).map_err(failed)?;
+        memory::set_size(&file, PosixSemaphore::SIZE as u64).map_err(failed)?;
+        memory::commit(file.as_fd(), 0, PosixSemaphore::SIZE as u64).map_err(failed)?;
+        let mut made = PosixSemaphore::map(&name, &file)?;
+        made.init(initial)?;
+        memory::publish(&file, &name.path()).map_err(failed)?;
+        if self.owned {
+            made.owned = Some(Owned::new(OwnedKind::PosixSemaphore, name.as_str())?);
+        }
         Ok(made)
     }
 
@@ -117,23 +133,8 @@ fn checked_initial(what: &dyn fmt::Display, initial: u32) -> Result<()> {
     Err(Error::new(ErrorKind::Invalid, message))
 }
 
-fn opened(name: &PosixName, tried: &str, flags: c_int, mode: u32, initial: u32) -> Result<NonNull<sem_t>> {
-    loop {
-        // SAFETY: the name is a C string that outlives the call; mode and value are passed as the numbers they are.
-        let at = unsafe { sem_open(name.as_c_str().as_ptr(), flags, mode, initial) };
-        match NonNull::new(at) {
-            Some(at) => return Ok(at),
-            None if Errno::last() == Errno::EINTR => {}
-            None => return Err(name.failed(tried, Errno::last_raw())),
-        }
-    }
-}
-
 // Not in the libc crate for Linux. The same in glibc and musl.
 unsafe extern "C" {
-    fn sem_open(name: *const libc::c_char, flags: c_int, ...) -> *mut sem_t;
-    fn sem_close(semaphore: *mut sem_t) -> c_int;
-    fn sem_unlink(name: *const libc::c_char) -> c_int;
     fn sem_timedwait(semaphore: *mut sem_t, until: *const timespec) -> c_int;
     fn sem_getvalue(semaphore: *mut sem_t, value: *mut c_int) -> c_int;
 }
@@ -162,15 +163,15 @@ unsafe extern "C" {
 /// # }
 /// ```
 pub struct PosixSemaphore {
-    /// A `sem_t` that stays mapped as long as `place` lives.
+    /// An aligned `sem_t` in memory that may be written to and stays mapped as long as `place` lives.
     at: NonNull<sem_t>,
     place: Place,
     owned: Option<Owned>,
 }
 
 enum Place {
-    /// From sem_open(3).
-    Named(PosixName),
+    /// The beginning of its file, which is mapped for it.
+    Named(PosixName, #[expect(dead_code, reason = "kept so that it stays mapped")] MmapRaw),
     /// At an offset of shared memory, which stays attached for it.
     In(#[expect(dead_code, reason = "kept so that it stays attached")] Arc<Attachment>, usize),
     /// In memory that the caller keeps.
@@ -204,16 +205,32 @@ impl PosixSemaphore {
     /// `NotFound`; `Permission`; `Invalid` for a bad name; `Corrupt` if its file is too small to be one.
     pub fn open(name: &str) -> Result<PosixSemaphore> {
         let name = PosixName::of_semaphore(name)?;
-        // The C library maps whatever is there, and a file too small for that is a SIGBUS.
-        if let Ok(meta) = fs::symlink_metadata(name.path())
-            && meta.len() < PosixSemaphore::SIZE as u64
-        {
-            let (file, size) = (name.path(), meta.len());
-            let message = format!("open {name}: its file {} has {size} bytes and is none; remove it", file.display());
+        let failed = |e: std::io::Error| name.failed("open", e.raw_os_error().unwrap_or(libc::EIO));
+        let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK;
+        let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(name.path()).map_err(failed)?;
+        let meta = file.metadata().map_err(failed)?;
+        if !meta.is_file() || meta.len() < PosixSemaphore::SIZE as u64 {
+            let (path, size) = (name.path(), meta.len());
+            let message = format!("open {name}: {} has {size} bytes and is none; remove it", path.display());
             return Err(Error::new(ErrorKind::Corrupt, message));
         }
-        let at = opened(&name, "open", 0, 0, 0)?;
-        Ok(PosixSemaphore { at, place: Place::Named(name), owned: None })
+        PosixSemaphore::map(&name, &file)
+    }
+
+    fn map(name: &PosixName, file: &File) -> Result<PosixSemaphore> {
+        let map = MmapOptions::new().len(PosixSemaphore::SIZE).map_raw(file);
+        let map = map.map_err(|e| name.failed("map", e.raw_os_error().unwrap_or(libc::ENOMEM)))?;
+        let at = NonNull::new(map.as_mut_ptr().cast()).ok_or(ErrorKind::Invalid)?;
+        Ok(PosixSemaphore { at, place: Place::Named(name.clone(), map), owned: None })
+    }
+
+    /// Makes a semaphore of the bytes there, which processes share.
+    fn init(&self, initial: u32) -> Result<()> {
+        // SAFETY: `at` has room for a `sem_t`, aligned and to be written to: see its field.
+        match unsafe { libc::sem_init(self.at.as_ptr(), 1, initial) } {
+            0 => Ok(()),
+            _ => Err(self.failed("init")),
+        }
     }
 
     /// [`PosixSemaphoreOptions::open_or_create`] with mode 0600.
@@ -230,11 +247,7 @@ impl PosixSemaphore {
     /// `NotFound`; `Permission`; `Invalid` for a bad name.
     pub fn unlink(name: &str) -> Result<()> {
         let name = PosixName::of_semaphore(name)?;
-        // SAFETY: the name is a C string that outlives the call.
-        match unsafe { sem_unlink(name.as_c_str().as_ptr()) } {
-            0 => Ok(()),
-            _ => Err(name.failed("unlink", Errno::last_raw())),
-        }
+        fs::remove_file(name.path()).map_err(|e| name.failed("unlink", e.raw_os_error().unwrap_or(libc::EIO)))
     }
 
     /// Makes an unnamed semaphore with `initial` permits at `offset` of `memory`, over whatever lies there. One process
@@ -246,11 +259,8 @@ impl PosixSemaphore {
     pub fn init_in(memory: &impl SharedMemory, offset: usize, initial: u32) -> Result<PosixSemaphore> {
         checked_initial(&format_args!("POSIX semaphore at {offset}"), initial)?;
         let made = PosixSemaphore::open_in(memory, offset)?;
-        // SAFETY: `open_in` checked that a `sem_t` at `made.at` is aligned and inside of writable memory.
-        match unsafe { libc::sem_init(made.at.as_ptr(), 1, initial) } {
-            0 => Ok(made),
-            _ => Err(made.failed("init")),
-        }
+        made.init(initial)?;
+        Ok(made)
     }
 
     /// Takes the unnamed semaphore that somebody has made at `offset` of `memory`. Nothing tells it from other bytes:
@@ -291,11 +301,8 @@ impl PosixSemaphore {
         checked_initial(&format_args!("POSIX semaphore at {at:p}"), initial)?;
         // SAFETY: the caller's promise is the one `open_at` asks for.
         let made = unsafe { PosixSemaphore::open_at(at) }?;
-        // SAFETY: aligned (`open_at`), and by the caller's promise there is room and it may be written.
-        match unsafe { libc::sem_init(made.at.as_ptr(), 1, initial) } {
-            0 => Ok(made),
-            _ => Err(made.failed("init")),
-        }
+        made.init(initial)?;
+        Ok(made)
     }
 
     /// As [`open_in`](Self::open_in), in any memory that processes share.
@@ -410,7 +417,7 @@ impl PosixSemaphore {
     /// Its name, with the slash; `None` for an unnamed one.
     pub fn name(&self) -> Option<&str> {
         match &self.place {
-            Place::Named(name) => Some(name.as_str()),
+            Place::Named(name, _) => Some(name.as_str()),
             Place::In(..) | Place::At => None,
         }
     }
@@ -421,47 +428,16 @@ impl PosixSemaphore {
             (_, Errno::EOVERFLOW) => {
                 Error::new(ErrorKind::Overflow, format!("post {}: it has {} permits, the most", self.place, Self::MAX))
             }
-            (Place::Named(name), errno) => name.failed(tried, errno as i32),
+            (Place::Named(name, _), errno) => name.failed(tried, errno as i32),
             (place, errno) => Error::os(errno as i32, format_args!("{tried} {place}")),
         }
-    }
-
-    /// Gives a new semaphore its mode, from which the umask has taken bits away, and its owner.
-    fn finish(&mut self, options: &PosixSemaphoreOptions) -> Result<()> {
-        let Place::Named(name) = &self.place else { return Ok(()) };
-        let failed = |e: std::io::Error| name.failed("create", e.raw_os_error().unwrap_or(libc::EIO));
-        let meta = fs::symlink_metadata(name.path()).map_err(failed)?;
-        if meta.mode() & 0o777 != options.mode {
-            let file = File::open(name.path()).map_err(failed)?;
-            file.set_permissions(Permissions::from_mode(options.mode)).map_err(failed)?;
-        }
-        if options.owned {
-            self.owned = Some(Owned::new(OwnedKind::PosixSemaphore, name.as_str())?);
-        }
-        Ok(())
-    }
-
-    fn take_back(&self) {
-        if let Place::Named(name) = &self.place {
-            let _ = PosixSemaphore::unlink(name.as_str()); // the error that is reported is the one that led here
-        }
-    }
-}
-
-impl Drop for PosixSemaphore {
-    fn drop(&mut self) {
-        if let Place::Named(_) = self.place {
-            // SAFETY: from sem_open, whose every call counts; closed once, here.
-            unsafe { sem_close(self.at.as_ptr()) };
-        }
-        // Nothing for an unnamed one: others may use it, and sem_destroy(3) does nothing on Linux.
     }
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Named(name) => name.fmt(f),
+            Place::Named(name, _) => name.fmt(f),
             Place::In(_, offset) => write!(f, "POSIX semaphore at {offset}"),
             Place::At => f.write_str("unnamed POSIX semaphore"),
         }

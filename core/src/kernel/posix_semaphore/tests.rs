@@ -1,5 +1,6 @@
 use super::*;
 use crate::kernel::{PosixSharedMemory, PosixSharedMemoryOptions};
+use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Instant;
 

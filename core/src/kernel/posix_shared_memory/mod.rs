@@ -89,7 +89,7 @@ impl PosixSharedMemoryOptions {
         if size == 0 || i64::try_from(size).is_err() {
             return Err(Error::new(ErrorKind::Invalid, format!("create {name}: it cannot have {size} bytes")));
         }
-        let file = memory::unnamed(self.mode)?;
+        let file = memory::unnamed(self.mode).map_err(|e| name.failed("create", e.errno()))?;
         memory::set_size(&file, size as u64).map_err(|e| name.failed("create", e.errno()))?;
         memory::commit(file.as_fd(), 0, size as u64)
             .map_err(|e| full(&name, size, &e).unwrap_or_else(|| name.failed("create", e.errno())))?;
