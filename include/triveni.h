@@ -3147,8 +3147,8 @@ int tvn_posix_queue_open_or_create(const char *name,
 
 /**
  * Makes a handle of the descriptor of a POSIX queue (an `mqd_t` on Linux), inherited for instance. Takes `fd`, also
- * when it fails; gives `*out`. Does not wait. Any thread.
- * @return 0; -TVN_EINCOMPATIBLE if it is no queue's; -EINVAL for a negative `fd`.
+ * when it is no queue's; gives `*out`. Does not wait. Any thread.
+ * @return 0; -TVN_EINCOMPATIBLE if it is no queue's; -EINVAL for a negative `fd`, and then nothing is taken.
  */
 int tvn_posix_queue_from_fd(int fd,
                             tvn_posix_queue_t **out);
