@@ -64,7 +64,7 @@ build() {
     return 1
 }
 
-for name in hello errors bad_input waits processes kinds objects holders observers wait_set ring mailbox topic service port array cell type_tag deadlock file_lock pipe posix_queue sysv_queue semaphores shared_memory sockets; do
+for name in hello errors bad_input waits processes kinds objects holders observers wait_set ring mailbox topic service port array cell type_tag deadlock file_lock pipe posix_queue sysv_queue semaphores shared_memory sockets process; do
     # shellcheck disable=SC2086 # these are lists of options
     build "$work/$name" gcc -std=c11 $warnings $sanitizers $include "$here/$name.c" $shared && suite "$name" "$work/$name"
 done

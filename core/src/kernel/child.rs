@@ -102,7 +102,8 @@ impl Child {
     /// # Errors
     /// As [`Child::wait`]; `Timeout`; `Interrupted`.
     pub fn wait_until(&self, until: Deadline) -> Result<ExitStatus> {
-        if until.is_never() {
+        // A handler with SA_RESTART would go unnoticed in waitid, not in poll.
+        if until.is_never() && !until.is_interruptible() {
             return match self.ended(0, until)? {
                 Some(status) => Ok(status),
                 None => Err(self.taken()),
@@ -143,7 +144,7 @@ impl Child {
     /// # Errors
     /// As [`Child::wait`]; `Timeout`; `Interrupted`.
     pub fn wait_change_until(&self, until: Deadline) -> Result<ExitStatus> {
-        if until.is_never() && self.status().is_none() {
+        if until.is_never() && !until.is_interruptible() && self.status().is_none() {
             self.look(libc::WEXITED | libc::WSTOPPED | libc::WCONTINUED | libc::WNOWAIT)?;
         }
         retrying(until, || self.try_wait_change()).map_err(|error| self.late(error))
