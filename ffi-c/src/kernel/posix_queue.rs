@@ -149,8 +149,8 @@ pub unsafe extern "C" fn tvn_posix_queue_open_or_create(
 }
 
 /// Makes a handle of the descriptor of a POSIX queue (an `mqd_t` on Linux), inherited for instance. Takes `fd`, also
-/// when it fails; gives `*out`. Does not wait. Any thread.
-/// @return 0; -TVN_EINCOMPATIBLE if it is no queue's; -EINVAL for a negative `fd`.
+/// when it is no queue's; gives `*out`. Does not wait. Any thread.
+/// @return 0; -TVN_EINCOMPATIBLE if it is no queue's; -EINVAL for a negative `fd`, and then nothing is taken.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_posix_queue_from_fd(fd: c_int, out: *mut *mut tvn_posix_queue_t) -> c_int {
     call("tvn_posix_queue_from_fd", || {
