@@ -9,7 +9,7 @@ rust=${TRIVENI_EXAMPLES:-target/debug/examples}
 python=${TRIVENI_PYTHON:-.venv/bin/python}
 triveni=${TRIVENI:-target/debug/triveni}
 unset PYTHONUNBUFFERED # with it Python writes the end of a line by itself, and another process comes between
-stories='producer_consumer print_spooler file_counter readers_writers dining_philosophers signaling patterns capacity mach echo udp_ack'
+stories='producer_consumer print_spooler file_counter readers_writers dining_philosophers signaling patterns capacity mach echo udp_ack family pipeline daemon stopping'
 exec 9>"/tmp/triveni-examples-$(id -u).lock" && flock 9 # the stories' names are fixed: one run at a time
 work=$(mktemp -d)
 trap 'fresh $stories; rm -rf "$work"' EXIT
@@ -126,6 +126,18 @@ holds() {
             grep -qx 'unbounded: 10 of 10 messages sent before anybody receives' "$out" &&
             [ "$(grep -c ': 10 of 10 messages received in order$' "$out")" = 3 ] ;;
     mach) mach_holds "$out" 3 ;;
+    family)
+        grep -qx 'chain: 4 processes, 4 steps below this one' "$out" && grep -qx 'fan: 4 processes, 1 steps below this one' "$out" ;;
+    pipeline)
+        grep -qx '      3 pipe' "$out" && grep -qx 'the same bytes as from the shell: yes' "$out" &&
+            grep -qx 'yes | head -n 1: yes was ended by SIGPIPE, pipefail says 141' "$out" ;;
+    daemon)
+        grep -qx 'a second one is refused' "$out" && grep -qx 'the daemon has ended, and its pid file is gone' "$out" &&
+            grep -q '^its output: the daemon serves' "$out" ;;
+    stopping)
+        grep -qx 'signalling: XY' "$out" && grep -qx 'locking: B counted 0 while it was locked out' "$out" &&
+            grep -qx 'a SIGCONT before the stop: B stands still' "$out" &&
+            grep -qx 'a SIGCONT after it: B ends with status 0' "$out" ;;
     echo) echo_holds "$out" 2 ;;
     udp_ack) udp_ack_holds "$out" ;;
     esac
