@@ -32,8 +32,65 @@ pub struct Throughput {
     pub lost: f64,
 }
 
+/// The CPUs that a process may run on.
+struct Cpus(libc::cpu_set_t);
+
+impl Cpus {
+    /// Those of the calling thread.
+    fn mine() -> Cpus {
+        // SAFETY: an all-zero set is one, and ours, with its size.
+        unsafe {
+            let mut set = std::mem::zeroed();
+            libc::sched_getaffinity(0, size_of_val(&set), &mut set); // on failure an empty one, which changes nothing
+            Cpus(set)
+        }
+    }
+
+    /// The nth of them alone; all if there are fewer.
+    fn only(&self, nth: usize) -> Cpus {
+        // SAFETY: the numbers are below the size of a set.
+        let has = |cpu: &usize| unsafe { libc::CPU_ISSET(*cpu, &self.0) };
+        match (0..libc::CPU_SETSIZE as usize).filter(has).nth(nth) {
+            None => Cpus(self.0),
+            Some(cpu) => {
+                // SAFETY: an all-zero set is one; `cpu` is below its size.
+                unsafe {
+                    let mut set = std::mem::zeroed();
+                    libc::CPU_SET(cpu, &mut set);
+                    Cpus(set)
+                }
+            }
+        }
+    }
+
+    /// The calling thread runs on them from now on.
+    fn use_them(&self) {
+        // SAFETY: the set is ours, with its size. A failure leaves the thread where it may run now.
+        unsafe { libc::sched_setaffinity(0, size_of_val(&self.0), &self.0) };
+    }
+}
+
+/// Two processes on two CPUs, as long as this lives: left to itself, the system puts them on one CPU in some runs and on
+/// two in others, and what is measured differs by a factor of ten.
+pub struct Apart(Cpus);
+
+impl Apart {
+    /// The calling thread goes to the first of its CPUs.
+    pub fn begin() -> Apart {
+        let all = Cpus::mine();
+        all.only(0).use_them();
+        Apart(all)
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        self.0.use_them();
+    }
+}
+
 /// Forks; the child runs `child` with its end of the connection, the parent gets the other.
-fn meet(make: Make, child: impl FnOnce(&mut dyn End) -> Result<()>) -> Result<(Box<dyn End>, Child)> {
+fn meet(make: Make, apart: &Apart, child: impl FnOnce(&mut dyn End) -> Result<()>) -> Result<(Box<dyn End>, Child)> {
     let parent = std::process::id();
     // Both processes have what `make` holds; each uses it once.
     let mut make = Some(make);
@@ -43,6 +100,7 @@ fn meet(make: Make, child: impl FnOnce(&mut dyn End) -> Result<()>) -> Result<(B
         fork(|| {
             // SAFETY: prctl with PR_SET_PDEATHSIG takes a number.
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            apart.0.only(1).use_them();
             let run = make.take().ok_or_else(|| Error::from(ErrorKind::Invalid)).and_then(|make| {
                 let mut end = make(Side::Child, parent)?;
                 child(&mut *end)
@@ -61,8 +119,8 @@ fn meet(make: Make, child: impl FnOnce(&mut dyn End) -> Result<()>) -> Result<(B
 }
 
 /// Half of a round trip of `size` bytes, over and over for `time`.
-pub fn latency(mechanism: &Mechanism, size: usize, time: Duration) -> Result<Latency> {
-    let (mut end, child) = meet((mechanism.open)(size)?, |end| {
+pub fn latency(mechanism: &Mechanism, apart: &Apart, size: usize, time: Duration) -> Result<Latency> {
+    let (mut end, child) = meet((mechanism.open)(size)?, apart, |end| {
         let mut buffer = vec![MORE; size];
         loop {
             let n = end.receive(&mut buffer)?;
@@ -98,9 +156,9 @@ pub fn latency(mechanism: &Mechanism, size: usize, time: Duration) -> Result<Lat
 }
 
 /// Messages of `size` bytes one way for `time`; the other process says in the end how many came.
-pub fn throughput(mechanism: &Mechanism, size: usize, time: Duration) -> Result<Throughput> {
+pub fn throughput(mechanism: &Mechanism, apart: &Apart, size: usize, time: Duration) -> Result<Throughput> {
     let answer_size = size.max(8);
-    let (mut end, child) = meet((mechanism.open)(answer_size)?, |end| {
+    let (mut end, child) = meet((mechanism.open)(answer_size)?, apart, |end| {
         let mut buffer = vec![MORE; size];
         let mut count: u64 = 0;
         loop {

@@ -25,7 +25,7 @@ mod table;
 use crate::{Failure, ls};
 use bare::Overhead;
 use indicatif::{ProgressBar, ProgressStyle};
-use measure::{Latency, Throughput};
+use measure::{Apart, Latency, Throughput};
 use mechanism::{MECHANISMS, Mechanism};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -39,7 +39,8 @@ const SIZES: [usize; 4] = [64, 4 << 10, 64 << 10, 1 << 20];
 
 /// Measures every mechanism between two processes on this machine, and says when to use which.
 ///
-/// Half of a round trip of 64 bytes, and messages of four sizes in one direction. It takes less than a minute.
+/// Half of a round trip of 64 bytes, and messages of four sizes in one direction, between two processes on two CPUs. It
+/// takes less than a minute.
 #[derive(clap::Args)]
 pub struct Bench {
     /// Machine-readable output
@@ -85,12 +86,11 @@ impl Bench {
         let bar = ProgressBar::new(steps as u64 + 1).with_style(
             ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar()),
         );
-        let mut rows = Vec::new();
-        for mechanism in chosen {
-            rows.push(row(mechanism, each, &bar));
-        }
+        let apart = Apart::begin();
+        let rows: Vec<Row> = chosen.into_iter().map(|mechanism| row(mechanism, &apart, each, &bar)).collect();
         bar.set_message("bare system calls");
         let overhead = bare::overheads(2 * each)?;
+        drop(apart);
         bar.finish_and_clear();
         if let Some(file) = plot {
             plot::draw(file, &rows).map_err(|why| format!("draw {}: {why}", file.display()))?;
@@ -116,11 +116,11 @@ impl Bench {
     }
 }
 
-fn row(mechanism: &'static Mechanism, each: Duration, bar: &ProgressBar) -> Row {
+fn row(mechanism: &'static Mechanism, apart: &Apart, each: Duration, bar: &ProgressBar) -> Row {
     let mut row = Row { mechanism, latency: None, throughput: Vec::new(), missing: Vec::new() };
     let largest = (mechanism.largest)().unwrap_or(usize::MAX);
     bar.set_message(mechanism.name);
-    match measure::latency(mechanism, SMALL.min(largest), each) {
+    match measure::latency(mechanism, apart, SMALL.min(largest), each) {
         Ok(latency) => row.latency = Some(latency),
         Err(error) => row.missing.push(format!("latency: {error}")),
     }
@@ -131,7 +131,7 @@ fn row(mechanism: &'static Mechanism, each: Duration, bar: &ProgressBar) -> Row 
         if size > largest {
             row.missing.push(format!("{size_text}: the largest message is {largest} bytes"));
         } else if row.latency.is_some() {
-            match measure::throughput(mechanism, size, each) {
+            match measure::throughput(mechanism, apart, size, each) {
                 Ok(measured) => row.throughput.push(measured),
                 Err(error) => row.missing.push(format!("{size_text}: {error}")),
             }

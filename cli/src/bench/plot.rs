@@ -10,7 +10,7 @@ type Answer<T = ()> = Result<T, Box<dyn Error>>;
 
 fn colour(nth: usize) -> HSLColor {
     // Neighbours in the list lie far apart on the wheel.
-    HSLColor((nth as f64 * 0.381_966) % 1.0, 0.75, if nth % 2 == 0 { 0.42 } else { 0.55 })
+    HSLColor((nth as f64 * 0.381_966) % 1.0, 0.75, if nth.is_multiple_of(2) { 0.42 } else { 0.55 })
 }
 
 pub fn draw(file: &Path, rows: &[Row]) -> Answer {
