@@ -1,11 +1,13 @@
 //! `triveni deadlock`: is there a deadlock, among processes and resources that a file describes?
 
 mod input;
+mod live;
 
 use crate::Failure;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::path::PathBuf;
+use triveni::Segment;
 use triveni::deadlock::{Detection, State, Step};
 
 /// Above so many processes, only the last step says in JSON who is blocked.
@@ -19,7 +21,11 @@ const BLOCKED_IN_JSON: usize = 64;
 #[command(after_long_help = SCHEMA)]
 pub struct Deadlock {
     /// A TOML or JSON file; `-` for stdin
-    file: PathBuf,
+    #[arg(required_unless_present = "segment", conflicts_with = "segment")]
+    file: Option<PathBuf>,
+    /// Look at those who sleep in this segment instead, and at what they hold
+    #[arg(long, value_name = "NAME")]
+    segment: Option<String>,
     /// Machine-readable output
     #[arg(long)]
     json: bool,
@@ -56,7 +62,14 @@ As a graph:
 
 impl Deadlock {
     pub fn run(self) -> Result<(), Failure> {
-        let state = input::read(&self.file).map_err(Failure::Input)?;
+        let state = match (&self.segment, &self.file) {
+            (Some(name), _) => Segment::inspect(name)
+                .map_err(|error| error.to_string())
+                .and_then(|seen| live::state(&seen).map_err(|sentence| format!("segment {name:?}: {sentence}"))),
+            (None, Some(file)) => input::read(file),
+            (None, None) => Err("give a file, or --segment NAME".into()),
+        };
+        let state = state.map_err(Failure::Input)?;
         let detection = state.detect();
         if let Some(path) = &self.svg {
             let svg = state.svg().map_err(|error| Failure::Input(error.to_string()))?;
