@@ -757,8 +757,8 @@ typedef struct tvn_daemon_t tvn_daemon_t;
 
 /**
  * A socket for datagrams: UDP, or Unix. Any number of threads and forked processes may send and receive: each datagram
- * goes to one of them, whole. Over UDP datagrams may be lost, come twice or out of order; over Unix not: a full receiver
- * stops the sender.
+ * goes to one of them, whole. Over UDP datagrams may be lost, come twice or out of order; over Unix not: a full
+ * receiver stops the sender.
  */
 typedef struct tvn_datagram_t tvn_datagram_t;
 
@@ -917,8 +917,8 @@ typedef struct tvn_semaphore_t tvn_semaphore_t;
 typedef struct tvn_seqpacket_listener_t tvn_seqpacket_listener_t;
 
 /**
- * A Unix connection that carries messages. Any number of threads and forked processes may send and receive: each message
- * goes to one of them, whole. No call raises SIGPIPE.
+ * A Unix connection that carries messages. Any number of threads and forked processes may send and receive: each
+ * message goes to one of them, whole. No call raises SIGPIPE.
  */
 typedef struct tvn_seqpacket_t tvn_seqpacket_t;
 
@@ -1350,9 +1350,9 @@ typedef struct {
 } tvn_ended_child_t;
 
 /**
- * The address of a socket: what tvn_datagram_receive_from() says of a sender, and tvn_datagram_send_to() takes. Made of
- * its text by tvn_socket_address(), and printed by tvn_socket_address_text(). A plain value: copy it, compare it with
- * memcmp.
+ * The address of a socket: what tvn_datagram_receive_from() says of a sender, and tvn_datagram_send_to() takes. Made
+ * of its text by tvn_socket_address(), and printed by tvn_socket_address_text(). A plain value: copy it, compare it
+ * with memcmp.
  */
 typedef struct {
   /**
@@ -3853,8 +3853,8 @@ int tvn_stop_lock_unlock(const tvn_stop_lock_t *lock);
 void tvn_stop_lock_close(tvn_stop_lock_t *lock);
 
 /**
- * Makes an address of its text: `tcp:127.0.0.1:7777`, `udp:[::1]:9000`, `unix:/tmp/x.sock`, `unix:@abstract`, or `unix:`
- * for none. Lends `address`, writes `*out`. Never blocks. Any thread.
+ * Makes an address of its text: `tcp:127.0.0.1:7777`, `udp:[::1]:9000`, `unix:/tmp/x.sock`, `unix:@abstract`, or
+ * `unix:` for none. Lends `address`, writes `*out`. Never blocks. Any thread.
  * @return 0; -EINVAL for what is no address: tvn_last_error() says why.
  */
 int tvn_socket_address(const char *address,
@@ -3869,9 +3869,9 @@ int64_t tvn_socket_address_text(const tvn_socket_address_t *address,
                                 size_t size);
 
 /**
- * Makes a socket that receives what is sent to `address`: `udp:127.0.0.1:9000`, `unix:/tmp/x.sock`, or `unix:` for a name
- * that the kernel chooses. Lends `address`, gives `*out`, close-on-exec. A socket file is made with `mode` (0600) less the
- * umask; `flags` are 0, TVN_OWNED, TVN_REPLACE_STALE, or both. Does not wait. Any thread.
+ * Makes a socket that receives what is sent to `address`: `udp:127.0.0.1:9000`, `unix:/tmp/x.sock`, or `unix:` for a
+ * name that the kernel chooses. Lends `address`, gives `*out`, close-on-exec. A socket file is made with `mode` (0600)
+ * less the umask; `flags` are 0, TVN_OWNED, TVN_REPLACE_STALE, or both. Does not wait. Any thread.
  * @return as tvn_listener_bind().
  */
 int tvn_datagram_bind(const char *address,
@@ -3880,26 +3880,25 @@ int tvn_datagram_bind(const char *address,
                       tvn_datagram_t **out);
 
 /**
- * Makes a socket that talks with `address` alone: it sends there, and receives from there. It has an address of its own
- * that the kernel chose, so that the other can answer. Lends `address`, gives `*out`, close-on-exec. Never waits. Any
- * thread.
- * @return 0; over Unix -ECONNREFUSED, -ENOENT, -EACCES and -TVN_EINCOMPATIBLE as tvn_stream_connect(): UDP does not notice
- * whether anybody is there; -EINVAL for what is no address of datagrams; -EMFILE.
+ * Makes a socket that talks with `address` alone: it sends there, and receives from there. It has an address of its
+ * own that the kernel chose, so that the other can answer. Lends `address`, gives `*out`, close-on-exec. Never waits.
+ * Any thread.
+ * @return 0; over Unix -ECONNREFUSED, -ENOENT, -EACCES and -TVN_EINCOMPATIBLE as tvn_stream_connect(): UDP does not
+ * notice whether anybody is there; -EINVAL for what is no address of datagrams; -EMFILE.
  */
 int tvn_datagram_connect(const char *address,
                          tvn_datagram_t **out);
 
 /**
- * Makes two Unix sockets that are connected to each other, for a parent and a child. Gives `*a` and `*b`, close-on-exec.
- * After fork each process closes the one that it does not use. Does not wait. Any thread.
+ * Makes two Unix sockets that are connected to each other, for a parent and a child. Gives `*a` and `*b`,
+ * close-on-exec. After fork each process closes the one that it does not use. Does not wait. Any thread.
  * @return 0; -EMFILE, -ENFILE if there are too many descriptors.
  */
-int tvn_datagram_pair(tvn_datagram_t **a,
-                      tvn_datagram_t **b);
+int tvn_datagram_pair(tvn_datagram_t **a, tvn_datagram_t **b);
 
 /**
- * Closes the socket in this process. Takes `socket`; NULL is fine. What nobody has received is gone with the last one. A
- * socket file stays, unless it is owned. Never blocks.
+ * Closes the socket in this process. Takes `socket`; NULL is fine. What nobody has received is gone with the last one.
+ * A socket file stays, unless it is owned. Never blocks.
  */
 void tvn_datagram_close(tvn_datagram_t *socket);
 
@@ -3913,8 +3912,8 @@ int tvn_datagram_set_peer(const tvn_datagram_t *socket,
 
 /**
  * Sends a datagram to the peer; blocks until there is room. Lends `socket` and `data`. Any thread.
- * @return 0; -EDESTADDRREQ (Unix: -ENOTCONN) without a peer; -EMSGSIZE beyond 65507 bytes of UDP (65527 over IPv6), or what
- * the send buffer holds; -ECONNREFUSED if nobody is there any more, which UDP reports late; -EAGAIN with TVN_TRY;
+ * @return 0; -EDESTADDRREQ (Unix: -ENOTCONN) without a peer; -EMSGSIZE beyond 65507 bytes of UDP (65527 over IPv6), or
+ * what the send buffer holds; -ECONNREFUSED if nobody is there any more, which UDP reports late; -EAGAIN with TVN_TRY;
  * -ETIMEDOUT; -EINTR if this thread is interruptible. Nothing was sent then.
  */
 int tvn_datagram_send(const tvn_datagram_t *socket,
@@ -3934,11 +3933,11 @@ int tvn_datagram_send_to(const tvn_datagram_t *socket,
                          int timeout_ms);
 
 /**
- * Receives a datagram into `buffer`; blocks until there is one. Lends `socket` and `buffer`. There is no end to receive:
- * whether a peer has died only a timeout tells. Any thread.
- * @return its size, which may be 0; -EMSGSIZE if `size` is too small: the datagram stays (unless another one receives here
- * at the same moment: tvn_last_error() says so), and tvn_datagram_message_size() tells its size; -ECONNREFUSED if the
- * last datagram sent came to nobody; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible.
+ * Receives a datagram into `buffer`; blocks until there is one. Lends `socket` and `buffer`. There is no end to
+ * receive: whether a peer has died only a timeout tells. Any thread.
+ * @return its size, which may be 0; -EMSGSIZE if `size` is too small: the datagram stays (unless another one receives
+ * here at the same moment: tvn_last_error() says so), and tvn_datagram_message_size() tells its size; -ECONNREFUSED if
+ * the last datagram sent came to nobody; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible.
  */
 int64_t tvn_datagram_receive(const tvn_datagram_t *socket,
                              uint8_t *buffer,
@@ -3962,11 +3961,11 @@ int64_t tvn_datagram_receive_from(const tvn_datagram_t *socket,
 int64_t tvn_datagram_message_size(const tvn_datagram_t *socket, int timeout_ms);
 
 /**
- * Sends one message of at least one byte, and `count` descriptors with it; blocks until there is room. The receiver gets
- * descriptors of its own on the same open files. Over Unix. Lends `socket`, `data` and `fds`: they stay open here, and may
- * be closed at once. Any thread.
- * @return as tvn_datagram_send(); -EMSGSIZE beyond TVN_DESCRIPTORS_MAX; -EINVAL without a byte, over UDP, or for what is no
- * descriptor.
+ * Sends one message of at least one byte, and `count` descriptors with it; blocks until there is room. The receiver
+ * gets descriptors of its own on the same open files. Over Unix. Lends `socket`, `data` and `fds`: they stay open
+ * here, and may be closed at once. Any thread.
+ * @return as tvn_datagram_send(); -EMSGSIZE beyond TVN_DESCRIPTORS_MAX; -EINVAL without a byte, over UDP, or for what
+ * is no descriptor.
  */
 int tvn_datagram_send_descriptors(const tvn_datagram_t *socket,
                                   const uint8_t *data,
@@ -3976,10 +3975,10 @@ int tvn_datagram_send_descriptors(const tvn_datagram_t *socket,
                                   int timeout_ms);
 
 /**
- * Receives one message, and at most `capacity` descriptors that came with it; blocks until there is one. Lends `socket`,
- * `buffer` and `fds`; the caller owns the descriptors in `fds`, which are close-on-exec; `*count` is how many, and `*cut`
- * whether more came, which are closed; both may be NULL. A message that is received in another way loses its
- * descriptors: the kernel closes them. Any thread.
+ * Receives one message, and at most `capacity` descriptors that came with it; blocks until there is one. Lends
+ * `socket`, `buffer` and `fds`; the caller owns the descriptors in `fds`, which are close-on-exec; `*count` is how
+ * many, and `*cut` whether more came, which are closed; both may be NULL. A message that is received in another way
+ * loses its descriptors: the kernel closes them. Any thread.
  * @return its size; otherwise as tvn_datagram_receive().
  */
 int64_t tvn_datagram_receive_descriptors(const tvn_datagram_t *socket,
@@ -3999,16 +3998,16 @@ int tvn_datagram_set_broadcast(const tvn_datagram_t *socket,
                                bool on);
 
 /**
- * Makes a handle of a descriptor that is a datagram socket, an inherited one for instance. Takes `fd` and gives `*out`. Does not
- * wait. Any thread.
+ * Makes a handle of a descriptor that is a datagram socket, an inherited one for instance. Takes `fd` and gives
+ * `*out`. Does not wait. Any thread.
  * @return 0; -EINVAL for a negative `fd`; whether it is the right kind shows at the first use.
  */
 int tvn_datagram_from_fd(int fd,
                          tvn_datagram_t **out);
 
 /**
- * Its own address as text, a NUL behind it; over Unix mostly `unix:`, none. Lends `socket` and `text`. Never blocks. Any
- * thread.
+ * Its own address as text, a NUL behind it; over Unix mostly `unix:`, none. Lends `socket` and `text`. Never blocks.
+ * Any thread.
  * @return its length without the NUL; -EMSGSIZE if `size` is too small.
  */
 int64_t tvn_datagram_local_address(const tvn_datagram_t *socket,
@@ -4035,8 +4034,8 @@ int64_t tvn_datagram_send_buffer(const tvn_datagram_t *socket);
 int64_t tvn_datagram_set_send_buffer(const tvn_datagram_t *socket, size_t bytes);
 
 /**
- * How many bytes the kernel keeps of what nobody has received yet, its own books included. Lends `socket`. Never blocks.
- * Any thread.
+ * How many bytes the kernel keeps of what nobody has received yet, its own books included. Lends `socket`. Never
+ * blocks. Any thread.
  * @return bytes.
  */
 int64_t tvn_datagram_receive_buffer(const tvn_datagram_t *socket);
@@ -4055,13 +4054,14 @@ int64_t tvn_datagram_set_receive_buffer(const tvn_datagram_t *socket, size_t byt
 int tvn_datagram_fd(const tvn_datagram_t *socket);
 
 /**
- * Binds to `address`, `tcp:127.0.0.1:7777` (port 0: any) or `unix:/tmp/x.sock`, and listens. `backlog` connections wait until they are accepted, at most
- * /proc/sys/net/core/somaxconn; a negative number is as many as that. A socket file is made with `mode` (0600) less the
- * umask; `flags` are 0, TVN_OWNED, TVN_REPLACE_STALE, or both. Lends `address`, gives `*out`, close-on-exec. Does not wait,
- * except for another server that replaces a stale file in the same folder. Any thread.
+ * Binds to `address`, `tcp:127.0.0.1:7777` (port 0: any) or `unix:/tmp/x.sock`, and listens. `backlog` connections
+ * wait until they are accepted, at most /proc/sys/net/core/somaxconn; a negative number is as many as that. A socket
+ * file is made with `mode` (0600) less the umask; `flags` are 0, TVN_OWNED, TVN_REPLACE_STALE, or both. Lends
+ * `address`, gives `*out`, close-on-exec. Does not wait, except for another server that replaces a stale file in the
+ * same folder. Any thread.
  * @return 0; -EADDRINUSE: tvn_last_error() says whether a live or a dead server has the name, or who can be asked;
- * -EACCES for a port that needs a privilege, or a folder that may not be written to; -ENOENT if the folder is not there;
- * -EADDRNOTAVAIL; -EINVAL for what is no such address, or other flags; -EMFILE.
+ * -EACCES for a port that needs a privilege, or a folder that may not be written to; -ENOENT if the folder is not
+ * there; -EADDRNOTAVAIL; -EINVAL for what is no such address, or other flags; -EMFILE.
  */
 int tvn_listener_bind(const char *address,
                       int backlog,
@@ -4080,8 +4080,8 @@ int tvn_listener_from_fd(int fd,
 /**
  * The next connection; blocks until there is one. Lends `listener`, gives `*out`, close-on-exec. Any number of threads
  * and forked processes may accept: each connection goes to one of them.
- * @return 0; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -EMFILE or -ENFILE if there are too
- * many descriptors: the connection stays in the queue. The first call with a timeout makes the descriptor
+ * @return 0; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -EMFILE or -ENFILE if there are
+ * too many descriptors: the connection stays in the queue. The first call with a timeout makes the descriptor
  * non-blocking.
  */
 int tvn_listener_accept(const tvn_listener_t *listener,
@@ -4105,19 +4105,19 @@ int64_t tvn_listener_local_address(const tvn_listener_t *listener,
 int tvn_listener_fd(const tvn_listener_t *listener);
 
 /**
- * Stops listening, in this process. Takes `listener`; NULL is fine. With the last process that listens, clients that wait
- * in the queue are reset; a socket file stays, unless it is owned. Never blocks.
+ * Stops listening, in this process. Takes `listener`; NULL is fine. With the last process that listens, clients that
+ * wait in the queue are reset; a socket file stays, unless it is owned. Never blocks.
  */
 void tvn_listener_close(tvn_listener_t *listener);
 
 /**
- * Binds to `address`, `unix:/tmp/x.sock` or `unix:@name`, and listens. `backlog` connections wait until they are accepted, at most
- * /proc/sys/net/core/somaxconn; a negative number is as many as that. A socket file is made with `mode` (0600) less the
- * umask; `flags` are 0, TVN_OWNED, TVN_REPLACE_STALE, or both. Lends `address`, gives `*out`, close-on-exec. Does not wait,
- * except for another server that replaces a stale file in the same folder. Any thread.
+ * Binds to `address`, `unix:/tmp/x.sock` or `unix:@name`, and listens. `backlog` connections wait until they are
+ * accepted, at most /proc/sys/net/core/somaxconn; a negative number is as many as that. A socket file is made with
+ * `mode` (0600) less the umask; `flags` are 0, TVN_OWNED, TVN_REPLACE_STALE, or both. Lends `address`, gives `*out`,
+ * close-on-exec. Does not wait, except for another server that replaces a stale file in the same folder. Any thread.
  * @return 0; -EADDRINUSE: tvn_last_error() says whether a live or a dead server has the name, or who can be asked;
- * -EACCES for a port that needs a privilege, or a folder that may not be written to; -ENOENT if the folder is not there;
- * -EADDRNOTAVAIL; -EINVAL for what is no such address, or other flags; -EMFILE.
+ * -EACCES for a port that needs a privilege, or a folder that may not be written to; -ENOENT if the folder is not
+ * there; -EADDRNOTAVAIL; -EINVAL for what is no such address, or other flags; -EMFILE.
  */
 int tvn_seqpacket_listener_bind(const char *address,
                                 int backlog,
@@ -4136,8 +4136,8 @@ int tvn_seqpacket_listener_from_fd(int fd,
 /**
  * The next connection; blocks until there is one. Lends `listener`, gives `*out`, close-on-exec. Any number of threads
  * and forked processes may accept: each connection goes to one of them.
- * @return 0; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -EMFILE or -ENFILE if there are too
- * many descriptors: the connection stays in the queue. The first call with a timeout makes the descriptor
+ * @return 0; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -EMFILE or -ENFILE if there are
+ * too many descriptors: the connection stays in the queue. The first call with a timeout makes the descriptor
  * non-blocking.
  */
 int tvn_seqpacket_listener_accept(const tvn_seqpacket_listener_t *listener,
@@ -4161,29 +4161,28 @@ int64_t tvn_seqpacket_listener_local_address(const tvn_seqpacket_listener_t *lis
 int tvn_seqpacket_listener_fd(const tvn_seqpacket_listener_t *listener);
 
 /**
- * Stops listening, in this process. Takes `listener`; NULL is fine. With the last process that listens, clients that wait
- * in the queue are reset; a socket file stays, unless it is owned. Never blocks.
+ * Stops listening, in this process. Takes `listener`; NULL is fine. With the last process that listens, clients that
+ * wait in the queue are reset; a socket file stays, unless it is owned. Never blocks.
  */
 void tvn_seqpacket_listener_close(tvn_seqpacket_listener_t *listener);
 
 /**
- * Connects to an address, `unix:/tmp/x.sock` or `unix:@name`; blocks while the listener's queue is full. Lends `address`,
- * gives `*out`, close-on-exec. Any thread.
- * @return 0; -ECONNREFUSED if nobody listens there; -ENOENT if there is no such socket file; -EACCES; -TVN_EINCOMPATIBLE
- * if the socket there is of another type; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible;
- * -EINVAL for what is no Unix address; -EMFILE.
+ * Connects to an address, `unix:/tmp/x.sock` or `unix:@name`; blocks while the listener's queue is full. Lends
+ * `address`, gives `*out`, close-on-exec. Any thread.
+ * @return 0; -ECONNREFUSED if nobody listens there; -ENOENT if there is no such socket file; -EACCES;
+ * -TVN_EINCOMPATIBLE if the socket there is of another type; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread
+ * is interruptible; -EINVAL for what is no Unix address; -EMFILE.
  */
 int tvn_seqpacket_connect(const char *address,
                           int timeout_ms,
                           tvn_seqpacket_t **out);
 
 /**
- * Makes two Unix sockets that are connected to each other, for a parent and a child. Gives `*a` and `*b`, close-on-exec.
- * After fork each process closes the one that it does not use. Does not wait. Any thread.
+ * Makes two Unix sockets that are connected to each other, for a parent and a child. Gives `*a` and `*b`,
+ * close-on-exec. After fork each process closes the one that it does not use. Does not wait. Any thread.
  * @return 0; -EMFILE, -ENFILE if there are too many descriptors.
  */
-int tvn_seqpacket_pair(tvn_seqpacket_t **a,
-                       tvn_seqpacket_t **b);
+int tvn_seqpacket_pair(tvn_seqpacket_t **a, tvn_seqpacket_t **b);
 
 /**
  * Closes the connection in this process. Takes `socket`; NULL is fine. When the last process has closed it, the peer
@@ -4202,12 +4201,12 @@ int tvn_seqpacket_send(const tvn_seqpacket_t *socket,
                        int timeout_ms);
 
 /**
- * Receives one message into `buffer`; blocks until there is one. Lends `socket` and `buffer`. What a peer sent before it
- * died can still be received. Any thread.
- * @return its size, which may be 0; -EPIPE at the end; -ECONNRESET if the peer died, or closed, with messages unreceived;
- * -EMSGSIZE if `size` is too small: the message stays (unless another one receives here at the same moment:
- * tvn_last_error() says so), and tvn_seqpacket_message_size() tells its size; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR
- * if this thread is interruptible.
+ * Receives one message into `buffer`; blocks until there is one. Lends `socket` and `buffer`. What a peer sent before
+ * it died can still be received. Any thread.
+ * @return its size, which may be 0; -EPIPE at the end; -ECONNRESET if the peer died, or closed, with messages
+ * unreceived; -EMSGSIZE if `size` is too small: the message stays (unless another one receives here at the same
+ * moment: tvn_last_error() says so), and tvn_seqpacket_message_size() tells its size; -EAGAIN with TVN_TRY;
+ * -ETIMEDOUT; -EINTR if this thread is interruptible.
  */
 int64_t tvn_seqpacket_receive(const tvn_seqpacket_t *socket,
                               uint8_t *buffer,
@@ -4221,9 +4220,9 @@ int64_t tvn_seqpacket_receive(const tvn_seqpacket_t *socket,
 int64_t tvn_seqpacket_message_size(const tvn_seqpacket_t *socket, int timeout_ms);
 
 /**
- * Sends one message of at least one byte, and `count` descriptors with it; blocks until there is room. The receiver gets
- * descriptors of its own on the same open files. Over Unix. Lends `socket`, `data` and `fds`: they stay open here, and may
- * be closed at once. Any thread.
+ * Sends one message of at least one byte, and `count` descriptors with it; blocks until there is room. The receiver
+ * gets descriptors of its own on the same open files. Over Unix. Lends `socket`, `data` and `fds`: they stay open
+ * here, and may be closed at once. Any thread.
  * @return as tvn_seqpacket_send(); -EMSGSIZE beyond TVN_DESCRIPTORS_MAX; -EINVAL without a byte, or for what is no
  * descriptor.
  */
@@ -4235,10 +4234,10 @@ int tvn_seqpacket_send_descriptors(const tvn_seqpacket_t *socket,
                                    int timeout_ms);
 
 /**
- * Receives one message, and at most `capacity` descriptors that came with it; blocks until there is one. Lends `socket`,
- * `buffer` and `fds`; the caller owns the descriptors in `fds`, which are close-on-exec; `*count` is how many, and `*cut`
- * whether more came, which are closed; both may be NULL. A message that is received in another way loses its
- * descriptors: the kernel closes them. Any thread.
+ * Receives one message, and at most `capacity` descriptors that came with it; blocks until there is one. Lends
+ * `socket`, `buffer` and `fds`; the caller owns the descriptors in `fds`, which are close-on-exec; `*count` is how
+ * many, and `*cut` whether more came, which are closed; both may be NULL. A message that is received in another way
+ * loses its descriptors: the kernel closes them. Any thread.
  * @return its size; otherwise as tvn_seqpacket_receive().
  */
 int64_t tvn_seqpacket_receive_descriptors(const tvn_seqpacket_t *socket,
@@ -4251,8 +4250,8 @@ int64_t tvn_seqpacket_receive_descriptors(const tvn_seqpacket_t *socket,
                                           int timeout_ms);
 
 /**
- * Ends one direction or both, for every process that has the connection: the peer receives what is on its way, and then
- * the end. `how` is shutdown(2)'s: SHUT_RD, SHUT_WR or SHUT_RDWR. Lends `socket`. Never blocks. Any thread.
+ * Ends one direction or both, for every process that has the connection: the peer receives what is on its way, and
+ * then the end. `how` is shutdown(2)'s: SHUT_RD, SHUT_WR or SHUT_RDWR. Lends `socket`. Never blocks. Any thread.
  * @return 0; -ENOTCONN if the connection is gone already; -EINVAL for another `how`.
  */
 int tvn_seqpacket_shutdown(const tvn_seqpacket_t *socket,
@@ -4267,16 +4266,16 @@ int tvn_seqpacket_peer_credentials(const tvn_seqpacket_t *socket,
                                    tvn_peer_credentials_t *out);
 
 /**
- * Makes a handle of a descriptor that is a connected seqpacket socket, an inherited one for instance. Takes `fd` and gives `*out`. Does not
- * wait. Any thread.
+ * Makes a handle of a descriptor that is a connected seqpacket socket, an inherited one for instance. Takes `fd` and
+ * gives `*out`. Does not wait. Any thread.
  * @return 0; -EINVAL for a negative `fd`; whether it is the right kind shows at the first use.
  */
 int tvn_seqpacket_from_fd(int fd,
                           tvn_seqpacket_t **out);
 
 /**
- * Its own address as text, a NUL behind it; over Unix mostly `unix:`, none. Lends `socket` and `text`. Never blocks. Any
- * thread.
+ * Its own address as text, a NUL behind it; over Unix mostly `unix:`, none. Lends `socket` and `text`. Never blocks.
+ * Any thread.
  * @return its length without the NUL; -EMSGSIZE if `size` is too small.
  */
 int64_t tvn_seqpacket_local_address(const tvn_seqpacket_t *socket,
@@ -4303,8 +4302,8 @@ int64_t tvn_seqpacket_send_buffer(const tvn_seqpacket_t *socket);
 int64_t tvn_seqpacket_set_send_buffer(const tvn_seqpacket_t *socket, size_t bytes);
 
 /**
- * How many bytes the kernel keeps of what nobody has received yet, its own books included. Lends `socket`. Never blocks.
- * Any thread.
+ * How many bytes the kernel keeps of what nobody has received yet, its own books included. Lends `socket`. Never
+ * blocks. Any thread.
  * @return bytes.
  */
 int64_t tvn_seqpacket_receive_buffer(const tvn_seqpacket_t *socket);
@@ -4325,33 +4324,32 @@ int tvn_seqpacket_fd(const tvn_seqpacket_t *socket);
 /**
  * Connects to an address, `tcp:127.0.0.1:7777` or `unix:/tmp/x.sock`; blocks until there is an answer, and while the
  * listener's queue is full. Lends `address`, gives `*out`, close-on-exec. Any thread.
- * @return 0; -ECONNREFUSED if nobody listens there; -ENOENT if there is no such socket file; -EACCES; -TVN_EINCOMPATIBLE
- * if the socket there is of another type; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible;
- * -EINVAL for what is no address of a stream; -EMFILE. Nothing stays behind.
+ * @return 0; -ECONNREFUSED if nobody listens there; -ENOENT if there is no such socket file; -EACCES;
+ * -TVN_EINCOMPATIBLE if the socket there is of another type; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread
+ * is interruptible; -EINVAL for what is no address of a stream; -EMFILE. Nothing stays behind.
  */
 int tvn_stream_connect(const char *address,
                        int timeout_ms,
                        tvn_stream_t **out);
 
 /**
- * Makes two Unix sockets that are connected to each other, for a parent and a child. Gives `*a` and `*b`, close-on-exec.
- * After fork each process closes the one that it does not use. Does not wait. Any thread.
+ * Makes two Unix sockets that are connected to each other, for a parent and a child. Gives `*a` and `*b`,
+ * close-on-exec. After fork each process closes the one that it does not use. Does not wait. Any thread.
  * @return 0; -EMFILE, -ENFILE if there are too many descriptors.
  */
-int tvn_stream_pair(tvn_stream_t **a,
-                    tvn_stream_t **b);
+int tvn_stream_pair(tvn_stream_t **a, tvn_stream_t **b);
 
 /**
- * Closes the connection in this process. Takes `socket`; NULL is fine. What is kept of a message (tvn_stream_flush()) is
- * lost. When the last process has closed it, the peer reads what is on its way, and then the end. Never blocks.
+ * Closes the connection in this process. Takes `socket`; NULL is fine. What is kept of a message (tvn_stream_flush())
+ * is lost. When the last process has closed it, the peer reads what is on its way, and then the end. Never blocks.
  */
 void tvn_stream_close(tvn_stream_t *socket);
 
 /**
- * Reads some bytes, at most `size`; blocks until there are any. Lends `socket` and `buffer`. What a peer sent before it
- * died stays readable. Threads: any number; each byte goes to one.
- * @return how many; 0 at the end: the peer sends no more; -ECONNRESET if it died, or closed, with bytes unread; -EAGAIN
- * with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible.
+ * Reads some bytes, at most `size`; blocks until there are any. Lends `socket` and `buffer`. What a peer sent before
+ * it died stays readable. Threads: any number; each byte goes to one.
+ * @return how many; 0 at the end: the peer sends no more; -ECONNRESET if it died, or closed, with bytes unread;
+ * -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible.
  */
 int64_t tvn_stream_read(const tvn_stream_t *socket,
                         uint8_t *buffer,
@@ -4369,12 +4367,12 @@ int tvn_stream_receive_exact(const tvn_stream_t *socket,
                              int timeout_ms);
 
 /**
- * Receives one message of tvn_stream_send() into `buffer`; blocks until all of it is there. Lends `socket` and `buffer`.
- * On the stream a message is its length in 4 bytes, most significant first, and its bytes. What came before a deadline
- * is kept for the next call. Any thread.
- * @return its size; -EPIPE at the end of the stream, also in the middle of a message; -ECONNRESET; -EMSGSIZE if `size` is
- * too small: the message stays, and tvn_stream_message_size() tells its size; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR
- * if this thread is interruptible.
+ * Receives one message of tvn_stream_send() into `buffer`; blocks until all of it is there. Lends `socket` and
+ * `buffer`. On the stream a message is its length in 4 bytes, most significant first, and its bytes. What came before
+ * a deadline is kept for the next call. Any thread.
+ * @return its size; -EPIPE at the end of the stream, also in the middle of a message; -ECONNRESET; -EMSGSIZE if `size`
+ * is too small: the message stays, and tvn_stream_message_size() tells its size; -EAGAIN with TVN_TRY; -ETIMEDOUT;
+ * -EINTR if this thread is interruptible.
  */
 int64_t tvn_stream_receive(const tvn_stream_t *socket,
                            uint8_t *buffer,
@@ -4388,7 +4386,8 @@ int64_t tvn_stream_receive(const tvn_stream_t *socket,
 int64_t tvn_stream_message_size(const tvn_stream_t *socket, int timeout_ms);
 
 /**
- * Writes; blocks until there is room for all of it, or, with a timeout, for some. Lends `socket` and `data`. Any thread.
+ * Writes; blocks until there is room for all of it, or, with a timeout, for some. Lends `socket` and `data`. Any
+ * thread.
  * @return how many bytes were taken; -EPIPE if the peer has closed, and no SIGPIPE; -ECONNRESET; -EAGAIN with TVN_TRY;
  * -ETIMEDOUT; -EINTR if this thread is interruptible.
  */
@@ -4431,12 +4430,12 @@ int tvn_stream_flush(const tvn_stream_t *socket, int timeout_ms);
 int64_t tvn_stream_unsent(const tvn_stream_t *socket);
 
 /**
- * Writes at least one byte, and `count` descriptors with the first of them; blocks until there is room. The receiver gets
- * descriptors of its own on the same open files. Over Unix. Lends `socket`, `data` and `fds`: they stay open here, and may
- * be closed at once. Any thread.
+ * Writes at least one byte, and `count` descriptors with the first of them; blocks until there is room. The receiver
+ * gets descriptors of its own on the same open files. Over Unix. Lends `socket`, `data` and `fds`: they stay open
+ * here, and may be closed at once. Any thread.
  * @return how many bytes were taken: write the rest without descriptors; -EPIPE; -ECONNRESET; -EMSGSIZE beyond
- * TVN_DESCRIPTORS_MAX; -EINVAL without a byte, over TCP, or for what is no descriptor; -EAGAIN with TVN_TRY; -ETIMEDOUT;
- * -EINTR if this thread is interruptible.
+ * TVN_DESCRIPTORS_MAX; -EINVAL without a byte, over TCP, or for what is no descriptor; -EAGAIN with TVN_TRY;
+ * -ETIMEDOUT; -EINTR if this thread is interruptible.
  */
 int64_t tvn_stream_write_descriptors(const tvn_stream_t *socket,
                                      const uint8_t *data,
@@ -4447,9 +4446,9 @@ int64_t tvn_stream_write_descriptors(const tvn_stream_t *socket,
 
 /**
  * Reads some bytes, and at most `capacity` descriptors that came with them; blocks until there is something. Lends
- * `socket`, `buffer` and `fds`; the caller owns the descriptors in `fds`, which are close-on-exec; `*count` is how many,
- * and `*cut` whether more came, which are closed; both may be NULL. Bytes that are read in another way lose their
- * descriptors: the kernel closes them. Any thread.
+ * `socket`, `buffer` and `fds`; the caller owns the descriptors in `fds`, which are close-on-exec; `*count` is how
+ * many, and `*cut` whether more came, which are closed; both may be NULL. Bytes that are read in another way lose
+ * their descriptors: the kernel closes them. Any thread.
  * @return how many bytes; otherwise as tvn_stream_read().
  */
 int64_t tvn_stream_read_descriptors(const tvn_stream_t *socket,
@@ -4462,8 +4461,8 @@ int64_t tvn_stream_read_descriptors(const tvn_stream_t *socket,
                                     int timeout_ms);
 
 /**
- * Ends one direction or both, for every process that has the connection: the peer receives what is on its way, and then
- * the end. `how` is shutdown(2)'s: SHUT_RD, SHUT_WR or SHUT_RDWR. Lends `socket`. Never blocks. Any thread.
+ * Ends one direction or both, for every process that has the connection: the peer receives what is on its way, and
+ * then the end. `how` is shutdown(2)'s: SHUT_RD, SHUT_WR or SHUT_RDWR. Lends `socket`. Never blocks. Any thread.
  * @return 0; -ENOTCONN if the connection is gone already; -EINVAL for another `how`.
  */
 int tvn_stream_shutdown(const tvn_stream_t *socket,
@@ -4478,24 +4477,24 @@ int tvn_stream_peer_credentials(const tvn_stream_t *socket,
                                 tvn_peer_credentials_t *out);
 
 /**
- * Chooses whether TCP sends small pieces at once, instead of waiting for the answer to the last one (TCP_NODELAY). Lends
- * `socket`. Never blocks. Any thread.
+ * Chooses whether TCP sends small pieces at once, instead of waiting for the answer to the last one (TCP_NODELAY).
+ * Lends `socket`. Never blocks. Any thread.
  * @return 0; -EOPNOTSUPP on a Unix stream.
  */
 int tvn_stream_set_nodelay(const tvn_stream_t *socket,
                            bool on);
 
 /**
- * Makes a handle of a descriptor that is a connected stream socket, an inherited one for instance. Takes `fd` and gives `*out`. Does not
- * wait. Any thread.
+ * Makes a handle of a descriptor that is a connected stream socket, an inherited one for instance. Takes `fd` and
+ * gives `*out`. Does not wait. Any thread.
  * @return 0; -EINVAL for a negative `fd`; whether it is the right kind shows at the first use.
  */
 int tvn_stream_from_fd(int fd,
                        tvn_stream_t **out);
 
 /**
- * Its own address as text, a NUL behind it; over Unix mostly `unix:`, none. Lends `socket` and `text`. Never blocks. Any
- * thread.
+ * Its own address as text, a NUL behind it; over Unix mostly `unix:`, none. Lends `socket` and `text`. Never blocks.
+ * Any thread.
  * @return its length without the NUL; -EMSGSIZE if `size` is too small.
  */
 int64_t tvn_stream_local_address(const tvn_stream_t *socket,
@@ -4522,8 +4521,8 @@ int64_t tvn_stream_send_buffer(const tvn_stream_t *socket);
 int64_t tvn_stream_set_send_buffer(const tvn_stream_t *socket, size_t bytes);
 
 /**
- * How many bytes the kernel keeps of what nobody has received yet, its own books included. Lends `socket`. Never blocks.
- * Any thread.
+ * How many bytes the kernel keeps of what nobody has received yet, its own books included. Lends `socket`. Never
+ * blocks. Any thread.
  * @return bytes.
  */
 int64_t tvn_stream_receive_buffer(const tvn_stream_t *socket);

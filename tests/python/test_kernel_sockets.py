@@ -3,6 +3,7 @@
 import errno
 import os
 import pickle
+import resource
 import select
 import signal
 import socket
@@ -264,6 +265,30 @@ def test_pythons_own_sockets_and_ours_change_places():
     assert select.select([ours], [], [], 30)[0] == [ours]
     for end in (back, other):
         end.close()
+
+
+def test_without_descriptors_a_connection_waits_in_the_queue(name):
+    child = os.fork()
+    if child == 0:  # the limit is the child's alone
+        code = 1
+        try:
+            with kernel.Listener.bind(name) as listener:
+                client = kernel.Stream.connect(name, timeout=30)
+                most = resource.getrlimit(resource.RLIMIT_NOFILE)
+                free = os.dup(0)
+                os.close(free)
+                resource.setrlimit(resource.RLIMIT_NOFILE, (free, most[1]))
+                for make in (listener.accept, listener.try_accept, lambda: kernel.Stream.connect(name)):
+                    with pytest.raises(OSError, match="RLIMIT_NOFILE") as failed:
+                        make()
+                    assert failed.value.errno == errno.EMFILE
+                resource.setrlimit(resource.RLIMIT_NOFILE, most)
+                client.send(b"still there")
+                assert listener.accept(timeout=30).receive(timeout=30) == b"still there"
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_a_forked_child_goes_on_with_the_connection():

@@ -193,8 +193,8 @@ impl Datagram {
     /// Receives a datagram into `buffer`; waits for it. Returns its size, which may be 0.
     ///
     /// # Errors
-    /// `TooLarge` if the buffer is too small: the datagram stays, and [`Datagram::message_size`] knows its size. Only where
-    /// several receive from one socket at once, one that is too large may be lost; the sentence says so.
+    /// `TooLarge` if the buffer is too small: the datagram stays, and [`Datagram::message_size`] knows its size. Only
+    /// where several receive from one socket at once, one that is too large may be lost; the sentence says so.
     /// `System(ECONNREFUSED)` if the last datagram sent came to nobody.
     #[inline]
     pub fn receive(&self, buffer: &mut [u8]) -> Result<usize> {

@@ -4,9 +4,9 @@
 //!
 //! recv(2) would cut it and throw the rest away. So the size is looked at first (MSG_PEEK with MSG_TRUNC), and a
 //! message that does not fit stays: `TooLarge`, the sentence says how large it is, and a larger buffer gets it. That
-//! look is one more system call, of a fifth of a microsecond; it is left out where no datagram can be too large: for UDP from
-//! 65535 bytes on. Where several receive from one socket at once, another may take the message in between, and the
-//! next one may be too large for this buffer: then it is lost, and the sentence says that.
+//! look is one more system call, of a fifth of a microsecond; it is left out where no datagram can be too large: for
+//! UDP from 65535 bytes on. Where several receive from one socket at once, another may take the message in between, and
+//! the next one may be too large for this buffer: then it is lost, and the sentence says that.
 
 use super::call::{self, Raw, Type};
 use super::descriptors::{self, ReceivedDescriptors};
@@ -121,8 +121,13 @@ pub(super) trait Messages {
             Err(errno) => Err(failure::sending(errno, size, self.what())),
         };
         match until {
-            // The receiver's buffer is full, and the kernel has nothing to sleep on: this one has room.
-            Some(until) if !until.is_never() && !pollable => {
+            // The receiver is full, and the kernel has nothing to sleep on: this one's own buffer has room.
+            Some(until) if !pollable => {
+                if until.is_never()
+                    && let Some(sent) = once(0, until)?
+                {
+                    return Ok(Some(sent));
+                }
                 retrying(until, || once(libc::MSG_DONTWAIT, until)).map(Some)
             }
             until => self.transfer(PollFlags::POLLOUT, until, once),

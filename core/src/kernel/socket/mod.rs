@@ -217,8 +217,8 @@ macro_rules! carries_descriptors {
             /// Sends a message, of at least one byte, and descriptors with it, to the peer. Over Unix.
             ///
             /// # Errors
-            /// As `send`; `TooLarge` beyond [`DESCRIPTORS_MAX`](super::DESCRIPTORS_MAX) descriptors; `Invalid` without a
-            /// byte, or over UDP.
+            /// As `send`; `TooLarge` beyond [`DESCRIPTORS_MAX`](super::DESCRIPTORS_MAX) descriptors; `Invalid` without
+            /// a byte, or over UDP.
             pub fn send_descriptors(
                 &self,
                 message: &[u8],

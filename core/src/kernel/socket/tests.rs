@@ -456,6 +456,37 @@ fn a_full_unix_receiver_stops_the_sender_until_its_deadline() {
 }
 
 #[test]
+fn a_description_that_somebody_made_non_blocking_still_waits() {
+    let (a, b) = Stream::pair().unwrap();
+    let server = Datagram::bind(abstract_name()).unwrap();
+    let address = server.local_address().unwrap();
+    let client = Datagram::bind("unix:").unwrap();
+    while client.try_send_to(b"x", &address).unwrap() {}
+    for fd in [a.as_fd(), b.as_fd(), server.as_fd(), client.as_fd()] {
+        set_nonblocking(fd, true).unwrap();
+    }
+    std::thread::scope(|threads| {
+        threads.spawn(|| b.receive(&mut [0; 8]).unwrap());
+        threads.spawn(|| client.send_to(b"last", &address).unwrap());
+        std::thread::sleep(Duration::from_millis(20));
+        a.send(b"x").unwrap();
+        while server.receive(&mut [0; 8]).unwrap() != 4 {}
+    });
+}
+
+#[test]
+fn what_is_no_socket_is_told() {
+    let (reader, _writer) = std::io::pipe().unwrap();
+    let stream = Stream::from(OwnedFd::from(reader));
+    for error in [stream.read(&mut [0; 8]).unwrap_err(), stream.send(b"x").unwrap_err()] {
+        assert_eq!(error.kind(), ErrorKind::System(libc::ENOTSOCK), "{error}");
+    }
+    let (stream, _other) = Stream::pair().unwrap();
+    let listener = Listener::from(OwnedFd::from(stream));
+    assert!(listener.accept().is_err() && listener.try_accept().is_err());
+}
+
+#[test]
 fn a_datagram_to_nobody_is_reported() {
     let client = Datagram::bind("unix:").unwrap();
     let gone = abstract_name();
@@ -545,8 +576,8 @@ fn a_descriptor_that_was_passed_is_the_same_open_file() {
     assert_eq!((received.size, received.descriptors.len(), received.cut), (7, 0, false));
 }
 
-/// The reading end of a pipe stays open as long as somebody has it: none was leaked if the writer sees EPIPE. A child that
-/// another test has just forked may have it for a moment.
+/// The reading end of a pipe stays open as long as somebody has it: none was leaked if the writer sees EPIPE. A child
+/// that another test has just forked may have it for a moment.
 fn is_open_nowhere(mut writer: std::io::PipeWriter) -> bool {
     let end = Instant::now() + Duration::from_secs(20);
     while Instant::now() < end {

@@ -10,13 +10,13 @@ use std::os::fd::{AsFd, AsRawFd};
 use triveni::kernel::Datagram;
 
 /// A socket for datagrams: UDP, or Unix. Any number of threads and forked processes may send and receive: each datagram
-/// goes to one of them, whole. Over UDP datagrams may be lost, come twice or out of order; over Unix not: a full receiver
-/// stops the sender.
+/// goes to one of them, whole. Over UDP datagrams may be lost, come twice or out of order; over Unix not: a full
+/// receiver stops the sender.
 pub struct tvn_datagram_t(Datagram);
 
-/// Makes a socket that receives what is sent to `address`: `udp:127.0.0.1:9000`, `unix:/tmp/x.sock`, or `unix:` for a name
-/// that the kernel chooses. Lends `address`, gives `*out`, close-on-exec. A socket file is made with `mode` (0600) less the
-/// umask; `flags` are 0, TVN_OWNED, TVN_REPLACE_STALE, or both. Does not wait. Any thread.
+/// Makes a socket that receives what is sent to `address`: `udp:127.0.0.1:9000`, `unix:/tmp/x.sock`, or `unix:` for a
+/// name that the kernel chooses. Lends `address`, gives `*out`, close-on-exec. A socket file is made with `mode` (0600)
+/// less the umask; `flags` are 0, TVN_OWNED, TVN_REPLACE_STALE, or both. Does not wait. Any thread.
 /// @return as tvn_listener_bind().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_datagram_bind(
@@ -36,11 +36,11 @@ pub unsafe extern "C" fn tvn_datagram_bind(
     })
 }
 
-/// Makes a socket that talks with `address` alone: it sends there, and receives from there. It has an address of its own
-/// that the kernel chose, so that the other can answer. Lends `address`, gives `*out`, close-on-exec. Never waits. Any
-/// thread.
-/// @return 0; over Unix -ECONNREFUSED, -ENOENT, -EACCES and -TVN_EINCOMPATIBLE as tvn_stream_connect(): UDP does not notice
-/// whether anybody is there; -EINVAL for what is no address of datagrams; -EMFILE.
+/// Makes a socket that talks with `address` alone: it sends there, and receives from there. It has an address of its
+/// own that the kernel chose, so that the other can answer. Lends `address`, gives `*out`, close-on-exec. Never waits.
+/// Any thread.
+/// @return 0; over Unix -ECONNREFUSED, -ENOENT, -EACCES and -TVN_EINCOMPATIBLE as tvn_stream_connect(): UDP does not
+/// notice whether anybody is there; -EINVAL for what is no address of datagrams; -EMFILE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_datagram_connect(address: *const c_char, out: *mut *mut tvn_datagram_t) -> c_int {
     call("tvn_datagram_connect", || {
@@ -49,8 +49,8 @@ pub unsafe extern "C" fn tvn_datagram_connect(address: *const c_char, out: *mut 
     })
 }
 
-/// Makes two Unix sockets that are connected to each other, for a parent and a child. Gives `*a` and `*b`, close-on-exec.
-/// After fork each process closes the one that it does not use. Does not wait. Any thread.
+/// Makes two Unix sockets that are connected to each other, for a parent and a child. Gives `*a` and `*b`,
+/// close-on-exec. After fork each process closes the one that it does not use. Does not wait. Any thread.
 /// @return 0; -EMFILE, -ENFILE if there are too many descriptors.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_datagram_pair(a: *mut *mut tvn_datagram_t, b: *mut *mut tvn_datagram_t) -> c_int {
@@ -66,8 +66,8 @@ pub unsafe extern "C" fn tvn_datagram_pair(a: *mut *mut tvn_datagram_t, b: *mut 
     })
 }
 
-/// Closes the socket in this process. Takes `socket`; NULL is fine. What nobody has received is gone with the last one. A
-/// socket file stays, unless it is owned. Never blocks.
+/// Closes the socket in this process. Takes `socket`; NULL is fine. What nobody has received is gone with the last one.
+/// A socket file stays, unless it is owned. Never blocks.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_datagram_close(socket: *mut tvn_datagram_t) {
     // SAFETY: the C contract: NULL, or a handle that nobody uses any more.
@@ -90,8 +90,8 @@ pub unsafe extern "C" fn tvn_datagram_set_peer(
 }
 
 /// Sends a datagram to the peer; blocks until there is room. Lends `socket` and `data`. Any thread.
-/// @return 0; -EDESTADDRREQ (Unix: -ENOTCONN) without a peer; -EMSGSIZE beyond 65507 bytes of UDP (65527 over IPv6), or what
-/// the send buffer holds; -ECONNREFUSED if nobody is there any more, which UDP reports late; -EAGAIN with TVN_TRY;
+/// @return 0; -EDESTADDRREQ (Unix: -ENOTCONN) without a peer; -EMSGSIZE beyond 65507 bytes of UDP (65527 over IPv6), or
+/// what the send buffer holds; -ECONNREFUSED if nobody is there any more, which UDP reports late; -EAGAIN with TVN_TRY;
 /// -ETIMEDOUT; -EINTR if this thread is interruptible. Nothing was sent then.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_datagram_send(
@@ -131,11 +131,11 @@ pub unsafe extern "C" fn tvn_datagram_send_to(
     })
 }
 
-/// Receives a datagram into `buffer`; blocks until there is one. Lends `socket` and `buffer`. There is no end to receive:
-/// whether a peer has died only a timeout tells. Any thread.
-/// @return its size, which may be 0; -EMSGSIZE if `size` is too small: the datagram stays (unless another one receives here
-/// at the same moment: tvn_last_error() says so), and tvn_datagram_message_size() tells its size; -ECONNREFUSED if the
-/// last datagram sent came to nobody; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible.
+/// Receives a datagram into `buffer`; blocks until there is one. Lends `socket` and `buffer`. There is no end to
+/// receive: whether a peer has died only a timeout tells. Any thread.
+/// @return its size, which may be 0; -EMSGSIZE if `size` is too small: the datagram stays (unless another one receives
+/// here at the same moment: tvn_last_error() says so), and tvn_datagram_message_size() tells its size; -ECONNREFUSED if
+/// the last datagram sent came to nobody; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_datagram_receive(
     socket: *const tvn_datagram_t,
@@ -192,11 +192,11 @@ pub unsafe extern "C" fn tvn_datagram_message_size(socket: *const tvn_datagram_t
     })
 }
 
-/// Sends one message of at least one byte, and `count` descriptors with it; blocks until there is room. The receiver gets
-/// descriptors of its own on the same open files. Over Unix. Lends `socket`, `data` and `fds`: they stay open here, and may
-/// be closed at once. Any thread.
-/// @return as tvn_datagram_send(); -EMSGSIZE beyond TVN_DESCRIPTORS_MAX; -EINVAL without a byte, over UDP, or for what is no
-/// descriptor.
+/// Sends one message of at least one byte, and `count` descriptors with it; blocks until there is room. The receiver
+/// gets descriptors of its own on the same open files. Over Unix. Lends `socket`, `data` and `fds`: they stay open
+/// here, and may be closed at once. Any thread.
+/// @return as tvn_datagram_send(); -EMSGSIZE beyond TVN_DESCRIPTORS_MAX; -EINVAL without a byte, over UDP, or for what
+/// is no descriptor.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_datagram_send_descriptors(
     socket: *const tvn_datagram_t,
@@ -217,10 +217,10 @@ pub unsafe extern "C" fn tvn_datagram_send_descriptors(
     })
 }
 
-/// Receives one message, and at most `capacity` descriptors that came with it; blocks until there is one. Lends `socket`,
-/// `buffer` and `fds`; the caller owns the descriptors in `fds`, which are close-on-exec; `*count` is how many, and `*cut`
-/// whether more came, which are closed; both may be NULL. A message that is received in another way loses its
-/// descriptors: the kernel closes them. Any thread.
+/// Receives one message, and at most `capacity` descriptors that came with it; blocks until there is one. Lends
+/// `socket`, `buffer` and `fds`; the caller owns the descriptors in `fds`, which are close-on-exec; `*count` is how
+/// many, and `*cut` whether more came, which are closed; both may be NULL. A message that is received in another way
+/// loses its descriptors: the kernel closes them. Any thread.
 /// @return its size; otherwise as tvn_datagram_receive().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_datagram_receive_descriptors(
@@ -253,8 +253,8 @@ pub unsafe extern "C" fn tvn_datagram_set_broadcast(socket: *const tvn_datagram_
     call("tvn_datagram_set_broadcast", || unsafe { lend(socket) }?.0.set_broadcast(on))
 }
 
-/// Makes a handle of a descriptor that is a datagram socket, an inherited one for instance. Takes `fd` and gives `*out`. Does not
-/// wait. Any thread.
+/// Makes a handle of a descriptor that is a datagram socket, an inherited one for instance. Takes `fd` and gives
+/// `*out`. Does not wait. Any thread.
 /// @return 0; -EINVAL for a negative `fd`; whether it is the right kind shows at the first use.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_datagram_from_fd(fd: c_int, out: *mut *mut tvn_datagram_t) -> c_int {
@@ -262,8 +262,8 @@ pub unsafe extern "C" fn tvn_datagram_from_fd(fd: c_int, out: *mut *mut tvn_data
     call("tvn_datagram_from_fd", || unsafe { give(out, || Ok(tvn_datagram_t(given(fd)?.into()))) })
 }
 
-/// Its own address as text, a NUL behind it; over Unix mostly `unix:`, none. Lends `socket` and `text`. Never blocks. Any
-/// thread.
+/// Its own address as text, a NUL behind it; over Unix mostly `unix:`, none. Lends `socket` and `text`. Never blocks.
+/// Any thread.
 /// @return its length without the NUL; -EMSGSIZE if `size` is too small.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_datagram_local_address(
@@ -308,8 +308,8 @@ pub unsafe extern "C" fn tvn_datagram_set_send_buffer(socket: *const tvn_datagra
     call("tvn_datagram_set_send_buffer", || unsafe { lend(socket) }?.0.set_send_buffer(bytes))
 }
 
-/// How many bytes the kernel keeps of what nobody has received yet, its own books included. Lends `socket`. Never blocks.
-/// Any thread.
+/// How many bytes the kernel keeps of what nobody has received yet, its own books included. Lends `socket`. Never
+/// blocks. Any thread.
 /// @return bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_datagram_receive_buffer(socket: *const tvn_datagram_t) -> i64 {

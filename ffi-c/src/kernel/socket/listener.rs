@@ -20,13 +20,14 @@ fn with_backlog(options: BindOptions, backlog: c_int) -> BindOptions {
 /// tvn_listener_bind()), tvn_listener_accept() for each client, close.
 pub struct tvn_listener_t(Listener);
 
-/// Binds to `address`, `tcp:127.0.0.1:7777` (port 0: any) or `unix:/tmp/x.sock`, and listens. `backlog` connections wait until they are accepted, at most
-/// /proc/sys/net/core/somaxconn; a negative number is as many as that. A socket file is made with `mode` (0600) less the
-/// umask; `flags` are 0, TVN_OWNED, TVN_REPLACE_STALE, or both. Lends `address`, gives `*out`, close-on-exec. Does not wait,
-/// except for another server that replaces a stale file in the same folder. Any thread.
+/// Binds to `address`, `tcp:127.0.0.1:7777` (port 0: any) or `unix:/tmp/x.sock`, and listens. `backlog` connections
+/// wait until they are accepted, at most /proc/sys/net/core/somaxconn; a negative number is as many as that. A socket
+/// file is made with `mode` (0600) less the umask; `flags` are 0, TVN_OWNED, TVN_REPLACE_STALE, or both. Lends
+/// `address`, gives `*out`, close-on-exec. Does not wait, except for another server that replaces a stale file in the
+/// same folder. Any thread.
 /// @return 0; -EADDRINUSE: tvn_last_error() says whether a live or a dead server has the name, or who can be asked;
-/// -EACCES for a port that needs a privilege, or a folder that may not be written to; -ENOENT if the folder is not there;
-/// -EADDRNOTAVAIL; -EINVAL for what is no such address, or other flags; -EMFILE.
+/// -EACCES for a port that needs a privilege, or a folder that may not be written to; -ENOENT if the folder is not
+/// there; -EADDRNOTAVAIL; -EINVAL for what is no such address, or other flags; -EMFILE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_listener_bind(
     address: *const c_char,
@@ -57,8 +58,8 @@ pub unsafe extern "C" fn tvn_listener_from_fd(fd: c_int, out: *mut *mut tvn_list
 
 /// The next connection; blocks until there is one. Lends `listener`, gives `*out`, close-on-exec. Any number of threads
 /// and forked processes may accept: each connection goes to one of them.
-/// @return 0; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -EMFILE or -ENFILE if there are too
-/// many descriptors: the connection stays in the queue. The first call with a timeout makes the descriptor
+/// @return 0; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -EMFILE or -ENFILE if there are
+/// too many descriptors: the connection stays in the queue. The first call with a timeout makes the descriptor
 /// non-blocking.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_listener_accept(
@@ -105,8 +106,8 @@ pub unsafe extern "C" fn tvn_listener_fd(listener: *const tvn_listener_t) -> c_i
     call("tvn_listener_fd", || Ok(unsafe { lend(listener) }?.0.as_fd().as_raw_fd()))
 }
 
-/// Stops listening, in this process. Takes `listener`; NULL is fine. With the last process that listens, clients that wait
-/// in the queue are reset; a socket file stays, unless it is owned. Never blocks.
+/// Stops listening, in this process. Takes `listener`; NULL is fine. With the last process that listens, clients that
+/// wait in the queue are reset; a socket file stays, unless it is owned. Never blocks.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_listener_close(listener: *mut tvn_listener_t) {
     // SAFETY: the C contract: NULL, or a handle that nobody uses any more.
@@ -116,13 +117,13 @@ pub unsafe extern "C" fn tvn_listener_close(listener: *mut tvn_listener_t) {
 /// Listens for connections that keep the borders of messages: Unix seqpacket sockets.
 pub struct tvn_seqpacket_listener_t(SeqpacketListener);
 
-/// Binds to `address`, `unix:/tmp/x.sock` or `unix:@name`, and listens. `backlog` connections wait until they are accepted, at most
-/// /proc/sys/net/core/somaxconn; a negative number is as many as that. A socket file is made with `mode` (0600) less the
-/// umask; `flags` are 0, TVN_OWNED, TVN_REPLACE_STALE, or both. Lends `address`, gives `*out`, close-on-exec. Does not wait,
-/// except for another server that replaces a stale file in the same folder. Any thread.
+/// Binds to `address`, `unix:/tmp/x.sock` or `unix:@name`, and listens. `backlog` connections wait until they are
+/// accepted, at most /proc/sys/net/core/somaxconn; a negative number is as many as that. A socket file is made with
+/// `mode` (0600) less the umask; `flags` are 0, TVN_OWNED, TVN_REPLACE_STALE, or both. Lends `address`, gives `*out`,
+/// close-on-exec. Does not wait, except for another server that replaces a stale file in the same folder. Any thread.
 /// @return 0; -EADDRINUSE: tvn_last_error() says whether a live or a dead server has the name, or who can be asked;
-/// -EACCES for a port that needs a privilege, or a folder that may not be written to; -ENOENT if the folder is not there;
-/// -EADDRNOTAVAIL; -EINVAL for what is no such address, or other flags; -EMFILE.
+/// -EACCES for a port that needs a privilege, or a folder that may not be written to; -ENOENT if the folder is not
+/// there; -EADDRNOTAVAIL; -EINVAL for what is no such address, or other flags; -EMFILE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_seqpacket_listener_bind(
     address: *const c_char,
@@ -153,8 +154,8 @@ pub unsafe extern "C" fn tvn_seqpacket_listener_from_fd(fd: c_int, out: *mut *mu
 
 /// The next connection; blocks until there is one. Lends `listener`, gives `*out`, close-on-exec. Any number of threads
 /// and forked processes may accept: each connection goes to one of them.
-/// @return 0; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -EMFILE or -ENFILE if there are too
-/// many descriptors: the connection stays in the queue. The first call with a timeout makes the descriptor
+/// @return 0; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -EMFILE or -ENFILE if there are
+/// too many descriptors: the connection stays in the queue. The first call with a timeout makes the descriptor
 /// non-blocking.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_seqpacket_listener_accept(
@@ -201,8 +202,8 @@ pub unsafe extern "C" fn tvn_seqpacket_listener_fd(listener: *const tvn_seqpacke
     call("tvn_seqpacket_listener_fd", || Ok(unsafe { lend(listener) }?.0.as_fd().as_raw_fd()))
 }
 
-/// Stops listening, in this process. Takes `listener`; NULL is fine. With the last process that listens, clients that wait
-/// in the queue are reset; a socket file stays, unless it is owned. Never blocks.
+/// Stops listening, in this process. Takes `listener`; NULL is fine. With the last process that listens, clients that
+/// wait in the queue are reset; a socket file stays, unless it is owned. Never blocks.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_seqpacket_listener_close(listener: *mut tvn_seqpacket_listener_t) {
     // SAFETY: the C contract: NULL, or a handle that nobody uses any more.

@@ -13,9 +13,9 @@ use std::os::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use triveni::kernel::{BindOptions, DESCRIPTORS_MAX, PeerCredentials, ReceivedDescriptors, SocketAddress};
 use triveni::{Error, ErrorKind, Result};
 
-/// The address of a socket: what tvn_datagram_receive_from() says of a sender, and tvn_datagram_send_to() takes. Made of
-/// its text by tvn_socket_address(), and printed by tvn_socket_address_text(). A plain value: copy it, compare it with
-/// memcmp.
+/// The address of a socket: what tvn_datagram_receive_from() says of a sender, and tvn_datagram_send_to() takes. Made
+/// of its text by tvn_socket_address(), and printed by tvn_socket_address_text(). A plain value: copy it, compare it
+/// with memcmp.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct tvn_socket_address_t {
@@ -60,8 +60,8 @@ impl From<PeerCredentials> for tvn_peer_credentials_t {
     }
 }
 
-/// Makes an address of its text: `tcp:127.0.0.1:7777`, `udp:[::1]:9000`, `unix:/tmp/x.sock`, `unix:@abstract`, or `unix:`
-/// for none. Lends `address`, writes `*out`. Never blocks. Any thread.
+/// Makes an address of its text: `tcp:127.0.0.1:7777`, `udp:[::1]:9000`, `unix:/tmp/x.sock`, `unix:@abstract`, or
+/// `unix:` for none. Lends `address`, writes `*out`. Never blocks. Any thread.
 /// @return 0; -EINVAL for what is no address: tvn_last_error() says why.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_socket_address(address: *const c_char, out: *mut tvn_socket_address_t) -> c_int {

@@ -9,15 +9,15 @@ use std::ffi::{c_char, c_int};
 use std::os::fd::{AsFd, AsRawFd};
 use triveni::kernel::Seqpacket;
 
-/// A Unix connection that carries messages. Any number of threads and forked processes may send and receive: each message
-/// goes to one of them, whole. No call raises SIGPIPE.
+/// A Unix connection that carries messages. Any number of threads and forked processes may send and receive: each
+/// message goes to one of them, whole. No call raises SIGPIPE.
 pub struct tvn_seqpacket_t(pub(super) Seqpacket);
 
-/// Connects to an address, `unix:/tmp/x.sock` or `unix:@name`; blocks while the listener's queue is full. Lends `address`,
-/// gives `*out`, close-on-exec. Any thread.
-/// @return 0; -ECONNREFUSED if nobody listens there; -ENOENT if there is no such socket file; -EACCES; -TVN_EINCOMPATIBLE
-/// if the socket there is of another type; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible;
-/// -EINVAL for what is no Unix address; -EMFILE.
+/// Connects to an address, `unix:/tmp/x.sock` or `unix:@name`; blocks while the listener's queue is full. Lends
+/// `address`, gives `*out`, close-on-exec. Any thread.
+/// @return 0; -ECONNREFUSED if nobody listens there; -ENOENT if there is no such socket file; -EACCES;
+/// -TVN_EINCOMPATIBLE if the socket there is of another type; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread
+/// is interruptible; -EINVAL for what is no Unix address; -EMFILE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_seqpacket_connect(
     address: *const c_char,
@@ -39,8 +39,8 @@ pub unsafe extern "C" fn tvn_seqpacket_connect(
     })
 }
 
-/// Makes two Unix sockets that are connected to each other, for a parent and a child. Gives `*a` and `*b`, close-on-exec.
-/// After fork each process closes the one that it does not use. Does not wait. Any thread.
+/// Makes two Unix sockets that are connected to each other, for a parent and a child. Gives `*a` and `*b`,
+/// close-on-exec. After fork each process closes the one that it does not use. Does not wait. Any thread.
 /// @return 0; -EMFILE, -ENFILE if there are too many descriptors.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_seqpacket_pair(a: *mut *mut tvn_seqpacket_t, b: *mut *mut tvn_seqpacket_t) -> c_int {
@@ -84,12 +84,12 @@ pub unsafe extern "C" fn tvn_seqpacket_send(
     })
 }
 
-/// Receives one message into `buffer`; blocks until there is one. Lends `socket` and `buffer`. What a peer sent before it
-/// died can still be received. Any thread.
-/// @return its size, which may be 0; -EPIPE at the end; -ECONNRESET if the peer died, or closed, with messages unreceived;
-/// -EMSGSIZE if `size` is too small: the message stays (unless another one receives here at the same moment:
-/// tvn_last_error() says so), and tvn_seqpacket_message_size() tells its size; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR
-/// if this thread is interruptible.
+/// Receives one message into `buffer`; blocks until there is one. Lends `socket` and `buffer`. What a peer sent before
+/// it died can still be received. Any thread.
+/// @return its size, which may be 0; -EPIPE at the end; -ECONNRESET if the peer died, or closed, with messages
+/// unreceived; -EMSGSIZE if `size` is too small: the message stays (unless another one receives here at the same
+/// moment: tvn_last_error() says so), and tvn_seqpacket_message_size() tells its size; -EAGAIN with TVN_TRY;
+/// -ETIMEDOUT; -EINTR if this thread is interruptible.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_seqpacket_receive(
     socket: *const tvn_seqpacket_t,
@@ -121,9 +121,9 @@ pub unsafe extern "C" fn tvn_seqpacket_message_size(socket: *const tvn_seqpacket
     })
 }
 
-/// Sends one message of at least one byte, and `count` descriptors with it; blocks until there is room. The receiver gets
-/// descriptors of its own on the same open files. Over Unix. Lends `socket`, `data` and `fds`: they stay open here, and may
-/// be closed at once. Any thread.
+/// Sends one message of at least one byte, and `count` descriptors with it; blocks until there is room. The receiver
+/// gets descriptors of its own on the same open files. Over Unix. Lends `socket`, `data` and `fds`: they stay open
+/// here, and may be closed at once. Any thread.
 /// @return as tvn_seqpacket_send(); -EMSGSIZE beyond TVN_DESCRIPTORS_MAX; -EINVAL without a byte, or for what is no
 /// descriptor.
 #[unsafe(no_mangle)]
@@ -146,10 +146,10 @@ pub unsafe extern "C" fn tvn_seqpacket_send_descriptors(
     })
 }
 
-/// Receives one message, and at most `capacity` descriptors that came with it; blocks until there is one. Lends `socket`,
-/// `buffer` and `fds`; the caller owns the descriptors in `fds`, which are close-on-exec; `*count` is how many, and `*cut`
-/// whether more came, which are closed; both may be NULL. A message that is received in another way loses its
-/// descriptors: the kernel closes them. Any thread.
+/// Receives one message, and at most `capacity` descriptors that came with it; blocks until there is one. Lends
+/// `socket`, `buffer` and `fds`; the caller owns the descriptors in `fds`, which are close-on-exec; `*count` is how
+/// many, and `*cut` whether more came, which are closed; both may be NULL. A message that is received in another way
+/// loses its descriptors: the kernel closes them. Any thread.
 /// @return its size; otherwise as tvn_seqpacket_receive().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_seqpacket_receive_descriptors(
@@ -174,8 +174,8 @@ pub unsafe extern "C" fn tvn_seqpacket_receive_descriptors(
     })
 }
 
-/// Ends one direction or both, for every process that has the connection: the peer receives what is on its way, and then
-/// the end. `how` is shutdown(2)'s: SHUT_RD, SHUT_WR or SHUT_RDWR. Lends `socket`. Never blocks. Any thread.
+/// Ends one direction or both, for every process that has the connection: the peer receives what is on its way, and
+/// then the end. `how` is shutdown(2)'s: SHUT_RD, SHUT_WR or SHUT_RDWR. Lends `socket`. Never blocks. Any thread.
 /// @return 0; -ENOTCONN if the connection is gone already; -EINVAL for another `how`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_seqpacket_shutdown(socket: *const tvn_seqpacket_t, how: c_int) -> c_int {
@@ -199,8 +199,8 @@ pub unsafe extern "C" fn tvn_seqpacket_peer_credentials(
     })
 }
 
-/// Makes a handle of a descriptor that is a connected seqpacket socket, an inherited one for instance. Takes `fd` and gives `*out`. Does not
-/// wait. Any thread.
+/// Makes a handle of a descriptor that is a connected seqpacket socket, an inherited one for instance. Takes `fd` and
+/// gives `*out`. Does not wait. Any thread.
 /// @return 0; -EINVAL for a negative `fd`; whether it is the right kind shows at the first use.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_seqpacket_from_fd(fd: c_int, out: *mut *mut tvn_seqpacket_t) -> c_int {
@@ -208,8 +208,8 @@ pub unsafe extern "C" fn tvn_seqpacket_from_fd(fd: c_int, out: *mut *mut tvn_seq
     call("tvn_seqpacket_from_fd", || unsafe { give(out, || Ok(tvn_seqpacket_t(given(fd)?.into()))) })
 }
 
-/// Its own address as text, a NUL behind it; over Unix mostly `unix:`, none. Lends `socket` and `text`. Never blocks. Any
-/// thread.
+/// Its own address as text, a NUL behind it; over Unix mostly `unix:`, none. Lends `socket` and `text`. Never blocks.
+/// Any thread.
 /// @return its length without the NUL; -EMSGSIZE if `size` is too small.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_seqpacket_local_address(
@@ -254,8 +254,8 @@ pub unsafe extern "C" fn tvn_seqpacket_set_send_buffer(socket: *const tvn_seqpac
     call("tvn_seqpacket_set_send_buffer", || unsafe { lend(socket) }?.0.set_send_buffer(bytes))
 }
 
-/// How many bytes the kernel keeps of what nobody has received yet, its own books included. Lends `socket`. Never blocks.
-/// Any thread.
+/// How many bytes the kernel keeps of what nobody has received yet, its own books included. Lends `socket`. Never
+/// blocks. Any thread.
 /// @return bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_seqpacket_receive_buffer(socket: *const tvn_seqpacket_t) -> i64 {

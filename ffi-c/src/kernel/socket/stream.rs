@@ -16,9 +16,9 @@ pub struct tvn_stream_t(pub(super) Stream);
 
 /// Connects to an address, `tcp:127.0.0.1:7777` or `unix:/tmp/x.sock`; blocks until there is an answer, and while the
 /// listener's queue is full. Lends `address`, gives `*out`, close-on-exec. Any thread.
-/// @return 0; -ECONNREFUSED if nobody listens there; -ENOENT if there is no such socket file; -EACCES; -TVN_EINCOMPATIBLE
-/// if the socket there is of another type; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible;
-/// -EINVAL for what is no address of a stream; -EMFILE. Nothing stays behind.
+/// @return 0; -ECONNREFUSED if nobody listens there; -ENOENT if there is no such socket file; -EACCES;
+/// -TVN_EINCOMPATIBLE if the socket there is of another type; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread
+/// is interruptible; -EINVAL for what is no address of a stream; -EMFILE. Nothing stays behind.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_stream_connect(
     address: *const c_char,
@@ -40,8 +40,8 @@ pub unsafe extern "C" fn tvn_stream_connect(
     })
 }
 
-/// Makes two Unix sockets that are connected to each other, for a parent and a child. Gives `*a` and `*b`, close-on-exec.
-/// After fork each process closes the one that it does not use. Does not wait. Any thread.
+/// Makes two Unix sockets that are connected to each other, for a parent and a child. Gives `*a` and `*b`,
+/// close-on-exec. After fork each process closes the one that it does not use. Does not wait. Any thread.
 /// @return 0; -EMFILE, -ENFILE if there are too many descriptors.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_stream_pair(a: *mut *mut tvn_stream_t, b: *mut *mut tvn_stream_t) -> c_int {
@@ -57,18 +57,18 @@ pub unsafe extern "C" fn tvn_stream_pair(a: *mut *mut tvn_stream_t, b: *mut *mut
     })
 }
 
-/// Closes the connection in this process. Takes `socket`; NULL is fine. What is kept of a message (tvn_stream_flush()) is
-/// lost. When the last process has closed it, the peer reads what is on its way, and then the end. Never blocks.
+/// Closes the connection in this process. Takes `socket`; NULL is fine. What is kept of a message (tvn_stream_flush())
+/// is lost. When the last process has closed it, the peer reads what is on its way, and then the end. Never blocks.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_stream_close(socket: *mut tvn_stream_t) {
     // SAFETY: the C contract: NULL, or a handle that nobody uses any more.
     call("tvn_stream_close", || unsafe { take(socket) });
 }
 
-/// Reads some bytes, at most `size`; blocks until there are any. Lends `socket` and `buffer`. What a peer sent before it
-/// died stays readable. Threads: any number; each byte goes to one.
-/// @return how many; 0 at the end: the peer sends no more; -ECONNRESET if it died, or closed, with bytes unread; -EAGAIN
-/// with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible.
+/// Reads some bytes, at most `size`; blocks until there are any. Lends `socket` and `buffer`. What a peer sent before
+/// it died stays readable. Threads: any number; each byte goes to one.
+/// @return how many; 0 at the end: the peer sends no more; -ECONNRESET if it died, or closed, with bytes unread;
+/// -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_stream_read(
     socket: *const tvn_stream_t,
@@ -103,12 +103,12 @@ pub unsafe extern "C" fn tvn_stream_receive_exact(
     })
 }
 
-/// Receives one message of tvn_stream_send() into `buffer`; blocks until all of it is there. Lends `socket` and `buffer`.
-/// On the stream a message is its length in 4 bytes, most significant first, and its bytes. What came before a deadline
-/// is kept for the next call. Any thread.
-/// @return its size; -EPIPE at the end of the stream, also in the middle of a message; -ECONNRESET; -EMSGSIZE if `size` is
-/// too small: the message stays, and tvn_stream_message_size() tells its size; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR
-/// if this thread is interruptible.
+/// Receives one message of tvn_stream_send() into `buffer`; blocks until all of it is there. Lends `socket` and
+/// `buffer`. On the stream a message is its length in 4 bytes, most significant first, and its bytes. What came before
+/// a deadline is kept for the next call. Any thread.
+/// @return its size; -EPIPE at the end of the stream, also in the middle of a message; -ECONNRESET; -EMSGSIZE if `size`
+/// is too small: the message stays, and tvn_stream_message_size() tells its size; -EAGAIN with TVN_TRY; -ETIMEDOUT;
+/// -EINTR if this thread is interruptible.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_stream_receive(
     socket: *const tvn_stream_t,
@@ -140,7 +140,8 @@ pub unsafe extern "C" fn tvn_stream_message_size(socket: *const tvn_stream_t, ti
     })
 }
 
-/// Writes; blocks until there is room for all of it, or, with a timeout, for some. Lends `socket` and `data`. Any thread.
+/// Writes; blocks until there is room for all of it, or, with a timeout, for some. Lends `socket` and `data`. Any
+/// thread.
 /// @return how many bytes were taken; -EPIPE if the peer has closed, and no SIGPIPE; -ECONNRESET; -EAGAIN with TVN_TRY;
 /// -ETIMEDOUT; -EINTR if this thread is interruptible.
 #[unsafe(no_mangle)]
@@ -214,12 +215,12 @@ pub unsafe extern "C" fn tvn_stream_unsent(socket: *const tvn_stream_t) -> i64 {
     call("tvn_stream_unsent", || Ok(unsafe { lend(socket) }?.0.unsent()))
 }
 
-/// Writes at least one byte, and `count` descriptors with the first of them; blocks until there is room. The receiver gets
-/// descriptors of its own on the same open files. Over Unix. Lends `socket`, `data` and `fds`: they stay open here, and may
-/// be closed at once. Any thread.
+/// Writes at least one byte, and `count` descriptors with the first of them; blocks until there is room. The receiver
+/// gets descriptors of its own on the same open files. Over Unix. Lends `socket`, `data` and `fds`: they stay open
+/// here, and may be closed at once. Any thread.
 /// @return how many bytes were taken: write the rest without descriptors; -EPIPE; -ECONNRESET; -EMSGSIZE beyond
-/// TVN_DESCRIPTORS_MAX; -EINVAL without a byte, over TCP, or for what is no descriptor; -EAGAIN with TVN_TRY; -ETIMEDOUT;
-/// -EINTR if this thread is interruptible.
+/// TVN_DESCRIPTORS_MAX; -EINVAL without a byte, over TCP, or for what is no descriptor; -EAGAIN with TVN_TRY;
+/// -ETIMEDOUT; -EINTR if this thread is interruptible.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_stream_write_descriptors(
     socket: *const tvn_stream_t,
@@ -241,9 +242,9 @@ pub unsafe extern "C" fn tvn_stream_write_descriptors(
 }
 
 /// Reads some bytes, and at most `capacity` descriptors that came with them; blocks until there is something. Lends
-/// `socket`, `buffer` and `fds`; the caller owns the descriptors in `fds`, which are close-on-exec; `*count` is how many,
-/// and `*cut` whether more came, which are closed; both may be NULL. Bytes that are read in another way lose their
-/// descriptors: the kernel closes them. Any thread.
+/// `socket`, `buffer` and `fds`; the caller owns the descriptors in `fds`, which are close-on-exec; `*count` is how
+/// many, and `*cut` whether more came, which are closed; both may be NULL. Bytes that are read in another way lose
+/// their descriptors: the kernel closes them. Any thread.
 /// @return how many bytes; otherwise as tvn_stream_read().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_stream_read_descriptors(
@@ -268,8 +269,8 @@ pub unsafe extern "C" fn tvn_stream_read_descriptors(
     })
 }
 
-/// Ends one direction or both, for every process that has the connection: the peer receives what is on its way, and then
-/// the end. `how` is shutdown(2)'s: SHUT_RD, SHUT_WR or SHUT_RDWR. Lends `socket`. Never blocks. Any thread.
+/// Ends one direction or both, for every process that has the connection: the peer receives what is on its way, and
+/// then the end. `how` is shutdown(2)'s: SHUT_RD, SHUT_WR or SHUT_RDWR. Lends `socket`. Never blocks. Any thread.
 /// @return 0; -ENOTCONN if the connection is gone already; -EINVAL for another `how`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_stream_shutdown(socket: *const tvn_stream_t, how: c_int) -> c_int {
@@ -293,8 +294,8 @@ pub unsafe extern "C" fn tvn_stream_peer_credentials(
     })
 }
 
-/// Chooses whether TCP sends small pieces at once, instead of waiting for the answer to the last one (TCP_NODELAY). Lends
-/// `socket`. Never blocks. Any thread.
+/// Chooses whether TCP sends small pieces at once, instead of waiting for the answer to the last one (TCP_NODELAY).
+/// Lends `socket`. Never blocks. Any thread.
 /// @return 0; -EOPNOTSUPP on a Unix stream.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_stream_set_nodelay(socket: *const tvn_stream_t, on: bool) -> c_int {
@@ -302,8 +303,8 @@ pub unsafe extern "C" fn tvn_stream_set_nodelay(socket: *const tvn_stream_t, on:
     call("tvn_stream_set_nodelay", || unsafe { lend(socket) }?.0.set_nodelay(on))
 }
 
-/// Makes a handle of a descriptor that is a connected stream socket, an inherited one for instance. Takes `fd` and gives `*out`. Does not
-/// wait. Any thread.
+/// Makes a handle of a descriptor that is a connected stream socket, an inherited one for instance. Takes `fd` and
+/// gives `*out`. Does not wait. Any thread.
 /// @return 0; -EINVAL for a negative `fd`; whether it is the right kind shows at the first use.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_stream_from_fd(fd: c_int, out: *mut *mut tvn_stream_t) -> c_int {
@@ -311,8 +312,8 @@ pub unsafe extern "C" fn tvn_stream_from_fd(fd: c_int, out: *mut *mut tvn_stream
     call("tvn_stream_from_fd", || unsafe { give(out, || Ok(tvn_stream_t(given(fd)?.into()))) })
 }
 
-/// Its own address as text, a NUL behind it; over Unix mostly `unix:`, none. Lends `socket` and `text`. Never blocks. Any
-/// thread.
+/// Its own address as text, a NUL behind it; over Unix mostly `unix:`, none. Lends `socket` and `text`. Never blocks.
+/// Any thread.
 /// @return its length without the NUL; -EMSGSIZE if `size` is too small.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_stream_local_address(socket: *const tvn_stream_t, text: *mut c_char, size: usize) -> i64 {
@@ -349,8 +350,8 @@ pub unsafe extern "C" fn tvn_stream_set_send_buffer(socket: *const tvn_stream_t,
     call("tvn_stream_set_send_buffer", || unsafe { lend(socket) }?.0.set_send_buffer(bytes))
 }
 
-/// How many bytes the kernel keeps of what nobody has received yet, its own books included. Lends `socket`. Never blocks.
-/// Any thread.
+/// How many bytes the kernel keeps of what nobody has received yet, its own books included. Lends `socket`. Never
+/// blocks. Any thread.
 /// @return bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_stream_receive_buffer(socket: *const tvn_stream_t) -> i64 {

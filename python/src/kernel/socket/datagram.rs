@@ -33,12 +33,12 @@ impl Messages for kernel::Datagram {
 
 /// A socket for datagrams: UDP, or Unix.
 ///
-/// ``Datagram.bind("udp:127.0.0.1:9000")`` receives what is sent there, ``Datagram.connect("udp:127.0.0.1:9000")`` talks with
-/// that address alone. Over UDP datagrams may be lost, come twice or out of order; over Unix not: a full receiver stops
-/// the sender. There is no end to receive: whether a peer has died only a timeout tells.
+/// ``Datagram.bind("udp:127.0.0.1:9000")`` receives what is sent there, ``Datagram.connect("udp:127.0.0.1:9000")``
+/// talks with that address alone. Over UDP datagrams may be lost, come twice or out of order; over Unix not: a full
+/// receiver stops the sender. There is no end to receive: whether a peer has died only a timeout tells.
 ///
-/// Threads and forked processes may all send and receive: each datagram goes to one of them. ``fileno()`` is for ``select``
-/// and ``WaitSet.add``.
+/// Threads and forked processes may all send and receive: each datagram goes to one of them. ``fileno()`` is for
+/// ``select`` and ``WaitSet.add``.
 #[pyclass(frozen, module = "triveni.kernel")]
 pub(crate) struct Datagram(Shared<kernel::Datagram>);
 
@@ -52,8 +52,8 @@ impl Datagram {
 impl Datagram {
     /// A socket that receives what is sent to the address. ``unix:`` is a name that the kernel chooses.
     ///
-    /// A socket file has ``mode`` 0600 unless asked otherwise, goes with the handle if ``owned``, and replaces one that a dead
-    /// server left if ``replace_stale``.
+    /// A socket file has ``mode`` 0600 unless asked otherwise, goes with the handle if ``owned``, and replaces one that
+    /// a dead server left if ``replace_stale``.
     #[staticmethod]
     #[pyo3(signature = (address, *, mode=None, owned=false, replace_stale=false),
            text_signature = "(address, *, mode=0o600, owned=False, replace_stale=False)")]
@@ -217,8 +217,8 @@ impl Datagram {
         })
     }
 
-    /// Receives one message, and at most ``most`` descriptors: ``(message, descriptors, cut)``. The descriptors are numbers
-    /// that the caller closes; ``cut`` says that more came, which are closed.
+    /// Receives one message, and at most ``most`` descriptors: ``(message, descriptors, cut)``. The descriptors are
+    /// numbers that the caller closes; ``cut`` says that more came, which are closed.
     #[pyo3(signature = (most=None, timeout=None, *, max_size=None),
            text_signature = "($self, most=16, timeout=None, *, max_size=16777216)")]
     fn receive_descriptors<'py>(

@@ -15,8 +15,8 @@ use triveni::kernel;
 
 /// Listens for streams: ``Listener.bind("tcp:127.0.0.1:0")``, ``Listener.bind("unix:/tmp/x.sock", owned=True)``.
 ///
-/// ``accept()`` gives a ``Stream`` for each client. Threads and forked processes may all accept: each connection goes to
-/// one of them. ``fileno()`` is for ``select`` and ``WaitSet.add``.
+/// ``accept()`` gives a ``Stream`` for each client. Threads and forked processes may all accept: each connection goes
+/// to one of them. ``fileno()`` is for ``select`` and ``WaitSet.add``.
 #[pyclass(frozen, module = "triveni.kernel")]
 pub(crate) struct Listener(Shared<kernel::Listener>);
 
@@ -30,9 +30,10 @@ impl Listener {
 impl Listener {
     /// Binds to an address: ``tcp:HOST:PORT`` (port 0: any), ``unix:/path`` or ``unix:@name``, and listens.
     ///
-    /// ``backlog`` connections wait until they are accepted, at most /proc/sys/net/core/somaxconn. A socket file has ``mode``
-    /// 0600 unless asked otherwise, goes with the handle if ``owned``, and replaces one that a dead server left if
-    /// ``replace_stale``. ``OSError`` with EADDRINUSE says whether a live or a dead server has the name, or who can be asked.
+    /// ``backlog`` connections wait until they are accepted, at most /proc/sys/net/core/somaxconn. A socket file has
+    /// ``mode`` 0600 unless asked otherwise, goes with the handle if ``owned``, and replaces one that a dead server
+    /// left if ``replace_stale``. ``OSError`` with EADDRINUSE says whether a live or a dead server has the name, or who
+    /// can be asked.
     #[staticmethod]
     #[pyo3(signature = (address, *, backlog=None, mode=None, owned=false, replace_stale=false),
            text_signature = "(address, *, backlog=4096, mode=0o600, owned=False, replace_stale=False)")]
@@ -130,9 +131,10 @@ impl SeqpacketListener {
 impl SeqpacketListener {
     /// Binds to an address: ``unix:/path`` or ``unix:@name``, and listens.
     ///
-    /// ``backlog`` connections wait until they are accepted, at most /proc/sys/net/core/somaxconn. A socket file has ``mode``
-    /// 0600 unless asked otherwise, goes with the handle if ``owned``, and replaces one that a dead server left if
-    /// ``replace_stale``. ``OSError`` with EADDRINUSE says whether a live or a dead server has the name, or who can be asked.
+    /// ``backlog`` connections wait until they are accepted, at most /proc/sys/net/core/somaxconn. A socket file has
+    /// ``mode`` 0600 unless asked otherwise, goes with the handle if ``owned``, and replaces one that a dead server
+    /// left if ``replace_stale``. ``OSError`` with EADDRINUSE says whether a live or a dead server has the name, or who
+    /// can be asked.
     #[staticmethod]
     #[pyo3(signature = (address, *, backlog=None, mode=None, owned=false, replace_stale=false),
            text_signature = "(address, *, backlog=4096, mode=0o600, owned=False, replace_stale=False)")]

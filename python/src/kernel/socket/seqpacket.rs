@@ -34,9 +34,9 @@ impl Messages for kernel::Seqpacket {
 
 /// A Unix connection that carries messages, each whole and in order: ``Seqpacket.connect("unix:/tmp/x.sock")``.
 ///
-/// ``send`` and ``receive``; ``for message in socket:`` receives until the end. The end is ``Closed``; a connection that was
-/// reset is ``PeerDead``. Threads and forked processes may all send and receive: each message goes to one of them.
-/// ``fileno()`` is for ``select`` and ``WaitSet.add``.
+/// ``send`` and ``receive``; ``for message in socket:`` receives until the end. The end is ``Closed``; a connection
+/// that was reset is ``PeerDead``. Threads and forked processes may all send and receive: each message goes to one of
+/// them. ``fileno()`` is for ``select`` and ``WaitSet.add``.
 #[pyclass(frozen, module = "triveni.kernel")]
 pub(crate) struct Seqpacket(Shared<kernel::Seqpacket>);
 
@@ -155,8 +155,8 @@ impl Seqpacket {
         })
     }
 
-    /// Receives one message, and at most ``most`` descriptors: ``(message, descriptors, cut)``. The descriptors are numbers
-    /// that the caller closes; ``cut`` says that more came, which are closed.
+    /// Receives one message, and at most ``most`` descriptors: ``(message, descriptors, cut)``. The descriptors are
+    /// numbers that the caller closes; ``cut`` says that more came, which are closed.
     #[pyo3(signature = (most=None, timeout=None, *, max_size=None),
            text_signature = "($self, most=16, timeout=None, *, max_size=16777216)")]
     fn receive_descriptors<'py>(

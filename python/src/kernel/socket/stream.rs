@@ -34,12 +34,13 @@ impl Messages for kernel::Stream {
 
 /// A connection that carries bytes: TCP, or Unix. ``Stream.connect("tcp:127.0.0.1:7777", timeout=1)``.
 ///
-/// Bytes with ``read``, ``write``, ``send_all`` and ``receive_exact``, or messages with ``send`` and ``receive``: each is its
-/// length in 4 bytes, most significant first, and itself. ``for message in stream:`` receives until the end.
+/// Bytes with ``read``, ``write``, ``send_all`` and ``receive_exact``, or messages with ``send`` and ``receive``: each
+/// is its length in 4 bytes, most significant first, and itself. ``for message in stream:`` receives until the end.
 ///
-/// The end is ``b""`` for ``read``, and ``Closed`` for ``receive``; a connection that was reset is ``PeerDead``, which is a
-/// ``ConnectionResetError``. Threads: one may send while another receives; messages go one at a time. fork: both processes
-/// have the connection, and each byte goes to one of them. ``fileno()`` is for ``select`` and ``WaitSet.add``.
+/// The end is ``b""`` for ``read``, and ``Closed`` for ``receive``; a connection that was reset is ``PeerDead``, which
+/// is a ``ConnectionResetError``. Threads: one may send while another receives; messages go one at a time. fork: both
+/// processes have the connection, and each byte goes to one of them. ``fileno()`` is for ``select`` and
+/// ``WaitSet.add``.
 #[pyclass(frozen, module = "triveni.kernel")]
 pub(crate) struct Stream(Shared<kernel::Stream>);
 
@@ -273,8 +274,8 @@ impl Stream {
         Ok(message.len())
     }
 
-    /// Writes at least one byte, and descriptors with the first of them: numbers, or what has a ``fileno()``. Over Unix. Says
-    /// how many bytes were taken; write the rest without descriptors.
+    /// Writes at least one byte, and descriptors with the first of them: numbers, or what has a ``fileno()``. Over
+    /// Unix. Says how many bytes were taken; write the rest without descriptors.
     #[pyo3(signature = (data, descriptors, timeout=None))]
     fn write_descriptors(
         &self,
@@ -291,8 +292,8 @@ impl Stream {
         })
     }
 
-    /// Reads some bytes, and at most ``most`` descriptors: ``(bytes, descriptors, cut)``. The descriptors are numbers that
-    /// the caller closes; ``cut`` says that more came, which are closed.
+    /// Reads some bytes, and at most ``most`` descriptors: ``(bytes, descriptors, cut)``. The descriptors are numbers
+    /// that the caller closes; ``cut`` says that more came, which are closed.
     #[pyo3(signature = (most=None, timeout=None, *, size=None),
            text_signature = "($self, most=16, timeout=None, *, size=65536)")]
     fn read_descriptors<'py>(
