@@ -33,7 +33,7 @@ match sys.argv[1:]:
     case ["take", name]:
         with kernel.PosixQueue.open(name) as queue:
             while got := queue.receive():
-                print("got", number(got))
+                sys.stdout.write(f"got {number(got)}\n")  # in one piece: it may be killed
     case ["notify", name, value]:
         with kernel.PosixQueue.open(name) as queue:
             told = signal.SIGRTMIN + 3

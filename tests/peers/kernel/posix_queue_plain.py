@@ -76,7 +76,7 @@ match sys.argv[1:]:
     case ["take", name]:
         queue = opened(name)
         while got := receive(queue)[0]:
-            print("got", number(got))
+            sys.stdout.write(f"got {number(got)}\n")  # in one piece: it may be killed
     case ["notify", name, value]:
         queue = opened(name)
         told = signal.SIGRTMIN + 3

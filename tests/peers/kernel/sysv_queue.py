@@ -36,7 +36,7 @@ match role:
     case "take":
         with kernel.SysvQueue.open(key) as queue:
             while got := queue.receive():
-                print("got", number(got))
+                sys.stdout.write(f"got {number(got)}\n")  # in one piece: it may be killed
     case "wait":
         with kernel.SysvQueue.open(key) as queue:
             print("waiting")

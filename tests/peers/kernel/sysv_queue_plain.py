@@ -64,7 +64,7 @@ match role:
             send(queue, message(k), 1)
     case "take":
         while got := receive(queue)[0]:
-            print("got", number(got))
+            sys.stdout.write(f"got {number(got)}\n")  # in one piece: it may be killed
     case "wait":
         print("waiting")
         try:
