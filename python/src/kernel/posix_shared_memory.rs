@@ -111,8 +111,8 @@ impl PosixSharedMemory {
 
     /// Copies ``data`` to the bytes at ``offset``. No lock is taken.
     fn write_at(&self, py: Python<'_>, offset: &Bound<'_, PyAny>, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        let (memory, offset, input) = (self.memory.get(py)?, whole("offset", offset)?, Input::of(data)?);
-        call(py, || memory.write_at(offset, input.bytes(py)))
+        let (memory, offset) = (self.memory.get(py)?, whole("offset", offset)?);
+        write(py, data, (memory.as_ptr(), self.size), |bytes| memory.write_at(offset, bytes))
     }
 
     /// Its name, with the slash.
@@ -187,4 +187,21 @@ pub(super) fn read<'py>(
         return call(py, || copy(offset, &mut vec![0; all + 1])).map(|()| PyBytes::new(py, b""));
     }
     PyBytes::new_with(py, size, |bytes| call(py, || copy(offset, bytes)))
+}
+
+/// `write_at` of shared memory that lies here, `(at, size)`.
+pub(super) fn write(
+    py: Python<'_>,
+    data: &Bound<'_, PyAny>,
+    (at, size): (*mut u8, usize),
+    copy: impl FnOnce(&[u8]) -> triveni::Result<()>,
+) -> PyResult<()> {
+    let input = Input::of(data)?;
+    let bytes = input.bytes(py);
+    let given = bytes.as_ptr_range();
+    if given.start < at.wrapping_add(size).cast_const() && at.cast_const() < given.end {
+        let own = bytes.to_vec(); // a view of this very memory
+        return call(py, || copy(&own));
+    }
+    call(py, || copy(bytes))
 }

@@ -1,9 +1,8 @@
 //! System V shared memory.
 
-use super::posix_shared_memory::read;
+use super::posix_shared_memory::{read, write};
 use super::sysv_key::{key, shown};
 use super::viewed::Viewed;
-use crate::buffer::Input;
 use crate::error::{call, count, detached, whole};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -212,8 +211,8 @@ impl SysvSharedMemory {
 
     /// Copies ``data`` to the bytes at ``offset``. No lock is taken.
     fn write_at(&self, py: Python<'_>, offset: &Bound<'_, PyAny>, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        let (memory, offset, input) = (self.memory.get(py)?, whole("offset", offset)?, Input::of(data)?);
-        call(py, || memory.write_at(offset, input.bytes(py)))
+        let (memory, offset) = (self.memory.get(py)?, whole("offset", offset)?);
+        write(py, data, (memory.as_ptr(), self.size), |bytes| memory.write_at(offset, bytes))
     }
 
     /// Its number, by which any process can open it.
