@@ -7,7 +7,7 @@
 //! The name stays until somebody removes it; what is in the pipe goes with the last process that has it open.
 
 use super::owned::{Owned, OwnedKind, whose};
-use super::pipe::{PipeReader, PipeWriter};
+use super::pipe::{Pipe, PipeReader, PipeWriter, pipe};
 use super::wait::{restarting, retrying};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
@@ -160,11 +160,29 @@ impl Fifo {
         if deadline.is_never() {
             return self.open_end(OFlag::O_RDONLY, deadline).map(PipeReader::from);
         }
-        let end = self.open_end(OFlag::O_RDONLY | OFlag::O_NONBLOCK, deadline)?;
-        let scratch = super::pipe::pipe()?;
-        retrying(deadline, || has_writer(&end, &scratch).map(|has| has.then_some(())))
-            .map_err(|error| self.alone(error, "writes"))?;
-        self.blocking(end).map(PipeReader::from)
+        self.reader_on(&mut None, deadline)
+    }
+
+    /// As [`Fifo::reader_until`], for who waits in several pieces: the end stays open in `opening` from one to the next,
+    /// or a writer that found it would write to nobody.
+    ///
+    /// # Errors
+    /// As there.
+    #[doc(hidden)]
+    pub fn reader_on(&self, opening: &mut Option<OpeningReader>, deadline: Deadline) -> Result<PipeReader> {
+        let begun = match opening.take() {
+            Some(begun) => begun,
+            None => {
+                OpeningReader { end: self.open_end(OFlag::O_RDONLY | OFlag::O_NONBLOCK, deadline)?, scratch: pipe()? }
+            }
+        };
+        match retrying(deadline, || begun.has_writer().map(|has| has.then_some(()))) {
+            Ok(()) => self.blocking(begun.end).map(PipeReader::from),
+            Err(error) => {
+                *opening = Some(begun);
+                Err(self.alone(error, "writes"))
+            }
+        }
     }
 
     /// Opens the end to write to; waits until somebody has the other open.
@@ -232,15 +250,24 @@ fn none_in_time<T>(opened: Result<T>) -> Result<Option<T>> {
     }
 }
 
-/// Has anybody the writing end, or had since ours was opened? Nothing is taken out: tee(2) copies into `scratch`.
-fn has_writer(end: &OwnedFd, scratch: &super::pipe::Pipe) -> Result<bool> {
-    let mut fds = [PollFd::new(end.as_fd(), PollFlags::POLLIN)];
-    if matches!(poll(&mut fds, PollTimeout::ZERO), Ok(1)) {
-        return Ok(true); // data, or one has come and gone
-    }
-    match tee(end, &scratch.writer, 1, SpliceFFlags::SPLICE_F_NONBLOCK) {
-        Ok(0) => Ok(false),
-        Ok(_) | Err(Errno::EAGAIN) => Ok(true),
-        Err(errno) => Err(Error::os(errno as i32, "look for the writer of a FIFO")),
+/// The end to read from, while nobody has the other.
+#[doc(hidden)]
+pub struct OpeningReader {
+    end: OwnedFd,
+    scratch: Pipe,
+}
+
+impl OpeningReader {
+    /// Has anybody the writing end, or had since ours was opened? Nothing is taken out: tee(2) copies into `scratch`.
+    fn has_writer(&self) -> Result<bool> {
+        let mut fds = [PollFd::new(self.end.as_fd(), PollFlags::POLLIN)];
+        if matches!(poll(&mut fds, PollTimeout::ZERO), Ok(1)) {
+            return Ok(true); // data, or one has come and gone
+        }
+        match tee(&self.end, &self.scratch.writer, 1, SpliceFFlags::SPLICE_F_NONBLOCK) {
+            Ok(0) => Ok(false),
+            Ok(_) | Err(Errno::EAGAIN) => Ok(true),
+            Err(errno) => Err(Error::os(errno as i32, "look for the writer of a FIFO")),
+        }
     }
 }

@@ -56,6 +56,8 @@ pub use daemon::{Daemon, DaemonOptions};
 #[doc(hidden)]
 pub use daemon::{DaemonSide, Starting, fork as __fork};
 pub use family::{Family, Member, chain, fan};
+#[doc(hidden)]
+pub use fifo::OpeningReader;
 pub use fifo::{Fifo, FifoOptions};
 pub use file_lock::{FileLock, FileLockGuard, LockMode};
 pub use fork::{fork, fork_raw};

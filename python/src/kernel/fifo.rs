@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use std::path::PathBuf;
 use triveni::kernel::FifoOptions;
+use triveni::{Deadline, ErrorKind};
 
 /// A FIFO: a name at which two programs that know nothing of each other meet.
 ///
@@ -67,9 +68,12 @@ impl Fifo {
     #[pyo3(signature = (timeout=None))]
     fn reader(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<PipeReader> {
         let fifo = self.fifo.get(py)?;
-        let end = waiting(py, deadline(py, timeout)?, |until| match until {
-            None => fifo.try_reader(),
-            Some(until) => fifo.reader_until(until).map(Some),
+        let mut opening = None;
+        let end = waiting(py, deadline(py, timeout)?, |until| {
+            match fifo.reader_on(&mut opening, until.unwrap_or(Deadline::now())) {
+                Err(error) if until.is_none() && error.kind() == ErrorKind::Timeout => Ok(None),
+                opened => opened.map(Some),
+            }
         })?;
         Ok(PipeReader::new(end))
     }

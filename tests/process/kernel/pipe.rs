@@ -1,12 +1,12 @@
 //! Pipes and FIFOs.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use triveni::kernel::{Fifo, FifoOptions, OwnedObject, Pipe, owned_objects, pipe};
+use triveni::kernel::{Fifo, FifoOptions, OwnedObject, Pipe, PipeReader, PipeWriter, owned_objects, pipe};
 use triveni::{Deadline, ErrorKind};
 use triveni_tests::kernel::{End, INHERITED, message};
-use triveni_tests::{PATIENCE, watchdog};
+use triveni_tests::{PATIENCE, wait_for, watchdog};
 
 const N: u64 = 200;
 
@@ -135,6 +135,66 @@ fn a_fifo_is_opened_within_its_deadline_once_the_other_comes() {
         drop(writer);
         assert_eq!(peer.succeeds(), ["ok 3"], "{end:?}");
     }
+}
+
+#[test]
+fn a_pipe_synchronises_by_itself_a_full_one_stops_its_writer_and_an_empty_one_its_reader() {
+    let _watchdog = watchdog("a full pipe", PATIENCE);
+    for end in End::ALL {
+        let Pipe { mut reader, writer } = pipe().unwrap();
+        reader.set_capacity(4096).unwrap();
+        let fd = &INHERITED.to_string();
+        let mut sender = end.start_with("pipe", &["send", fd, "2000"], OwnedFd::from(writer));
+        // 2000 messages of 31 bytes on average fill it many times: the sender cannot have ended.
+        wait_for("the pipe is full", || reader.len().unwrap() > 4096 - 52);
+        assert!(!sender.has_ended(), "{end:?}");
+        let mut buffer = [0; 64];
+        for k in 0..2000 {
+            let size = reader.receive(&mut buffer).unwrap();
+            assert_eq!(&buffer[..size], message(k), "{end:?}");
+        }
+        sender.succeeds();
+        assert_eq!(reader.receive(&mut buffer).unwrap_err().kind(), ErrorKind::Closed);
+    }
+}
+
+#[test]
+fn a_pipe_has_one_direction() {
+    let Pipe { reader, writer } = pipe().unwrap();
+    let (wrong_writer, wrong_reader) =
+        (PipeWriter::from(OwnedFd::from(reader)), PipeReader::from(OwnedFd::from(writer)));
+    assert_eq!(wrong_writer.write(b"x").unwrap_err().errno(), libc::EBADF);
+    assert_eq!(wrong_writer.try_write(b"x").unwrap_err().errno(), libc::EBADF);
+    assert_eq!(wrong_reader.read(&mut [0; 1]).unwrap_err().errno(), libc::EBADF);
+    assert_eq!(wrong_reader.read_until(&mut [0; 1], Deadline::after(PATIENCE)).unwrap_err().errno(), libc::EBADF);
+}
+
+#[test]
+fn an_anonymous_pipe_is_for_relatives_a_program_that_did_not_inherit_it_has_no_way_to_it() {
+    let _watchdog = watchdog("a stranger", PATIENCE);
+    let Pipe { mut reader, writer } = pipe().unwrap();
+    for end in End::ALL {
+        let ended = end.start("pipe", &["send", &INHERITED.to_string(), "1"]).end();
+        assert!(!ended.status.success(), "{end:?}");
+    }
+    assert_eq!(reader.try_receive(&mut [0; 64]).unwrap(), None);
+    drop(writer);
+    assert_eq!(
+        reader.receive(&mut [0; 64]).unwrap_err().kind(),
+        ErrorKind::Closed,
+        "close-on-exec: nobody else has it"
+    );
+}
+
+#[test]
+fn a_descriptor_that_somebody_closed_is_an_error_and_no_wait() {
+    let Pipe { reader, writer: _writer } = pipe().unwrap();
+    let number = reader.as_fd().as_raw_fd();
+    let reader = std::mem::ManuallyDrop::new(reader); // it would close the number once more
+    // SAFETY: the number is ours; the handle is used only to see that the system refuses it.
+    unsafe { libc::close(number) };
+    let error = reader.read_until(&mut [0; 1], Deadline::after(PATIENCE)).unwrap_err();
+    assert!(error.errno() == libc::EBADF && error.to_string().contains(&format!("pipe {number}")), "{error}");
 }
 
 /// What the process owns, or owned.
