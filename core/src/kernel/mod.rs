@@ -77,8 +77,8 @@ pub use signals::{Mask, SignalInfo, Signals};
 #[doc(hidden)]
 pub use socket::Connecting;
 pub use socket::{
-    BindOptions, DESCRIPTORS_MAX, Datagram, Listener, PeerCredentials, ReceivedDescriptors, Seqpacket, SeqpacketListener,
-    SocketAddress, Stream, ToSocketAddress,
+    BindOptions, DESCRIPTORS_MAX, Datagram, Listener, PeerCredentials, ReceivedDescriptors, Seqpacket,
+    SeqpacketListener, SocketAddress, Stream, ToSocketAddress,
 };
 pub use spawn::{Redirect, Spawn};
 pub use stopping::{
