@@ -61,7 +61,7 @@ impl SysvQueue {
     ///
     /// # Errors
     ///
-    /// [`Removed`](ErrorKind::Removed); [`Permission`](ErrorKind::Permission) for who may not receive.
+    /// [`Removed`](crate::ErrorKind::Removed); [`Permission`](crate::ErrorKind::Permission) for who may not receive.
     pub fn info(&self) -> Result<SysvQueueInfo> {
         let status = stat(self.id).map_err(|errno| self.failed(errno, format!("state of {self}"), "reading"))?;
         Ok(SysvQueueInfo::new(self.id, &status))
@@ -88,7 +88,7 @@ impl SysvQueue {
     ///
     /// # Errors
     ///
-    /// [`Unsupported`](ErrorKind::Unsupported) where the system has no such queues.
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) where the system has no such queues.
     pub fn list() -> Result<Vec<SysvQueueInfo>> {
         let mut all: Vec<_> = table()?.iter().map(|(id, status)| SysvQueueInfo::new(*id, status)).collect();
         all.sort_by_key(|queue| queue.id);
