@@ -184,7 +184,7 @@ impl FileLock {
     /// fork may be dead while its child holds it. Empty if nobody holds it, or the kernel does not say.
     pub fn holders(&self) -> Vec<u32> {
         let Ok(facts) = self.file.metadata() else { return Vec::new() };
-        let listed = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+        let listed = proc_locks();
         listed.lines().filter_map(|line| flock_of(line, facts.dev(), facts.ino())).collect()
     }
 
@@ -226,6 +226,14 @@ fn operation(mode: LockMode) -> libc::c_int {
         LockMode::Shared => libc::LOCK_SH,
         LockMode::Exclusive => libc::LOCK_EX,
     }
+}
+
+/// The kernel's list of locks. In large pieces: between two reads it goes on at a line's number, so that a line is left out
+/// when one before it goes meanwhile.
+fn proc_locks() -> String {
+    let mut listed = Vec::with_capacity(1 << 16);
+    let _ = File::open("/proc/locks").and_then(|mut file| io::Read::read_to_end(&mut file, &mut listed)); // or nothing
+    String::from_utf8_lossy(&listed).into_owned()
 }
 
 /// The pid in a line of /proc/locks that is about a flock on this file: `1: FLOCK  ADVISORY  WRITE 4711 fe:00:1234 0 EOF`.
