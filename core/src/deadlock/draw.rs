@@ -155,7 +155,7 @@ impl<'s> Picture<'s> {
 
     fn draw(&mut self) -> fmt::Result {
         let Point { x, y } = self.page;
-        let (x, height) = (x.max(560.0), y + 30.0);
+        let (x, height) = (x.max(660.0), y + 30.0); // room for the key below
         let verdict = escaped(&self.state.detect().verdict());
         write!(
             self.svg,
