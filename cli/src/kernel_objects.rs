@@ -159,10 +159,12 @@ pub fn as_json(objects: &[KernelObject]) -> Value {
     objects.iter().map(one).collect()
 }
 
-/// Removes what the dead have left, and says what.
+/// Removes what dead processes of this user have left, and says what.
 pub fn remove_leftovers() -> Result<(), Failure> {
     let mut failed = false;
-    for object in owned_objects()?.into_iter().filter(|object| object.left) {
+    // SAFETY: geteuid takes nothing and cannot fail.
+    let me = unsafe { libc::geteuid() };
+    for object in owned_objects()?.into_iter().filter(|object| object.left && object.uid == me) {
         match object.remove() {
             Ok(()) => {
                 println!("{} {:?} of pid {} ({})", object.kind.name(), object.name, object.pid, plain(&object.program))

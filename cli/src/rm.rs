@@ -10,7 +10,7 @@ pub struct Rm {
     /// SEGMENT, SEGMENT/OBJECT, or KIND:NAME of the kernel's (posix-queue:/jobs, sysv-queue:5; see ls --kernel)
     #[arg(required_unless_present = "leftovers", value_name = "NAME")]
     names: Vec<String>,
-    /// What owners left in the kernel that were killed (see ls)
+    /// What your own processes left in the kernel that owned it and were killed (see ls)
     #[arg(long)]
     leftovers: bool,
     /// Also what live processes use, and what cannot be read

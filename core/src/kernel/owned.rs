@@ -317,8 +317,16 @@ impl OwnedObject {
     /// Removes what a dead owner has left, and its record. Does nothing if the name is another object's by now.
     ///
     /// # Errors
-    /// `Busy` if its owner is alive; `Permission` if it is another user's; what the system reports.
+    /// `Busy` if its owner is alive; `Permission` if the record is another user's, who could have written any name into
+    /// it, also that of a file of yours; what the system reports.
     pub fn remove(&self) -> Result<()> {
+        if self.uid != effective_uid() {
+            let (kind, name, uid) = (self.kind.name(), &self.name, self.uid);
+            let sentence = format!(
+                "remove {kind} {name:?}: the word of user {uid} alone says that it was owned; only that user removes it"
+            );
+            return Err(Error::new(ErrorKind::Permission, sentence));
+        }
         if !self.left {
             let (kind, name, pid) = (self.kind.name(), &self.name, self.pid);
             let sentence =

@@ -234,3 +234,36 @@ fn a_leftovers_name_that_somebody_took_anew_is_not_removed() {
     left.remove().unwrap();
     assert!(place.0.exists() && of(pid).is_none());
 }
+
+#[test]
+fn the_word_of_another_user_removes_nothing_of_ours() {
+    let _watchdog = watchdog("another user's record", PATIENCE);
+    // SAFETY: geteuid takes nothing.
+    if unsafe { libc::geteuid() } != 0 {
+        return eprintln!("SKIPPED: only root can write records of another user");
+    }
+    let place = Place::fresh("theirs");
+    let mut owner = End::Rust.start("pipe", &["own", place.text()]);
+    owner.says("holding");
+    let pid = owner.pid();
+    owner.kill();
+    const OTHER: u32 = 4_242_424;
+    let theirs = PathBuf::from(format!("/dev/shm/triveni-owned.{OTHER}"));
+    let record = std::fs::read_dir("/dev/shm/triveni-owned.0").unwrap().flatten().map(|entry| entry.path());
+    let record =
+        record.into_iter().find(|path| path.file_name().unwrap().to_str().unwrap().starts_with(&format!("{pid}-")));
+    let record = record.unwrap();
+    let _ = std::fs::create_dir(&theirs); // an earlier run may have left it
+    let copy = theirs.join(record.file_name().unwrap());
+    std::fs::copy(&record, &copy).unwrap();
+    std::fs::remove_file(&record).unwrap();
+    for path in [&theirs, &copy] {
+        std::os::unix::fs::chown(path, Some(OTHER), Some(OTHER)).unwrap();
+    }
+    let found = of(pid).unwrap();
+    let error = found.remove().unwrap_err();
+    let there = place.0.exists();
+    std::fs::remove_dir_all(&theirs).unwrap();
+    assert!(found.left && found.uid == OTHER && there, "{found:?}");
+    assert!(error.kind() == ErrorKind::Permission && error.to_string().contains("4242424"), "{error}");
+}
