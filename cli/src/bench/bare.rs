@@ -4,9 +4,7 @@ use std::ffi::c_void;
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 use triveni::Result;
-use triveni::kernel::{
-    Datagram, PosixQueueOptions, PosixSemaphore, PosixSemaphoreOptions, SysvKey, SysvQueueOptions, pipe,
-};
+use triveni::kernel::{Datagram, PosixQueueOptions, PosixSemaphoreOptions, SysvKey, SysvQueueOptions, pipe};
 
 /// Bytes of a message.
 const SIZE: usize = 64;
@@ -117,20 +115,21 @@ pub fn overheads(time: Duration) -> Result<Vec<Overhead>> {
         all.push(in_turns("sysv queue: send and receive", each, ours, bare));
     }
 
-    let semaphore: PosixSemaphore = PosixSemaphoreOptions::new().owned(true).create(&name, 1)?;
-    // SAFETY: an all-zero sem_t is memory for sem_init, which makes one of it; it does not move.
-    let mut plain: Box<libc::sem_t> = Box::new(unsafe { std::mem::zeroed() });
-    let plain = std::ptr::from_mut(&mut *plain);
-    // SAFETY: as above; 1 permit, shared between processes.
-    unsafe { libc::sem_init(plain, 1, 1) };
-    let ours = || {
-        let _ = semaphore.wait().and_then(|()| semaphore.post());
-    };
-    // SAFETY: a semaphore that was made above.
-    let bare = || unsafe {
-        libc::sem_wait(plain);
-        libc::sem_post(plain);
-    };
-    all.push(in_turns("posix semaphore: wait and post", each, ours, bare));
+    if let Ok(semaphore) = PosixSemaphoreOptions::new().owned(true).create(&name, 1) {
+        // SAFETY: an all-zero sem_t is memory for sem_init, which makes one of it; it does not move.
+        let mut plain: Box<libc::sem_t> = Box::new(unsafe { std::mem::zeroed() });
+        let plain = std::ptr::from_mut(&mut *plain);
+        // SAFETY: as above. 1 permit, shared between processes.
+        unsafe { libc::sem_init(plain, 1, 1) };
+        let ours = || {
+            let _ = semaphore.wait().and_then(|()| semaphore.post());
+        };
+        // SAFETY: a semaphore that was made above.
+        let bare = || unsafe {
+            libc::sem_wait(plain);
+            libc::sem_post(plain);
+        };
+        all.push(in_turns("posix semaphore: wait and post", each, ours, bare));
+    }
     Ok(all)
 }
