@@ -6,6 +6,7 @@
 //! of a session can. The second child is the daemon: its working directory keeps no file system busy, its umask and its
 //! standard streams are set, and its pid file is locked. The first process waits at a pipe for the word *ready* or *failed*.
 
+use super::pipe::without_sigpipe;
 use super::process_limit::no_process;
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
@@ -13,7 +14,7 @@ use nix::errno::Errno;
 use nix::poll::PollFlags;
 use std::fs::{self, File};
 use std::io::{PipeReader, PipeWriter, Read, Write};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -118,12 +119,13 @@ impl DaemonOptions {
             output.map(|file| open(file, File::options().append(true).create(true).mode(0o600))).transpose()?;
         let pid_file = self.pid_file.as_ref().map(|file| absolute(file)).transpose()?;
         let (reader, writer) = std::io::pipe().map_err(|error| os(&error, "a pipe to the daemon"))?;
+        let writer = off_the_streams(writer)?;
         let middle = fork()?;
         if middle > 0 {
             drop(writer);
             // ECHILD: somebody else has waited for it, or SIGCHLD is ignored.
             let _ = super::child::waitid(libc::P_PID, middle as libc::id_t, libc::WEXITED, Deadline::never());
-            return Ok(DaemonSide::First(Starting { reader, said: Vec::new() }));
+            return Ok(DaemonSide::First(Starting { reader }));
         }
         drop(reader);
         let mut said = writer;
@@ -191,7 +193,7 @@ impl Daemon {
     /// Tells the first process that the daemon came up. Only the first word counts.
     pub fn ready(&mut self) {
         if let Some(mut said) = self.said.take() {
-            let _ = said.write_all(&[&[READY][..], &self.pid.to_ne_bytes()].concat()); // it may have gone away
+            tell(&mut said, &[&[READY][..], &self.pid.to_ne_bytes()].concat());
         }
     }
 
@@ -218,7 +220,6 @@ const WORD: usize = 4096;
 #[derive(Debug)]
 pub struct Starting {
     reader: PipeReader,
-    said: Vec<u8>,
 }
 
 impl Starting {
@@ -229,20 +230,19 @@ impl Starting {
 
     /// As [`Starting::wait`], until the deadline; may be called again.
     pub fn wait_until(&mut self, until: Deadline) -> Result<u32> {
-        // Its last writer is gone after one word, or with the daemon.
-        while self.said.len() < WORD {
+        let mut word = [0; WORD];
+        // One read, as a word is one write: the end of the pipe may be far, as the daemon's own children have it too.
+        let said = loop {
             super::wait::ready(self.reader.as_fd(), PollFlags::POLLIN, until)?;
-            let mut piece = [0; 512];
-            match self.reader.read(&mut piece) {
-                Ok(0) => break,
-                Ok(n) => self.said.extend_from_slice(piece.get(..n).unwrap_or_default()),
+            match self.reader.read(&mut word) {
+                Ok(n) => break word.get(..n).unwrap_or_default(),
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(os(&error, "hear from the daemon")),
             }
-        }
-        let number = self.said.get(1..5).and_then(|number| number.try_into().ok()).map(i32::from_ne_bytes);
-        let text = || String::from_utf8_lossy(self.said.get(5..).unwrap_or_default()).into_owned();
-        match (self.said.first(), number) {
+        };
+        let number = said.get(1..5).and_then(|number| number.try_into().ok()).map(i32::from_ne_bytes);
+        let text = || String::from_utf8_lossy(said.get(5..).unwrap_or_default()).into_owned();
+        match (said.first(), number) {
             (Some(&READY), Some(pid)) => Ok(pid as u32),
             (Some(&FAILED), Some(errno)) => Err(Error::new(ErrorKind::from_errno(errno), text())),
             _ => {
@@ -256,7 +256,15 @@ impl Starting {
 fn say(said: &mut PipeWriter, error: &Error) {
     let mut word = [&[FAILED][..], &error.errno().to_ne_bytes(), error.to_string().as_bytes()].concat();
     word.truncate(WORD);
-    let _ = said.write_all(&word); // the first process may have gone away
+    tell(said, &word);
+}
+
+/// The first process may have gone away: then nobody hears it.
+fn tell(said: &mut PipeWriter, word: &[u8]) {
+    let _ = without_sigpipe(|| match said.write_all(word) {
+        Err(error) => Err(Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))),
+        Ok(()) => Ok(()),
+    });
 }
 
 /// A file that says which process has it locked.
@@ -326,7 +334,16 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 }
 
 fn open(path: &Path, options: &fs::OpenOptions) -> Result<File> {
-    options.open(path).map_err(|error| os(&error, &format!("open {path:?}")))
+    off_the_streams(options.open(path).map_err(|error| os(&error, &format!("open {path:?}")))?)
+}
+
+/// The same under a number from 3 on: what a caller without standard streams opens takes theirs, which are redirected.
+fn off_the_streams<T: From<OwnedFd> + AsFd>(file: T) -> Result<T> {
+    if file.as_fd().as_raw_fd() > 2 {
+        return Ok(file);
+    }
+    let high = file.as_fd().try_clone_to_owned(); // close-on-exec, and not below 3
+    high.map(T::from).map_err(|error| os(&error, "a descriptor beyond the standard streams"))
 }
 
 #[cold]

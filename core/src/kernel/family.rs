@@ -3,6 +3,7 @@
 //! In a *chain* the child goes on: each process is the parent of the next. In a *fan* the parent goes on: all are
 //! children of one.
 
+use super::pipe::without_sigpipe;
 use super::process_limit::no_process;
 use super::process_tree::ProcessTree;
 use crate::deadline::Deadline;
@@ -29,7 +30,7 @@ pub struct Family {
     /// Children of the caller itself: one of a chain, all of a fan.
     own: Vec<u32>,
     parent: u32,
-    /// They end when its last writer is gone: the kernel closes it also if we are killed.
+    /// Each ends when it gets a byte, or when the last writer is gone: the kernel closes it also if we are killed.
     gate: Option<PipeWriter>,
 }
 
@@ -138,7 +139,12 @@ impl Drop for Family {
         if self.parent != std::process::id() {
             return; // a fork's copy; its end of the gate closes with it
         }
-        self.gate = None;
+        if let Some(gate) = self.gate.take() {
+            // A byte for each: a process that was forked meanwhile has a copy of this end, and would keep them all.
+            let bytes = [0; MOST];
+            // Nobody reads: they were killed.
+            let _ = without_sigpipe(|| nix::unistd::write(&gate, &bytes));
+        }
         for pid in &self.own {
             // Each ends after its own child has, so that nobody is left. ECHILD: somebody else waited for it.
             let _ = super::child::waitid(libc::P_PID, *pid as libc::id_t, libc::WEXITED, Deadline::never());
@@ -155,7 +161,7 @@ struct Keys {
 }
 
 /// The life of a member that has `left - 1` descendants: it reports, makes the next one if there is one, sleeps until the
-/// gate closes, waits for its child, and ends. System calls only: other threads of the parent may have held any lock.
+/// gate opens, waits for its child, and ends. System calls only: other threads of the parent may have held any lock.
 fn member(keys: Keys, mut left: usize) -> ! {
     // SAFETY: numbers, and buffers of this frame with their sizes. `_exit` runs nothing of the parent's.
     unsafe {
@@ -182,7 +188,7 @@ fn member(keys: Keys, mut left: usize) -> ! {
         };
         libc::close(keys.report);
         let mut byte = 0u8;
-        // Until the gate closes; a signal's handler may interrupt it.
+        // Until a byte comes or the gate closes; a signal's handler may interrupt it.
         while libc::read(keys.gate, (&raw mut byte).cast(), 1) < 0 && Errno::last() == Errno::EINTR {}
         while child > 0 && libc::waitpid(child, std::ptr::null_mut(), 0) < 0 && Errno::last() == Errno::EINTR {}
         libc::_exit(0)

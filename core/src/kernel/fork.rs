@@ -1,8 +1,9 @@
 //! A process that divides in two.
 
-use super::child::{Child, pidfd_open};
+use super::child::{Child, pidfd_open, waitid};
 use super::process_limit::no_process;
-use crate::error::Result;
+use crate::deadline::Deadline;
+use crate::error::{ErrorKind, Result};
 use nix::errno::Errno;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,7 +19,8 @@ const PANICKED: i32 = 101;
 /// call; what the parent holds (locks, loans, roles) stays the parent's.
 ///
 /// # Errors
-/// `WouldBlock` (EAGAIN) if a limit on processes is reached: the error names the limits.
+/// `WouldBlock` (EAGAIN) if a limit on processes is reached: the error names the limits;
+/// `System(EMFILE)` if there is no descriptor left. Then there is no child.
 ///
 /// # Safety
 /// - If this process has other threads, they do not exist in the child, and what they held at that moment stays held
@@ -55,9 +57,25 @@ pub unsafe fn fork(child: impl FnOnce() -> i32) -> Result<Child> {
 /// # Safety
 /// - As for [`fork`].
 pub unsafe fn fork_raw() -> Result<Option<Child>> {
+    // Takes the room for the child's descriptor, so that the lack of it shows before there is a child.
+    let room = pidfd_open(std::process::id())?;
     // SAFETY: the caller's promise covers what the child may touch; this library's fork handlers do the rest.
     match Errno::result(unsafe { libc::fork() }).map_err(|errno| no_process("fork", errno as i32))? {
         0 => Ok(None),
-        pid => Ok(Some(Child::new(pidfd_open(pid as u32)?, pid as u32))),
+        pid => {
+            drop(room);
+            match pidfd_open(pid as u32) {
+                Ok(pidfd) => Ok(Some(Child::new(pidfd, pid as u32))),
+                Err(error) => {
+                    // Another thread took the room. Who gets an error has no child.
+                    if error.kind() != ErrorKind::System(libc::ESRCH) {
+                        // SAFETY: kill takes numbers; nobody has waited for this child, so the number is still its own.
+                        unsafe { libc::kill(pid, libc::SIGKILL) };
+                        let _ = waitid(libc::P_PID, pid as libc::id_t, libc::WEXITED, Deadline::never());
+                    }
+                    Err(error)
+                }
+            }
+        }
     }
 }

@@ -26,6 +26,7 @@ use crate::error::{Error, ErrorKind, Result};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::PollFlags;
+use nix::sys::stat::Mode;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -197,7 +198,7 @@ impl Sigpipe {
 
 /// Runs a write with SIGPIPE blocked in this thread, and takes the one that it raised.
 #[cold]
-fn without_sigpipe<T>(write: impl FnOnce() -> nix::Result<T>) -> nix::Result<T> {
+pub(super) fn without_sigpipe<T>(write: impl FnOnce() -> nix::Result<T>) -> nix::Result<T> {
     // SAFETY: all-zero sigset_ts are sets, and all are ours and outlive the calls. Only this thread's mask changes, and
     // is put back. sigtimedwait takes a SIGPIPE that is pending for this thread only if none was before: the one
     // that the write raised, which is sent to the thread that writes.
@@ -222,28 +223,45 @@ fn without_sigpipe<T>(write: impl FnOnce() -> nix::Result<T>) -> nix::Result<T> 
 }
 
 /// The system calls that read and write without waiting, whatever the description says; EAGAIN is `None`.
-/// RWF_NOWAIT works on pipes from Linux 6.4 on. Before that the call is EOPNOTSUPP; then poll(2) is asked first, which
-/// is right as long as nobody else reads from, or writes to, the same end at the same moment.
+///
+/// RWF_NOWAIT works on anonymous pipes from Linux 6.4 on, and not on FIFOs: there the call is EOPNOTSUPP. Then the end is
+/// opened once more for one call, non-blocking: O_NONBLOCK on the description itself would be seen by all who have it.
+/// Where that cannot be (no /proc, no descriptor left, no pipe) poll(2) is asked, and at most as many bytes are moved as
+/// an end that is ready takes; that is right as long as nobody else uses the same end at the same moment.
 fn without_waiting<T>(
     fd: BorrowedFd<'_>,
     events: PollFlags,
     now: impl Fn() -> nix::Result<T>,
-    plain: impl Fn() -> nix::Result<T>,
+    plain: impl Fn(BorrowedFd<'_>, usize) -> nix::Result<T>,
 ) -> nix::Result<Option<T>> {
     let answer = match now() {
-        Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => {
-            let mut fds = [nix::poll::PollFd::new(fd, events)];
-            match nix::poll::poll(&mut fds, nix::poll::PollTimeout::ZERO)? {
-                0 => return Ok(None),
-                _ => plain(),
+        Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => match reopened(fd, events) {
+            Some(end) => plain(end.as_fd(), usize::MAX),
+            None => {
+                let mut fds = [nix::poll::PollFd::new(fd, events)];
+                match nix::poll::poll(&mut fds, nix::poll::PollTimeout::ZERO)? {
+                    0 => return Ok(None),
+                    _ => plain(fd, Pipe::ATOMIC),
+                }
             }
-        }
+        },
         answer => answer,
     };
     match answer {
         Err(Errno::EAGAIN) => Ok(None),
         answer => answer.map(Some),
     }
+}
+
+/// Another description of the same end, non-blocking. None where nobody has the other end to read from.
+fn reopened(fd: BorrowedFd<'_>, events: PollFlags) -> Option<OwnedFd> {
+    let facts = nix::sys::stat::fstat(fd).ok()?;
+    if facts.st_mode & libc::S_IFMT != libc::S_IFIFO {
+        return None;
+    }
+    let access = if events == PollFlags::POLLIN { OFlag::O_RDONLY } else { OFlag::O_WRONLY };
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    nix::fcntl::open(path.as_str(), access | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC, Mode::empty()).ok()
 }
 
 /// From Linux's uapi/linux/fs.h.
@@ -267,7 +285,7 @@ impl Source for PipeReader {
         let now =
             || whole(unsafe { libc::syscall(libc::SYS_preadv2, fd, &raw const part, 1, -1isize, -1isize, RWF_NOWAIT) });
         // SAFETY: as above.
-        let plain = || whole(unsafe { libc::read(fd, at.cast(), size) });
+        let plain = |fd: BorrowedFd<'_>, most| whole(unsafe { libc::read(fd.as_raw_fd(), at.cast(), size.min(most)) });
         restarting(Deadline::never(), || without_waiting(self.fd(), PollFlags::POLLIN, now, plain))
             .map_err(|errno| self.failed(errno))
     }
@@ -297,9 +315,16 @@ impl Sink for PipeWriter {
         let (parts, n) = (bytes.as_ptr().cast::<libc::iovec>(), bytes.len().min(2) as i32);
         // SAFETY: `IoSlice` has the layout of iovec; `n` of them are readable for the length of the call.
         let now = || whole(unsafe { libc::syscall(libc::SYS_pwritev2, fd, parts, n, -1isize, -1isize, RWF_NOWAIT) });
-        // SAFETY: as above.
-        let plain = || whole(unsafe { libc::writev(fd, parts, n) });
-        self.writing(Deadline::never(), || without_waiting(self.fd(), PollFlags::POLLOUT, now, plain))
+        let plain = |fd: BorrowedFd<'_>, most: usize| {
+            let (mut left, mut parts) = (most, [IoSlice::new(&[]), IoSlice::new(&[])]);
+            for (part, bytes) in parts.iter_mut().zip(bytes) {
+                *part = IoSlice::new(bytes.get(..left).unwrap_or(bytes));
+                left -= part.len();
+            }
+            nix::sys::uio::writev(fd, &parts)
+        };
+        let write = || without_waiting(self.fd(), PollFlags::POLLOUT, now, plain);
+        self.writing(Deadline::never(), bytes, write)
     }
 
     #[inline]
@@ -308,7 +333,7 @@ impl Sink for PipeWriter {
             [whole] => nix::unistd::write(&self.fd, whole), // quicker than writev
             parts => nix::sys::uio::writev(&self.fd, parts),
         };
-        let written = self.writing(until, || match write() {
+        let written = self.writing(until, bytes, || match write() {
             Err(Errno::EAGAIN) => Ok(None), // a description that somebody made non-blocking
             done => done.map(Some),
         })?;
@@ -581,9 +606,25 @@ impl PipeWriter {
     }
 
     #[inline]
-    fn writing<T>(&self, until: Deadline, mut write: impl FnMut() -> nix::Result<T>) -> Result<T> {
+    fn writing(
+        &self,
+        until: Deadline,
+        bytes: &[IoSlice<'_>],
+        mut write: impl FnMut() -> nix::Result<Option<usize>>,
+    ) -> Result<Option<usize>> {
         let written = match self.sigpipe {
-            Sigpipe::HeldBack => restarting(until, || without_sigpipe(&mut write)),
+            Sigpipe::HeldBack => restarting(until, || {
+                // A reader that leaves in the middle raises it as well, and the write counts what was taken before.
+                let (all, mut part) = (bytes.iter().map(|bytes| bytes.len()).sum(), None);
+                let written = without_sigpipe(|| match write() {
+                    Ok(Some(n)) if n < all => {
+                        part = Some(n);
+                        Err(Errno::EPIPE)
+                    }
+                    written => written,
+                });
+                if part.is_some() { Ok(part) } else { written }
+            }),
             Sigpipe::Ignored | Sigpipe::Raised => restarting(until, write),
         };
         written.map_err(|errno| match errno {

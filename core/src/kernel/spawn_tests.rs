@@ -361,3 +361,117 @@ fn a_daemon_says_that_it_came_up_and_a_second_one_is_refused() {
     let mute = unsafe { options.start(|_| 0) }.unwrap_err();
     assert_eq!(mute.kind(), ErrorKind::PeerDead);
 }
+
+/// What `child` returned as a child of a fork, with the C programs' way of SIGPIPE; killed after a while.
+fn in_a_child(child: impl FnOnce() -> i32) -> Option<i32> {
+    let child = || {
+        // SAFETY: SIG_DFL is no handler.
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+        child()
+    };
+    // SAFETY: as in the test before: glibc's malloc is usable in the child.
+    let child = unsafe { fork(child) }.unwrap();
+    child.set_kill_on_drop(true);
+    child.wait_until(soon()).unwrap().code()
+}
+
+fn wait_for(path: &std::path::Path) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !path.exists() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn a_family_ends_though_other_processes_have_copies_of_its_gate_or_have_killed_it() {
+    let ended = in_a_child(|| {
+        let first = chain(2).unwrap();
+        let second = fan(2).unwrap(); // its members have a copy of all that is open here
+        drop(first);
+        for member in second.members() {
+            super::super::send_signal(member.pid, libc::SIGKILL).unwrap();
+        }
+        drop(second);
+        7
+    });
+    assert_eq!(ended, Some(7));
+}
+
+#[test]
+fn a_fork_without_a_descriptor_for_the_child_makes_none() {
+    let ended = in_a_child(|| {
+        // SAFETY: numbers, and a structure of ours; in the child of a fork.
+        unsafe {
+            let next = libc::dup(2);
+            libc::close(next);
+            let none_left = libc::rlimit { rlim_cur: next as libc::rlim_t, rlim_max: next as libc::rlim_t };
+            libc::setrlimit(libc::RLIMIT_NOFILE, &none_left);
+            let error = fork(|| 0).unwrap_err();
+            let children = libc::waitpid(-1, std::ptr::null_mut(), 0);
+            if error.kind() == ErrorKind::System(libc::EMFILE) && children < 0 { 7 } else { 1 }
+        }
+    });
+    assert_eq!(ended, Some(7));
+}
+
+#[test]
+fn a_daemon_comes_up_without_standard_streams_and_with_a_worker() {
+    let folder = Folder::new("daemon-worker");
+    let (pid_file, go) = (folder.0.join("pid"), folder.0.join("go"));
+    let options = DaemonOptions::new().pid_file(&pid_file);
+    let started = in_a_child(|| {
+        // SAFETY: numbers; the daemon makes system calls and little more.
+        unsafe {
+            for fd in 0..3 {
+                libc::close(fd);
+            }
+            let begin = Instant::now();
+            let started = options.clone().start(|mut daemon| {
+                let worker = fork(|| {
+                    wait_for(&go);
+                    0
+                });
+                let streams = (0..3).all(|fd| libc::fcntl(fd, libc::F_GETFD) == 0);
+                let second = options.clone().start(|_| 0);
+                match second {
+                    Err(error) if error.kind() == ErrorKind::Busy && streams => daemon.ready(),
+                    _ => daemon.failed("no streams, or no lock on the pid file"),
+                }
+                wait_for(&go);
+                drop(worker);
+                0
+            });
+            let in_time = begin.elapsed() < Duration::from_secs(15);
+            if started.is_ok() && in_time { 7 } else { 1 }
+        }
+    });
+    fs::write(&go, "").unwrap();
+    assert_eq!(started, Some(7));
+    let end = Instant::now() + Duration::from_secs(20);
+    while pid_file.exists() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(2)); // the daemon's last deed
+    }
+}
+
+#[test]
+fn a_daemon_whose_first_process_is_gone_comes_up_all_the_same() {
+    use super::super::daemon::{DaemonSide, fork as plain};
+    let folder = Folder::new("daemon-alone");
+    let (go, up) = (folder.0.join("go"), folder.0.join("up"));
+    let first = in_a_child(|| {
+        // SAFETY: both sides make system calls and end.
+        match DaemonOptions::new().divide(|| unsafe { plain() }).unwrap() {
+            DaemonSide::First(_) => 7,
+            DaemonSide::Daemon(mut daemon) => {
+                wait_for(&go);
+                daemon.ready();
+                let _ = fs::write(&up, "");
+                0
+            }
+        }
+    });
+    assert_eq!(first, Some(7));
+    fs::write(&go, "").unwrap();
+    wait_for(&up);
+    assert!(up.exists(), "SIGPIPE has killed the daemon");
+}
