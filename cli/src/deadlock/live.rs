@@ -85,7 +85,7 @@ mod tests {
                 scope.spawn(move || {
                     let _held = first.lock().unwrap();
                     both.wait();
-                    assert!(second.lock().is_err(), "removed");
+                    drop(second.lock()); // ends when one is removed: with an error, or with the lock of who got one
                 });
             }
             while segment.snapshot().unwrap().deadlocks.is_empty() {
