@@ -85,6 +85,23 @@ TEST(a_write_without_a_reader_is_EPIPE_and_kills_nobody) {
     tvn_pipe_writer_close(writer);
 }
 
+TEST(a_reader_that_leaves_in_the_middle_of_a_write_kills_nobody) {
+    static char big[1 << 20];
+    tvn_child_t *child;
+    if (tvn_pipe_to_child(&reader, &writer, &child) == 0) {
+        /* More than the pipe holds: the parent is in the middle of its write. */
+        _exit(tvn_pipe_reader_receive_exact(reader, big, 100000, TVN_FOREVER));
+    }
+    signal(SIGPIPE, SIG_DFL);
+    int64_t taken = tvn_pipe_writer_write(writer, big, sizeof big, TVN_FOREVER);
+    holds(taken >= 100000 && taken < (int64_t)sizeof big);
+    is(tvn_pipe_writer_write(writer, big, sizeof big, TVN_FOREVER), -EPIPE);
+    int status;
+    is(tvn_child_wait(child, &status, TVN_FOREVER), 0);
+    tvn_child_close(child);
+    tvn_pipe_writer_close(writer);
+}
+
 TEST(a_full_pipe_takes_nothing_and_a_long_message_goes_on_later) {
     make();
     is(tvn_pipe_writer_set_capacity(writer, 4096), 4096);

@@ -9,6 +9,7 @@ use triveni_tests::kernel::{End, INHERITED, message};
 use triveni_tests::{PATIENCE, wait_for, watchdog};
 
 const N: u64 = 200;
+const SHORT: Duration = Duration::from_millis(30);
 
 /// A path of a FIFO that nobody else has; removed when dropped.
 struct Place(PathBuf);
@@ -111,6 +112,34 @@ fn opening_a_fifo_that_nobody_opens_ends_with_the_deadline() {
     assert_eq!(fifo.writer_until(Deadline::after(short)).unwrap_err().kind(), ErrorKind::Timeout);
     assert!(begin.elapsed() >= 2 * short);
     assert!(fifo.try_reader().unwrap().is_none() && fifo.try_writer().unwrap().is_none());
+}
+
+#[test]
+fn a_full_fifo_stops_a_writer_no_longer_than_its_deadline() {
+    let _watchdog = watchdog("a full FIFO", PATIENCE);
+    let place = Place::fresh("full");
+    let fifo = Fifo::create(&place.0, FifoOptions::default()).unwrap();
+    let both = std::fs::File::options().read(true).write(true).open(&place.0).unwrap();
+    let (mut reader, mut writer) = (fifo.try_reader().unwrap().unwrap(), fifo.try_writer().unwrap().unwrap());
+    let long = vec![7; 1 << 20];
+    let room = writer.try_write(&long).unwrap().unwrap();
+    assert_eq!(room, writer.capacity().unwrap());
+    assert_eq!(writer.try_write(b"x").unwrap(), None);
+    assert!(!writer.try_send(b"x").unwrap());
+    assert_eq!(writer.write_until(b"x", Deadline::after(SHORT)).unwrap_err().kind(), ErrorKind::Timeout);
+    let mut bytes = vec![0; room];
+    reader.receive_exact_until(&mut bytes, Deadline::after(PATIENCE)).unwrap();
+    assert!(bytes == long[..room] && reader.try_read(&mut bytes).unwrap().is_none());
+    assert_eq!(writer.send_until(&long, Deadline::after(SHORT)).unwrap_err().kind(), ErrorKind::Timeout);
+    assert_eq!(writer.unsent(), long.len() + 4 - room);
+    let mut message = vec![0; long.len()];
+    while writer.unsent() > 0 {
+        assert_eq!(reader.try_receive(&mut message).unwrap(), None);
+        writer.try_flush().unwrap();
+    }
+    assert_eq!(reader.try_receive(&mut message).unwrap(), Some(long.len()));
+    drop((both, reader));
+    assert_eq!(writer.try_write(b"x").unwrap_err().kind(), ErrorKind::Closed);
 }
 
 #[test]

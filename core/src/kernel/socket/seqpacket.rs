@@ -24,7 +24,9 @@ use super::failure;
 use super::message::Messages;
 use crate::deadline::Deadline;
 use crate::error::{ErrorKind, Result};
-use nix::sys::socket::{getsockopt, setsockopt, sockopt};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{setsockopt, sockopt};
 use std::fmt;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -59,16 +61,23 @@ impl Messages for Seqpacket {
         false
     }
 
-    /// A message comes with a timestamp, if one asks for that, and the end without.
+    /// While the peer can send, there is no end. Then a message comes with a timestamp, if one asks for that, and the end
+    /// without. There is no room for the timestamp, nor for descriptors that came with the message: that it was cut
+    /// says enough.
     #[cold]
     fn is_end(&self) -> Result<bool> {
         let failed = |errno| failure::receiving(errno, self.what());
-        let before = getsockopt(&self.fd, sockopt::ReceiveTimestamp).map_err(failed)?;
+        let mut fds = [PollFd::new(self.fd.as_fd(), PollFlags::from_bits_retain(libc::POLLRDHUP))];
+        if poll(&mut fds, PollTimeout::ZERO).map_err(failed)? == 0 {
+            return Ok(false);
+        }
+        // Left on: another thread or process may be asking at this moment.
         setsockopt(&self.fd, sockopt::ReceiveTimestamp, &true).map_err(failed)?;
-        let mut control = [0; 64];
-        let looked = call::receive_message(self.fd.as_fd(), &mut [], &mut control, libc::MSG_PEEK | libc::MSG_DONTWAIT);
-        setsockopt(&self.fd, sockopt::ReceiveTimestamp, &before).map_err(failed)?;
-        Ok(looked.map_err(failed)?.control == 0)
+        let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+        match call::receive_message(self.fd.as_fd(), &mut [], &mut [], flags) {
+            Err(Errno::EAGAIN) => Ok(false), // somebody else was faster
+            looked => Ok(looked.map_err(failed)?.flags & libc::MSG_CTRUNC == 0),
+        }
     }
 }
 

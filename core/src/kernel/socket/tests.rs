@@ -525,6 +525,48 @@ fn an_empty_message_is_a_message_and_the_end_is_closed() {
 }
 
 #[test]
+fn descriptors_that_a_stranger_sends_with_an_empty_message_are_closed() {
+    let (sender, receiver) = Seqpacket::pair().unwrap();
+    for closed in [false, true] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let fds = [writer.as_fd()];
+        super::descriptors::send(sender.as_fd(), b"", &fds, 0).unwrap();
+        drop(writer);
+        if closed {
+            sender.shutdown(std::net::Shutdown::Write).unwrap();
+        }
+        assert_eq!(receiver.receive(&mut [0; 8]).unwrap(), 0);
+        let mut ends = [nix::poll::PollFd::new(reader.as_fd(), nix::poll::PollFlags::empty())];
+        assert_eq!(nix::poll::poll(&mut ends, nix::poll::PollTimeout::ZERO).unwrap(), 1, "its last writer is gone");
+    }
+    assert_eq!(receiver.receive(&mut [0; 8]).unwrap_err().kind(), ErrorKind::Closed);
+}
+
+#[test]
+fn empty_messages_go_to_many_threads_and_none_sees_an_end_before_it() {
+    const EACH: usize = 2000;
+    let (sender, receiver) = Seqpacket::pair().unwrap();
+    let got: usize = std::thread::scope(|scope| {
+        let threads = [(); 3].map(|()| {
+            scope.spawn(|| {
+                let mut got = 0;
+                loop {
+                    match receiver.receive(&mut [0; 8]) {
+                        Ok(_) => got += 1,
+                        Err(error) if error.kind() == ErrorKind::Closed => return got,
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            })
+        });
+        (0..EACH).for_each(|_| sender.send(b"").unwrap());
+        sender.shutdown(std::net::Shutdown::Write).unwrap();
+        threads.map(|thread| thread.join().unwrap()).into_iter().sum()
+    });
+    assert_eq!(got, EACH);
+}
+
+#[test]
 fn a_seqpacket_server_and_its_client_keep_borders() {
     let path = Path::fresh();
     let listener = SeqpacketListener::bind_with(path.address(), BindOptions::default().owned(true)).unwrap();

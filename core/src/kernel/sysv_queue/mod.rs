@@ -97,8 +97,6 @@ impl SysvSelect {
 pub struct SysvQueue {
     id: libc::c_int,
     key: SysvKey,
-    /// What it held when it was opened; `u64::MAX` if this process may not know.
-    max_bytes: u64,
     _owned: Option<Owned>,
 }
 
@@ -164,8 +162,8 @@ impl SysvQueue {
             if !deadline.is_never() {
                 return retrying(deadline, || self.send_now(packed, deadline));
             }
-            // Longer than the whole queue: the kernel would wait for ever.
-            if packed.size as u64 > self.max_bytes && self.send_now(packed, deadline)?.is_some() {
+            // First without waiting: for a message longer than the whole queue the kernel would wait for ever.
+            if self.send_now(packed, deadline)?.is_some() {
                 return Ok(());
             }
             match restarting(deadline, || packed.send(self.id, 0)) {

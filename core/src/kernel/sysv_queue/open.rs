@@ -103,7 +103,6 @@ impl SysvQueueOptions {
             let _ = queue.remove();
             return Err(error);
         }
-        queue.max_bytes = self.max_bytes.unwrap_or(queue.max_bytes);
         Ok(queue)
     }
 }
@@ -168,8 +167,7 @@ impl SysvQueue {
     }
 
     fn of(id: libc::c_int, key: SysvKey) -> SysvQueue {
-        let max_bytes = info::stat(id).map_or(u64::MAX, |status| status.max_bytes);
-        SysvQueue { id, key, max_bytes, _owned: None }
+        SysvQueue { id, key, _owned: None }
     }
 
     /// Removes the queue and all its messages, at once. Who waits for it gets [`Removed`](ErrorKind::Removed).

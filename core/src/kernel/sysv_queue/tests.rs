@@ -106,6 +106,13 @@ fn a_message_that_can_never_fit_is_refused_instead_of_waiting_for_ever() {
 }
 
 #[test]
+fn a_queue_that_was_made_smaller_refuses_as_well() {
+    let Some(queue) = Queue::of_size(256) else { return };
+    queue.set_max_bytes(64).unwrap();
+    assert_eq!(queue.send(&[7; 65]).unwrap_err().kind(), ErrorKind::TooLarge);
+}
+
+#[test]
 fn a_message_beyond_msgmax_is_refused_with_the_limit() {
     let Some(queue) = Queue::private() else { return };
     let Some(most) = MSGMAX.value().filter(|most| *most < 1 << 24) else { return };
