@@ -178,9 +178,23 @@ pub fn remove_leftovers() -> Result<(), Failure> {
     if failed { Err(Failure::Known) } else { Ok(()) }
 }
 
-/// Removes `KIND:NAME`, as `ls --kernel` shows it, with dashes in the kind. `None` if `text` is nothing like that.
-pub fn remove(text: &str) -> Option<Result<(), String>> {
+/// Removes `KIND:NAME`, as `ls --kernel` shows it, with dashes in the kind; with `force` also what a live process owns.
+/// `None` if `text` is nothing like that.
+pub fn remove(text: &str, force: bool) -> Option<Result<(), String>> {
     let (kind, name) = text.split_once(':')?;
+    let shown = kind.replace('-', " ");
+    let owned = owned_objects().unwrap_or_default(); // who owns it is not known then
+    let names =
+        [name.into(), format!("/{name}").into(), std::path::absolute(name).unwrap_or_default().into_os_string()];
+    let is_it = |object: &&OwnedObject| object.kind.name() == shown && names.contains(&object.name) && !object.left;
+    let owner = owned.iter().find(is_it);
+    if let Some(OwnedObject { pid, program, .. }) = owner.filter(|_| !force) {
+        let sentence = format!(
+            "{shown} {name:?} is not removed: pid {pid} ({}) owns it, and may be alive; end it first, or use --force",
+            plain(program)
+        );
+        return Some(Err(sentence));
+    }
     let number =
         || name.parse().map_err(|_| format!("{text:?}: a System V object has a number, not {name:?}; see ls --kernel"));
     let sysv =
@@ -194,6 +208,9 @@ pub fn remove(text: &str) -> Option<Result<(), String>> {
         "sysv-queue" => sysv(|id| SysvQueue::open_id(id)?.remove()),
         "sysv-semaphores" => sysv(|id| SysvSemaphores::open_id(id)?.remove()),
         "sysv-shared-memory" => sysv(|id| SysvSharedMemory::open_id(id)?.remove()),
+        "lock-file" | "socket" => Err(format!(
+            "{text:?}: a {shown} is a file; rm(1) removes it when nobody uses it, and --leftovers those that dead owners left"
+        )),
         _ => return None,
     })
 }

@@ -22,7 +22,7 @@ impl Rm {
     pub fn run(self) -> Result<(), Failure> {
         let mut failed = false;
         for name in &self.names {
-            let done = match (kernel_objects::remove(name), name.split_once('/')) {
+            let done = match (kernel_objects::remove(name, self.force), name.split_once('/')) {
                 (Some(removed), _) => removed,
                 (None, Some((segment, object))) => self.remove_object(segment, object),
                 (None, None) => self.remove_segment(name),

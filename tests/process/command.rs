@@ -352,6 +352,10 @@ fn ls_shows_whose_a_leftover_is_and_rm_removes_it() {
     let pid = owner.pid();
     let shown = text(&triveni(&["ls"]).stdout);
     assert!(shown.contains(&format!("pid {pid} (kernel_peer)")), "{shown}");
+    let refused = triveni(&["rm", &format!("fifo:{}", path.display()), "lock-file:/run/lab"]);
+    let sentences = text(&refused.stderr);
+    assert!(sentences.contains(&format!("pid {pid} (kernel_peer) owns it, and may be alive")), "{sentences}");
+    assert!(refused.status.code() == Some(1) && sentences.contains("rm(1) removes it") && path.exists(), "{sentences}");
     owner.kill();
     let shown = text(&triveni(&["ls"]).stdout);
     assert!(shown.contains(&format!("pid {pid} (kernel_peer), dead: a leftover")), "{shown}");

@@ -393,10 +393,16 @@ fn text_of(file: &File) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// What lies in the file of this name, to tell it from one that was taken over.
+/// What lies in the file of this name, to tell it from one that was taken over. Somebody else may have said the name:
+/// nothing but a file is opened, as opening a device or a FIFO may set something off.
 pub(super) fn text_at(path: &Path) -> Option<String> {
     let mut options = OpenOptions::new();
-    let file = options.read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path).ok()?;
+    let named = options.read(true).custom_flags(libc::O_PATH | libc::O_NOFOLLOW).open(path).ok()?;
+    if !named.metadata().ok()?.is_file() {
+        return None;
+    }
+    let same = format!("/proc/self/fd/{}", named.as_raw_fd());
+    let file = options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(same).ok()?;
     text_of(&file).ok()
 }
 
@@ -405,4 +411,21 @@ fn is_at(file: &File, path: &Path) -> bool {
     let here = file.metadata().map(|facts| (facts.dev(), facts.ino()));
     let there = fs::symlink_metadata(path).map(|facts| (facts.dev(), facts.ino()));
     matches!((here, there), (Ok(here), Ok(there)) if here == there)
+}
+
+#[cfg(all(test, not(loom), not(shuttle)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_file_is_opened_to_see_whose_it_is() {
+        let path = std::env::temp_dir().join(format!("lock-file-look-{}", std::process::id()));
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(text_at(&path), None, "a FIFO");
+        fs::remove_file(&path).unwrap();
+        assert_eq!(text_at(Path::new("/dev/null")), None, "a device");
+        fs::write(&path, "4711").unwrap();
+        assert_eq!(text_at(&path).as_deref(), Some("4711"));
+        fs::remove_file(&path).unwrap();
+    }
 }
