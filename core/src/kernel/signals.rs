@@ -18,6 +18,7 @@ use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use nix::errno::Errno;
 use nix::poll::PollFlags;
+use std::cell::Cell;
 use std::mem::zeroed;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
@@ -200,10 +201,16 @@ impl Mask {
     }
 }
 
+thread_local! {
+    /// For each signal, how many [`Blocked`] of this thread have it in `added`: the last one unblocks it, in whatever
+    /// order they go.
+    static WANTED: [Cell<u32>; 65] = const { [const { Cell::new(0) }; 65] };
+}
+
 /// Signals blocked in one thread, and the mask that it had before.
 struct Blocked {
     before: libc::sigset_t,
-    /// Those that were not blocked before: what we give back.
+    /// Those that nobody else had blocked before: what we give back.
     added: libc::sigset_t,
     thread: libc::pid_t,
 }
@@ -219,8 +226,21 @@ impl Blocked {
         let mut blocked = Blocked { before: empty(), added: empty(), thread: thread() };
         // SAFETY: both sets are valid and ours. It fails only for a wrong first argument.
         unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, set, &mut blocked.before) };
-        blocked.added = without(set, &blocked.before);
+        blocked.count(set);
         blocked
+    }
+
+    /// Takes note of those that are to be unblocked one day.
+    fn count(&mut self, set: &libc::sigset_t) {
+        WANTED.with(|wanted| {
+            for (signal, wanted) in (0..).zip(wanted).filter(|(signal, _)| has(set, *signal)) {
+                if !has(&self.added, signal) && (wanted.get() > 0 || !has(&self.before, signal)) {
+                    wanted.set(wanted.get() + 1);
+                    // SAFETY: a valid set and a signal of another one.
+                    unsafe { libc::sigaddset(&mut self.added, signal) };
+                }
+            }
+        });
     }
 
     /// Blocks those of a larger set too.
@@ -228,7 +248,7 @@ impl Blocked {
         if self.is_ours() {
             // SAFETY: as in `new`.
             unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, set, ptr::null_mut()) };
-            self.added = without(set, &self.before);
+            self.count(set);
         }
     }
 
@@ -240,10 +260,20 @@ impl Blocked {
 
 impl Drop for Blocked {
     fn drop(&mut self) {
-        if self.is_ours() {
-            // SAFETY: as in `new`.
-            unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &self.added, ptr::null_mut()) };
+        if !self.is_ours() {
+            return;
         }
+        let mut free = empty();
+        WANTED.with(|wanted| {
+            for (signal, wanted) in (0..).zip(wanted).filter(|(signal, _)| has(&self.added, *signal)) {
+                if wanted.replace(wanted.get().saturating_sub(1)) == 1 {
+                    // SAFETY: as in `count`.
+                    unsafe { libc::sigaddset(&mut free, signal) };
+                }
+            }
+        });
+        // SAFETY: as in `new`.
+        unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &free, ptr::null_mut()) };
     }
 }
 
@@ -256,18 +286,10 @@ fn empty() -> libc::sigset_t {
     unsafe { zeroed() }
 }
 
-/// `set` less what is in `other`.
-fn without(set: &libc::sigset_t, other: &libc::sigset_t) -> libc::sigset_t {
-    let mut rest = empty();
-    for signal in 1..=64 {
-        // SAFETY: valid sets; numbers that are no signal are refused with EINVAL.
-        unsafe {
-            if libc::sigismember(set, signal) == 1 && libc::sigismember(other, signal) != 1 {
-                libc::sigaddset(&mut rest, signal);
-            }
-        }
-    }
-    rest
+/// Is the signal in the set? Numbers that are no signal are in none.
+fn has(set: &libc::sigset_t, signal: i32) -> bool {
+    // SAFETY: a valid set; numbers that are no signal are refused with EINVAL.
+    unsafe { libc::sigismember(set, signal) == 1 }
 }
 
 pub(super) fn set_of(signals: &[i32]) -> Result<libc::sigset_t> {

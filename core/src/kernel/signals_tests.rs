@@ -186,3 +186,23 @@ fn ended_children_are_named_once_and_their_ends_are_not_taken() {
         Ok(late.kind() == ErrorKind::Timeout)
     });
 }
+
+#[test]
+fn a_signal_stays_blocked_until_the_last_one_that_takes_it_goes() {
+    std::thread::spawn(|| {
+        let first = Signals::take([libc::SIGUSR1, libc::SIGUSR2]).unwrap();
+        let second = Signals::take([libc::SIGUSR1]).unwrap();
+        drop(first);
+        raise(libc::SIGUSR1);
+        assert_eq!(second.try_receive().unwrap().unwrap().signal, libc::SIGUSR1);
+        let third = Mask::block([libc::SIGUSR1, libc::SIGUSR2]).unwrap();
+        drop(second);
+        drop(third);
+        let mut now = super::empty();
+        // SAFETY: asks for the mask; the set is ours.
+        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, ptr::null(), &mut now) };
+        assert!(!super::has(&now, libc::SIGUSR1) && !super::has(&now, libc::SIGUSR2));
+    })
+    .join()
+    .unwrap();
+}
