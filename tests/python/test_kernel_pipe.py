@@ -85,6 +85,13 @@ def test_a_hostile_length_takes_no_memory(ends):
         reader.receive(timeout=1)
 
 
+def test_a_size_beyond_all_memory_asks_for_what_there_is(ends):
+    reader, writer = ends
+    writer.write(b"bytes")
+    assert reader.read(1 << 62) == b"bytes"
+    assert reader.try_read(1 << 62) is None
+
+
 def test_a_long_message_that_timed_out_is_kept_and_flushed(ends):
     reader, writer = ends
     size = 4 * writer.set_capacity(4096)

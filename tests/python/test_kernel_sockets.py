@@ -302,3 +302,12 @@ def test_a_forked_child_goes_on_with_the_connection():
     with pytest.raises(triveni.Closed):
         a.receive(timeout=30)
     os.waitpid(child, 0)
+
+
+def test_a_size_beyond_all_memory_asks_for_what_there_is():
+    a, b = kernel.Stream.pair()
+    with a, b:
+        b.write(b"bytes")
+        assert a.read(1 << 62) == b"bytes"
+        b.write(b"more")
+        assert a.read_descriptors(size=1 << 62) == (b"more", [], False)

@@ -58,7 +58,7 @@ impl PipeReader {
 
     fn attempt_read(&self, size: usize, until: Option<Deadline>) -> Result<Option<Vec<u8>>> {
         self.0.with(|end| {
-            let mut buffer = vec![0; size];
+            let mut buffer = vec![0; size.min(MAX_SIZE)]; // some bytes were asked for: at most so many
             let n = match until {
                 None => end.try_read(&mut buffer)?,
                 Some(until) => Some(end.read_until(&mut buffer, until)?),

@@ -232,7 +232,7 @@ impl Datagram {
         let mut message = Vec::new();
         let received = waiting(py, deadline(py, timeout)?, |until| {
             socket.sized(max_size, until, |size| {
-                message.resize(size, 0);
+                message = vec![0; size];
                 match until {
                     None => socket.try_receive_descriptors(&mut message, most),
                     Some(until) => socket.receive_descriptors_until(&mut message, most, until).map(Some),
@@ -329,7 +329,7 @@ fn message_from(
 ) -> Result<Option<(Vec<u8>, kernel::SocketAddress)>> {
     let mut message = Vec::new();
     let received = socket.sized(most, until, |size| {
-        message.resize(size, 0);
+        message = vec![0; size];
         match until {
             None => socket.try_receive_from(&mut message),
             Some(until) => socket.receive_from_until(&mut message, until).map(Some),

@@ -90,7 +90,7 @@ trait Messages {
     fn message(&self, most: usize, until: Option<Deadline>) -> Result<Option<Vec<u8>>> {
         let mut message = Vec::new();
         let size = self.sized(most, until, |size| {
-            message.resize(size, 0);
+            message = vec![0; size]; // whose pages are taken as they are written to
             self.take(&mut message, until)
         })?;
         Ok(size.map(|size| {

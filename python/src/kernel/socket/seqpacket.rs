@@ -170,7 +170,7 @@ impl Seqpacket {
         let mut message = Vec::new();
         let received = waiting(py, deadline(py, timeout)?, |until| {
             socket.sized(max_size, until, |size| {
-                message.resize(size, 0);
+                message = vec![0; size];
                 match until {
                     None => socket.try_receive_descriptors(&mut message, most),
                     Some(until) => socket.receive_descriptors_until(&mut message, most, until).map(Some),

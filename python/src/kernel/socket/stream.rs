@@ -419,11 +419,12 @@ impl Stream {
 }
 
 fn read_size(size: Option<&Bound<'_, PyAny>>) -> PyResult<usize> {
-    size.map_or(Ok(65536), |size| whole("size", size))
+    // Some bytes are asked for: at most so many.
+    Ok(size.map_or(Ok(65536), |size| whole("size", size))?.min(MAX_SIZE))
 }
 
 fn attempt_read(socket: &kernel::Stream, size: usize, until: Option<Deadline>) -> Result<Option<Vec<u8>>> {
-    let mut buffer = vec![0; size];
+    let mut buffer = vec![0; size.min(MAX_SIZE)];
     let n = match until {
         None => socket.try_read(&mut buffer)?,
         Some(until) => Some(socket.read_until(&mut buffer, until)?),
