@@ -260,9 +260,17 @@ pub struct OwnedObject {
 
 /// All owned objects that are there, of all users whose records can be read.
 ///
+/// It opens each POSIX queue among them and closes it again, which ends a notification that this very process has asked
+/// of it.
+///
 /// # Errors
 /// What reading `/dev/shm` reports.
 pub fn owned_objects() -> Result<Vec<OwnedObject>> {
+    objects(|_, _| true)
+}
+
+/// Those that are `wanted`, by kind and name. The others are not touched.
+fn objects(wanted: impl Fn(OwnedKind, &OsStr) -> bool) -> Result<Vec<OwnedObject>> {
     let folders = fs::read_dir("/dev/shm").map_err(|error| {
         Error::os(error.raw_os_error().unwrap_or(libc::EINVAL), "list the owned objects in \"/dev/shm\"")
     })?;
@@ -277,14 +285,14 @@ pub fn owned_objects() -> Result<Vec<OwnedObject>> {
             continue;
         }
         let Ok(records) = fs::read_dir(&folder) else { continue };
-        objects.extend(records.flatten().filter_map(|record| read(record.path(), uid)));
+        objects.extend(records.flatten().filter_map(|record| read(record.path(), uid, &wanted)));
     }
     objects.sort_by(|a, b| (a.kind.name(), &a.name).cmp(&(b.kind.name(), &b.name)));
     Ok(objects)
 }
 
-/// What a record says, if it is one of an object that is there.
-fn read(record: PathBuf, uid: u32) -> Option<OwnedObject> {
+/// What a record says, if it is one of a wanted object that is there.
+fn read(record: PathBuf, uid: u32, wanted: impl Fn(OwnedKind, &OsStr) -> bool) -> Option<OwnedObject> {
     let file =
         fs::OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(&record).ok()?;
     let facts = file.metadata().ok()?;
@@ -302,6 +310,9 @@ fn read(record: PathBuf, uid: u32) -> Option<OwnedObject> {
     let namespace: u64 = line()?.parse().ok()?;
     let program = line()?.to_string();
     let name = OsString::from_vec(parts.next()?.to_vec());
+    if !wanted(kind, &name) {
+        return None;
+    }
     if kind.identity(&name).as_deref() != Some(&*identity) {
         // Somebody has removed the object. If its owner is gone as well, nobody needs the record.
         if namespace == process::pid_namespace() && process::is_gone(pid, start) {
@@ -345,9 +356,8 @@ impl OwnedObject {
 pub(crate) fn whose(kind: OwnedKind, name: impl AsRef<OsStr>) -> String {
     let name = name.as_ref();
     let path = std::path::absolute(name).unwrap_or_default();
-    let found = owned_objects().unwrap_or_default();
-    let found = found.iter().find(|object| object.kind == kind && (object.name == name || object.name == path));
-    found.map_or(String::new(), |object| match object.left {
+    let found = objects(|of, called| of == kind && (called == name || called == path)).unwrap_or_default();
+    found.first().map_or(String::new(), |object| match object.left {
         true => format!(
             " (process {}, {}, made it and is dead; `triveni rm --leftovers` removes it)",
             object.pid, object.program

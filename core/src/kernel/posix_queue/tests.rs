@@ -227,6 +227,16 @@ fn a_nonblocking_description_that_came_from_elsewhere_waits_all_the_same() {
 }
 
 #[test]
+fn a_name_that_is_taken_ends_no_notification_of_another_queue() {
+    let (Some(name), Some(taken)) = (Name::new(), Name::new()) else { return };
+    let queue = PosixQueueOptions::new().capacity(1).message_size(8).owned(true).create(&name.0).unwrap();
+    let _taken = taken.queue(1);
+    queue.notify(libc::SIGURG, 0).unwrap(); // ignored by default
+    assert_eq!(PosixQueue::create(&taken.0).unwrap_err().kind(), ErrorKind::Exists);
+    assert_eq!(queue.info().unwrap().notifies, Some(std::process::id()));
+}
+
+#[test]
 fn only_one_notification_is_asked_for_at_a_time_and_info_says_by_whom() {
     let Some(name) = Name::new() else { return };
     let queue = name.queue(1);
