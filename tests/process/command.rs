@@ -337,6 +337,25 @@ fn bench_prints_the_comparison_and_refuses_what_it_does_not_know() {
 }
 
 #[test]
+fn an_interrupted_bench_leaves_nothing() {
+    let _watchdog = watchdog("an interrupted bench", PATIENCE);
+    let mut bench = Command::new(target().join("triveni"));
+    bench.args(["bench", "--seconds", "60", "--only", "sysv shared memory,posix shared memory,sysv queue"]);
+    let mut bench = bench.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let pid = bench.id();
+    let owns = || triveni::kernel::owned_objects().unwrap().iter().any(|object| object.pid == pid);
+    while !owns() {
+        assert!(bench.try_wait().unwrap().is_none(), "it has ended");
+        thread::sleep(std::time::Duration::from_millis(2));
+    }
+    triveni::kernel::send_signal(pid, libc::SIGINT).unwrap();
+    bench.wait().unwrap();
+    while owns() {
+        thread::sleep(std::time::Duration::from_millis(2));
+    }
+}
+
+#[test]
 fn ls_shows_whose_a_leftover_is_and_rm_removes_it() {
     let _watchdog = watchdog("a leftover", PATIENCE);
     let path = std::env::temp_dir().join(format!("triveni-left-{}", std::process::id()));

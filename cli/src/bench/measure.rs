@@ -114,6 +114,7 @@ fn meet(make: Make, apart: &Apart, child: impl FnOnce(&mut dyn End) -> Result<()
             }
         })
     }?;
+    child.set_kill_on_drop(true); // if something fails here, it would wait for ever
     let end = make.take().ok_or_else(|| Error::from(ErrorKind::Invalid))?(Side::Parent, child.pid())?;
     Ok((end, child))
 }

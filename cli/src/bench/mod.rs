@@ -16,6 +16,7 @@
 //! `latency` is null where a mechanism could not be measured; `missing` says why.
 
 mod bare;
+mod cleaner;
 mod ends;
 mod measure;
 mod mechanism;
@@ -86,6 +87,7 @@ impl Bench {
         let bar = ProgressBar::new(steps as u64 + 1).with_style(
             ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar()),
         );
+        let _cleaner = cleaner::cleaner(); // without one it is as well
         let apart = Apart::begin();
         let rows: Vec<Row> = chosen.into_iter().map(|mechanism| row(mechanism, &apart, each, &bar)).collect();
         bar.set_message("bare system calls");
