@@ -147,7 +147,9 @@ impl<'fd> Pipeline<'fd> {
     /// # Errors
     /// As [`Pipeline::start`]; `Timeout`; `Interrupted`.
     pub fn run_until(self, until: Deadline) -> Result<PipelineOutput> {
-        self.start()?.wait_until(until)
+        let mut running = self.start()?;
+        let statuses = running.finish(until)?;
+        Ok(PipelineOutput { output: std::mem::take(&mut running.collected), statuses })
     }
 }
 
@@ -170,7 +172,7 @@ impl RunningPipeline {
         self.output.take()
     }
 
-    /// Reads what is left of the output and waits until all programs have ended.
+    /// Reads what is left of the output and waits until all programs have ended. A later wait says the same.
     ///
     /// # Errors
     /// As [`Child::wait`].
@@ -195,6 +197,11 @@ impl RunningPipeline {
     /// # Errors
     /// As [`Child::wait`]; `Timeout`; `Interrupted`.
     pub fn wait_until(&mut self, until: Deadline) -> Result<PipelineOutput> {
+        let statuses = self.finish(until)?;
+        Ok(PipelineOutput { output: self.collected.clone(), statuses })
+    }
+
+    fn finish(&mut self, until: Deadline) -> Result<Vec<ExitStatus>> {
         let mut piece = [0; 16 << 10];
         while let Some(reader) = &self.output {
             match reader.read_until(&mut piece, until)? {
@@ -202,7 +209,6 @@ impl RunningPipeline {
                 n => self.collected.extend_from_slice(piece.get(..n).unwrap_or_default()),
             }
         }
-        let statuses = self.children.iter().map(|child| child.wait_until(until)).collect::<Result<_>>()?;
-        Ok(PipelineOutput { output: std::mem::take(&mut self.collected), statuses })
+        self.children.iter().map(|child| child.wait_until(until)).collect()
     }
 }

@@ -475,3 +475,10 @@ fn a_daemon_whose_first_process_is_gone_comes_up_all_the_same() {
     wait_for(&up);
     assert!(up.exists(), "SIGPIPE has killed the daemon");
 }
+
+#[test]
+fn a_later_wait_for_a_pipeline_says_the_same() {
+    let mut running = Pipeline::new().then(["echo", "x"]).start().unwrap();
+    let first = running.wait_until(soon()).unwrap();
+    assert_eq!((&*first.output, running.try_wait().unwrap()), (&b"x\n"[..], Some(first.clone())));
+}

@@ -111,7 +111,7 @@ impl RunningPipeline {
         self.pids.clone()
     }
 
-    /// Reads the output and waits until all programs have ended.
+    /// Reads the output and waits until all programs have ended. A later ``wait`` says the same.
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<PipelineOutput> {
         waiting(py, deadline(py, timeout)?, |until| self.attempt(until)).map(|left| PipelineOutput::new(py, left))
