@@ -311,3 +311,33 @@ def test_a_size_beyond_all_memory_asks_for_what_there_is():
         assert a.read(1 << 62) == b"bytes"
         b.write(b"more")
         assert a.read_descriptors(size=1 << 62) == (b"more", [], False)
+
+
+def test_who_flushes_while_another_thread_sends_keeps_its_deadline_and_ctrl_c():
+    a, b = kernel.Stream.pair()
+    message = bytes(8 << 20)
+    sender = threading.Thread(target=a.send, args=(message,), daemon=True)
+    sender.start()
+    assert b.read(1, timeout=10) == b"\0"  # it is in the middle
+    with pytest.raises(TimeoutError):
+        a.flush(timeout=0.05)
+
+    class Enough(Exception):
+        pass
+
+    def enough(*_):
+        raise Enough
+
+    before = signal.signal(signal.SIGALRM, enough)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(Enough):
+            a.unsent
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert b.receive_exact(3 + len(message), timeout=10)[3:] == message
+    sender.join(10)
+    assert a.unsent == 0
+    a.flush(timeout=10)
+    a.close()
+    b.close()

@@ -249,9 +249,15 @@ impl Stream {
         }
     }
 
-    /// How many bytes of the last message are kept.
+    /// How many bytes of the last message are kept. Waits while another thread sends a message.
     pub fn unsent(&self) -> usize {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner).left()
+    }
+
+    /// As [`Stream::unsent`], for who waits in slices. `None` where it would have to wait and there is no deadline.
+    #[doc(hidden)]
+    pub fn unsent_on(&self, until: Option<Deadline>) -> Result<Option<usize>> {
+        Ok(turn(&self.outbox, until)?.map(|outbox| outbox.left()))
     }
 
     /// Receives one message into `buffer`; waits for it. Returns its size.

@@ -220,16 +220,16 @@ impl Stream {
     fn flush(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let socket = self.0.get(py)?;
         waiting(py, deadline(py, timeout)?, |until| match until {
-            None => Ok((socket.unsent() == 0).then_some(())),
+            None => Ok(socket.unsent_on(None)?.filter(|left| *left == 0).map(drop)),
             Some(until) => socket.flush_until(until).map(Some),
         })
     }
 
-    /// Bytes of the last message that are kept.
+    /// Bytes of the last message that are kept. Waits while another thread sends a message.
     #[getter]
     fn unsent(&self, py: Python<'_>) -> PyResult<usize> {
         let socket = self.0.get(py)?;
-        Ok(py.detach(|| socket.unsent()))
+        waiting(py, Deadline::never(), |until| socket.unsent_on(until))
     }
 
     /// One message of ``send``; waits for it. ``Closed`` at the end of the stream.
