@@ -3444,7 +3444,8 @@ int tvn_spawn(const char *const *argv,
 /**
  * Makes a child that goes on where the caller does, like fork(2). Gives `*out` to the parent; in the child it is
  * untouched. Segments and objects go on working in the child. What stdio has buffered is in both: fflush() before.
- * @return the child's process id; 0 in the child; -EAGAIN if a limit on processes is reached.
+ * @return the child's process id; 0 in the child; -EAGAIN if a limit on processes is reached; -EMFILE without a
+ * descriptor for the child: then there is none.
  */
 int tvn_fork(tvn_child_t **out);
 

@@ -242,7 +242,8 @@ pub unsafe extern "C" fn tvn_spawn(
 
 /// Makes a child that goes on where the caller does, like fork(2). Gives `*out` to the parent; in the child it is
 /// untouched. Segments and objects go on working in the child. What stdio has buffered is in both: fflush() before.
-/// @return the child's process id; 0 in the child; -EAGAIN if a limit on processes is reached.
+/// @return the child's process id; 0 in the child; -EAGAIN if a limit on processes is reached; -EMFILE without a
+/// descriptor for the child: then there is none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_fork(out: *mut *mut tvn_child_t) -> c_int {
     call("tvn_fork", || {
