@@ -5,7 +5,7 @@
 
 use super::pipe::without_sigpipe;
 use super::process_limit::no_process;
-use super::process_tree::ProcessTree;
+use super::process_tree::{self, ProcessTree, TreeNode};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use nix::errno::Errno;
@@ -144,6 +144,12 @@ impl Drop for Family {
             let bytes = [0; MOST];
             // Nobody reads: they were killed.
             let _ = without_sigpipe(|| nix::unistd::write(&gate, &bytes));
+        }
+        for Member { pid, ppid } in &self.members {
+            let is_stopped = |node: TreeNode| node.ppid == *ppid && node.state == 'T';
+            if process_tree::read(*pid).is_some_and(is_stopped) {
+                let _ = super::send_signal(*pid, libc::SIGCONT); // or it would never end
+            }
         }
         for pid in &self.own {
             // Each ends after its own child has, so that nobody is left. ECHILD: somebody else waited for it.

@@ -383,10 +383,13 @@ fn wait_for(path: &std::path::Path) {
 }
 
 #[test]
-fn a_family_ends_though_other_processes_have_copies_of_its_gate_or_have_killed_it() {
+fn a_family_ends_though_others_have_copies_of_its_gate_or_have_stopped_or_killed_it() {
     let ended = in_a_child(|| {
         let first = chain(2).unwrap();
         let second = fan(2).unwrap(); // its members have a copy of all that is open here
+        let stopped = first.members()[1].pid;
+        super::super::stop_process(stopped).unwrap();
+        super::super::wait_stopped(stopped, soon()).unwrap();
         drop(first);
         for member in second.members() {
             super::super::send_signal(member.pid, libc::SIGKILL).unwrap();
