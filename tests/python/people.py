@@ -1,6 +1,7 @@
 """Others who do things for a test: another thread, a forked child; and what they are seen to do."""
 
 import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -89,3 +90,36 @@ def until(fact):
 def asleep(segment, object, n=1):
     """Returns once so many threads sleep for the object."""
     until(lambda: sum(wait.object == object for wait in segment.waits()) >= n)
+
+
+def ctrl_c(wait):
+    """Does Ctrl-C end ``wait()``? SIGINT comes again and again until it has: one that finds the interpreter in a callback
+    of the garbage collector is lost there."""
+    armed = [True]
+
+    def interrupt(*_):
+        if armed:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    main, over = threading.get_ident(), threading.Event()
+
+    def press():
+        while not over.wait(0.02):
+            signal.pthread_kill(main, signal.SIGINT)
+
+    presser = threading.Thread(target=press)
+    try:
+        try:
+            presser.start()
+            wait()
+            return False
+        finally:
+            armed.clear()
+    except KeyboardInterrupt:
+        armed.clear()
+        return True
+    finally:
+        over.set()
+        presser.join()
+        signal.signal(signal.SIGINT, before)

@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from people import until
+from people import ctrl_c, until
 
 import triveni as tvn
 from triveni import kernel
@@ -78,11 +78,7 @@ def test_waits_end_with_a_permit_or_their_timeout(name, sysv):
 def test_ctrl_c_ends_a_wait(name, sysv):
     posix = kernel.PosixSemaphore.create(name, owned=True)
     for wait in (posix.wait, lambda: sysv.wait(1), lambda: sysv.operate([(0, -1), (1, -1)])):
-        killer = threading.Timer(0.05, lambda: os.kill(os.getpid(), signal.SIGINT))
-        killer.start()
-        with pytest.raises(KeyboardInterrupt):
-            wait()
-        killer.join()
+        assert ctrl_c(wait)
     assert sysv.values() == [1, 0, 5]
 
 
