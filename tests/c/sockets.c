@@ -62,6 +62,20 @@ TEST(a_message_goes_over_tcp_and_the_end_is_told) {
     tvn_stream_close(server);
 }
 
+TEST(what_is_kept_of_a_message_is_flushed_as_there_is_room) {
+    tvn_stream_t *from, *to;
+    static uint8_t big[4 << 20], got[4 << 20];
+    is(tvn_stream_pair(&from, &to), 0);
+    is(tvn_stream_send(from, big, sizeof big, 5), -ETIMEDOUT);
+    is(tvn_stream_flush(from, TVN_TRY), -EAGAIN);
+    is(tvn_stream_flush(from, 5), -ETIMEDOUT);
+    while (tvn_stream_flush(from, TVN_TRY) == -EAGAIN) is(tvn_stream_receive(to, got, sizeof got, TVN_TRY), -EAGAIN);
+    is(tvn_stream_unsent(from), 0);
+    is(tvn_stream_receive(to, got, sizeof got, TVN_FOREVER), sizeof got);
+    tvn_stream_close(from);
+    tvn_stream_close(to);
+}
+
 TEST(connecting_to_nobody_and_to_a_full_queue) {
     tvn_listener_t *listener;
     tvn_stream_t *stream, *kept[8];

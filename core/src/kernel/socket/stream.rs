@@ -249,6 +249,15 @@ impl Stream {
         }
     }
 
+    /// Sends as much of what is kept as there is room for; is it all?
+    ///
+    /// # Errors
+    /// As [`Stream::write`].
+    pub fn try_flush(&self) -> Result<bool> {
+        let Some(mut outbox) = turn(&self.outbox, None)? else { return Ok(false) };
+        Ok(outbox.flush(self, None)?.is_some())
+    }
+
     /// How many bytes of the last message are kept. Waits while another thread sends a message.
     pub fn unsent(&self) -> usize {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner).left()

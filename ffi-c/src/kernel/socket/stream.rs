@@ -203,8 +203,14 @@ pub unsafe extern "C" fn tvn_stream_send(
 /// @return as tvn_stream_write(), and 0 for success.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_stream_flush(socket: *const tvn_stream_t, timeout_ms: c_int) -> c_int {
-    // SAFETY: the C contract: NULL or a handle, not closed during this call.
-    call("tvn_stream_flush", || unsafe { lend(socket) }?.0.flush_until(deadline(timeout_ms)))
+    call("tvn_stream_flush", || {
+        // SAFETY: the C contract: NULL or a handle, not closed during this call.
+        let socket = &unsafe { lend(socket) }?.0;
+        match timeout_ms {
+            TVN_TRY => tried(socket.try_flush()?.then_some(())),
+            ms => socket.flush_until(deadline(ms)),
+        }
+    })
 }
 
 /// How many bytes of the last message are kept. Lends `socket`. Waits while another thread sends a message. Any thread.

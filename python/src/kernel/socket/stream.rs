@@ -220,7 +220,7 @@ impl Stream {
     fn flush(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let socket = self.0.get(py)?;
         waiting(py, deadline(py, timeout)?, |until| match until {
-            None => Ok(socket.unsent_on(None)?.filter(|left| *left == 0).map(drop)),
+            None => Ok(socket.try_flush()?.then_some(())),
             Some(until) => socket.flush_until(until).map(Some),
         })
     }
