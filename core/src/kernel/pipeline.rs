@@ -161,6 +161,9 @@ pub struct RunningPipeline {
     collected: Vec<u8>,
 }
 
+/// So many pieces are read after a deadline: a mebibyte, the most that a pipe holds unless somebody has made it larger.
+const LATE: usize = 64;
+
 impl RunningPipeline {
     /// Its programs, in their order.
     pub fn children(&self) -> &[Child] {
@@ -203,10 +206,16 @@ impl RunningPipeline {
 
     fn finish(&mut self, until: Deadline) -> Result<Vec<ExitStatus>> {
         let mut piece = [0; 16 << 10];
+        let mut late = 0;
         while let Some(reader) = &self.output {
             match reader.read_until(&mut piece, until)? {
                 0 => self.output = None,
                 n => self.collected.extend_from_slice(piece.get(..n).unwrap_or_default()),
+            }
+            // What lies in the pipe is taken also when the deadline has passed; not what comes and comes.
+            late += usize::from(until.passed());
+            if late > LATE {
+                return Err(ErrorKind::Timeout.into());
             }
         }
         self.children.iter().map(|child| child.wait_until(until)).collect()
