@@ -321,20 +321,11 @@ def test_who_flushes_while_another_thread_sends_keeps_its_deadline_and_ctrl_c():
     with pytest.raises(TimeoutError):
         a.flush(timeout=0.05)
 
-    class Enough(Exception):
-        pass
+    def ask():
+        while a.unsent:  # it answers where the sender has not yet taken its turn again
+            pass
 
-    def enough(*_):
-        raise Enough
-
-    before = signal.signal(signal.SIGALRM, enough)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.05)
-        with pytest.raises(Enough):
-            while a.unsent:  # it answers where the sender has not yet taken its turn again
-                pass
-    finally:
-        signal.signal(signal.SIGALRM, before)
+    assert ctrl_c(ask)
     assert b.receive_exact(3 + len(message), timeout=10)[3:] == message
     sender.join(10)
     assert a.unsent == 0
