@@ -9,7 +9,8 @@
 //! # The end
 //!
 //! recv(2) answers 0 for an empty message and for the end alike. They are told apart here: an empty message has size
-//! 0, the end is `Closed`.
+//! 0, the end is `Closed`. Where several receive from one socket at once and the last message is empty, each may receive
+//! an empty one before the end.
 //!
 //! # When a peer dies
 //!
