@@ -3918,7 +3918,7 @@ int tvn_datagram_set_peer(const tvn_datagram_t *socket,
  * -ETIMEDOUT; -EINTR if this thread is interruptible. Nothing was sent then.
  */
 int tvn_datagram_send(const tvn_datagram_t *socket,
-                      const uint8_t *data,
+                      const void *data,
                       size_t size,
                       int timeout_ms);
 
@@ -3928,7 +3928,7 @@ int tvn_datagram_send(const tvn_datagram_t *socket,
  * @return as tvn_datagram_send(); -ENOENT if there is no such socket file; -EACCES; -TVN_EINCOMPATIBLE; -EINVAL.
  */
 int tvn_datagram_send_to(const tvn_datagram_t *socket,
-                         const uint8_t *data,
+                         const void *data,
                          size_t size,
                          const tvn_socket_address_t *address,
                          int timeout_ms);
@@ -3936,12 +3936,11 @@ int tvn_datagram_send_to(const tvn_datagram_t *socket,
 /**
  * Receives a datagram into `buffer`; blocks until there is one. Lends `socket` and `buffer`. There is no end to
  * receive: whether a peer has died only a timeout tells. Any thread.
- * @return its size, which may be 0; -EMSGSIZE if `size` is too small: the datagram stays (unless another one receives
- * here at the same moment: tvn_last_error() says so), and tvn_datagram_message_size() tells its size; -ECONNREFUSED if
- * the last datagram sent came to nobody; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible.
+ * @return its size, which may be 0; -EMSGSIZE if `size` is too small: the datagram stays in this handle, where poll(2) does not
+ * see it, and tvn_datagram_message_size() tells its size; -ECONNREFUSED if the last datagram sent came to nobody; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible.
  */
 int64_t tvn_datagram_receive(const tvn_datagram_t *socket,
-                             uint8_t *buffer,
+                             void *buffer,
                              size_t size,
                              int timeout_ms);
 
@@ -3950,7 +3949,7 @@ int64_t tvn_datagram_receive(const tvn_datagram_t *socket,
  * @return as there.
  */
 int64_t tvn_datagram_receive_from(const tvn_datagram_t *socket,
-                                  uint8_t *buffer,
+                                  void *buffer,
                                   size_t size,
                                   tvn_socket_address_t *from,
                                   int timeout_ms);
@@ -3969,7 +3968,7 @@ int64_t tvn_datagram_message_size(const tvn_datagram_t *socket, int timeout_ms);
  * is no descriptor.
  */
 int tvn_datagram_send_descriptors(const tvn_datagram_t *socket,
-                                  const uint8_t *data,
+                                  const void *data,
                                   size_t size,
                                   const int *fds,
                                   size_t count,
@@ -3983,7 +3982,7 @@ int tvn_datagram_send_descriptors(const tvn_datagram_t *socket,
  * @return its size; otherwise as tvn_datagram_receive().
  */
 int64_t tvn_datagram_receive_descriptors(const tvn_datagram_t *socket,
-                                         uint8_t *buffer,
+                                         void *buffer,
                                          size_t size,
                                          int *fds,
                                          size_t capacity,
@@ -4197,7 +4196,7 @@ void tvn_seqpacket_close(tvn_seqpacket_t *socket);
  * -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible. Nothing was sent then.
  */
 int tvn_seqpacket_send(const tvn_seqpacket_t *socket,
-                       const uint8_t *data,
+                       const void *data,
                        size_t size,
                        int timeout_ms);
 
@@ -4210,7 +4209,7 @@ int tvn_seqpacket_send(const tvn_seqpacket_t *socket,
  * -ETIMEDOUT; -EINTR if this thread is interruptible.
  */
 int64_t tvn_seqpacket_receive(const tvn_seqpacket_t *socket,
-                              uint8_t *buffer,
+                              void *buffer,
                               size_t size,
                               int timeout_ms);
 
@@ -4228,7 +4227,7 @@ int64_t tvn_seqpacket_message_size(const tvn_seqpacket_t *socket, int timeout_ms
  * descriptor.
  */
 int tvn_seqpacket_send_descriptors(const tvn_seqpacket_t *socket,
-                                   const uint8_t *data,
+                                   const void *data,
                                    size_t size,
                                    const int *fds,
                                    size_t count,
@@ -4242,7 +4241,7 @@ int tvn_seqpacket_send_descriptors(const tvn_seqpacket_t *socket,
  * @return its size; otherwise as tvn_seqpacket_receive().
  */
 int64_t tvn_seqpacket_receive_descriptors(const tvn_seqpacket_t *socket,
-                                          uint8_t *buffer,
+                                          void *buffer,
                                           size_t size,
                                           int *fds,
                                           size_t capacity,
@@ -4353,7 +4352,7 @@ void tvn_stream_close(tvn_stream_t *socket);
  * -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible.
  */
 int64_t tvn_stream_read(const tvn_stream_t *socket,
-                        uint8_t *buffer,
+                        void *buffer,
                         size_t size,
                         int timeout_ms);
 
@@ -4363,7 +4362,7 @@ int64_t tvn_stream_read(const tvn_stream_t *socket,
  * `buffer`: tvn_last_error() says how much. With TVN_TRY it does not wait: -ETIMEDOUT.
  */
 int tvn_stream_receive_exact(const tvn_stream_t *socket,
-                             uint8_t *buffer,
+                             void *buffer,
                              size_t size,
                              int timeout_ms);
 
@@ -4376,7 +4375,7 @@ int tvn_stream_receive_exact(const tvn_stream_t *socket,
  * -EINTR if this thread is interruptible.
  */
 int64_t tvn_stream_receive(const tvn_stream_t *socket,
-                           uint8_t *buffer,
+                           void *buffer,
                            size_t size,
                            int timeout_ms);
 
@@ -4393,7 +4392,7 @@ int64_t tvn_stream_message_size(const tvn_stream_t *socket, int timeout_ms);
  * -ETIMEDOUT; -EINTR if this thread is interruptible.
  */
 int64_t tvn_stream_write(const tvn_stream_t *socket,
-                         const uint8_t *data,
+                         const void *data,
                          size_t size,
                          int timeout_ms);
 
@@ -4402,7 +4401,7 @@ int64_t tvn_stream_write(const tvn_stream_t *socket,
  * @return 0; -EPIPE; -ECONNRESET; -ETIMEDOUT or -EINTR also in the middle: tvn_last_error() says how much was written.
  */
 int tvn_stream_send_all(const tvn_stream_t *socket,
-                        const uint8_t *data,
+                        const void *data,
                         size_t size,
                         int timeout_ms);
 
@@ -4414,7 +4413,7 @@ int tvn_stream_send_all(const tvn_stream_t *socket,
  * -ETIMEDOUT and -EINTR: tvn_stream_unsent() says whether it was begun.
  */
 int tvn_stream_send(const tvn_stream_t *socket,
-                    const uint8_t *data,
+                    const void *data,
                     size_t size,
                     int timeout_ms);
 
@@ -4439,7 +4438,7 @@ int64_t tvn_stream_unsent(const tvn_stream_t *socket);
  * -ETIMEDOUT; -EINTR if this thread is interruptible.
  */
 int64_t tvn_stream_write_descriptors(const tvn_stream_t *socket,
-                                     const uint8_t *data,
+                                     const void *data,
                                      size_t size,
                                      const int *fds,
                                      size_t count,
@@ -4453,7 +4452,7 @@ int64_t tvn_stream_write_descriptors(const tvn_stream_t *socket,
  * @return how many bytes; otherwise as tvn_stream_read().
  */
 int64_t tvn_stream_read_descriptors(const tvn_stream_t *socket,
-                                    uint8_t *buffer,
+                                    void *buffer,
                                     size_t size,
                                     int *fds,
                                     size_t capacity,

@@ -56,7 +56,7 @@ static void client(const char *address) {
     for (int i = 0; i < 4; i++) {
         uint8_t back[8];
         size_t size = strlen(words[i]);
-        must(tvn_stream_send_all(server, (const uint8_t *)words[i], size, TVN_FOREVER));
+        must(tvn_stream_send_all(server, words[i], size, TVN_FOREVER));
         must(tvn_stream_receive_exact(server, back, size, TVN_FOREVER));
         printf("echo: %.*s\n", (int)size, (const char *)back);
         fflush(stdout);

@@ -42,7 +42,7 @@ static size_t ack(char text[2 * SIZE], const char *request) {
 
 static void acknowledge(tvn_datagram_t *socket, const char *request, const tvn_socket_address_t *client) {
     char text[2 * SIZE];
-    must(tvn_datagram_send_to(socket, (const uint8_t *)text, ack(text, request), client, TVN_FOREVER));
+    must(tvn_datagram_send_to(socket, text, ack(text, request), client, TVN_FOREVER));
 }
 
 static void server(tvn_datagram_t *socket) {
@@ -50,7 +50,7 @@ static void server(tvn_datagram_t *socket) {
     int carried_out = 0, timeout_ms = TVN_FOREVER;
     tvn_socket_address_t client;
     for (;;) {
-        int64_t size = tvn_datagram_receive_from(socket, (uint8_t *)request, SIZE - 1, &client, timeout_ms);
+        int64_t size = tvn_datagram_receive_from(socket, request, SIZE - 1, &client, timeout_ms);
         if (size == -ETIMEDOUT) break;
         request[must(size)] = 0;
         int first_time = strcmp(request, last) != 0, is_end = !strcmp(request, "end");
@@ -80,9 +80,9 @@ static void client(const char *address) {
         int64_t size, expected = (int64_t)ack(wanted, requests[i]);
         int tries = 0;
         do {
-            must(tvn_datagram_send(socket, (const uint8_t *)requests[i], strlen(requests[i]), TVN_FOREVER));
+            must(tvn_datagram_send(socket, requests[i], strlen(requests[i]), TVN_FOREVER));
             do /* until it is not the second ACK of a request before */
-                size = tvn_datagram_receive(socket, (uint8_t *)answer, sizeof answer, PATIENCE_MS);
+                size = tvn_datagram_receive(socket, answer, sizeof answer, PATIENCE_MS);
             while (size >= 0 && (size != expected || memcmp(answer, wanted, (size_t)size)));
         } while (++tries < TRIES && size == -ETIMEDOUT);
         must(size);

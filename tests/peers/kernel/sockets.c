@@ -129,7 +129,7 @@ static void ask(const char *what, uint64_t n) {
         int ends[2];
         char text[8];
         must(pipe(ends) == 0, "a pipe is made");
-        must(good(tvn_stream_write_descriptors(stream, (const uint8_t *)"x", 1, &ends[1], 1, TVN_FOREVER)) == 1, "a byte goes");
+        must(good(tvn_stream_write_descriptors(stream, "x", 1, &ends[1], 1, TVN_FOREVER)) == 1, "a byte goes");
         close(ends[1]);
         must(read(ends[0], text, sizeof text) == 6 && !memcmp(text, "passed", 6), "the server writes");
     }
@@ -175,12 +175,12 @@ int main(int argc, char **argv) {
     } else if (!strcmp(role, "wait")) {
         stream = connected(address);
         say("waiting");
-        int64_t failed = tvn_stream_receive(stream, (uint8_t *)text, sizeof text, TVN_FOREVER);
+        int64_t failed = tvn_stream_receive(stream, text, sizeof text, TVN_FOREVER);
         must(failed == -EPIPE || failed == -ECONNRESET, "the end is told");
         say("ended");
     } else if (!strcmp(role, "half")) {
         stream = connected(address);
-        good(tvn_stream_send_all(stream, (const uint8_t *)"\0\0\0\x64half", 8, TVN_FOREVER));
+        good(tvn_stream_send_all(stream, "\0\0\0\x64half", 8, TVN_FOREVER));
         stay();
     } else if (!strcmp(role, "own")) {
         good(tvn_listener_bind(address, 5, 0600, TVN_OWNED, &listener));

@@ -4,7 +4,7 @@ use super::address::{Name, Place, SocketAddress};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType};
 use std::io::{IoSlice, IoSliceMut};
-use std::mem::offset_of;
+use std::mem::{MaybeUninit, offset_of};
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -36,6 +36,7 @@ impl Type {
 }
 
 /// An address as the kernel reads and writes it.
+#[derive(Clone, Copy)]
 pub(super) struct Raw {
     /// Zeroed where it is not set. Large and aligned enough for every family's address.
     storage: libc::sockaddr_storage,
@@ -231,6 +232,32 @@ pub(super) fn receive_from(
     let (at, size) = (buffer.as_mut_ptr().cast(), buffer.len());
     // SAFETY: `buffer` is ours alone for the length of the call; room for `from.size` bytes of address, and its size.
     count(unsafe { libc::recvfrom(fd.as_raw_fd(), at, size, flags, (&raw mut from.storage).cast(), &mut from.size) })
+}
+
+/// Receives a message; what has no room in `buffer` goes to `spill`. Its size, and whether more of it was thrown away.
+#[inline]
+pub(super) fn receive_spilling(
+    fd: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    spill: &mut [MaybeUninit<u8>],
+    flags: libc::c_int,
+    from: &mut Raw,
+) -> nix::Result<(usize, bool)> {
+    let mut parts = [
+        libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() },
+        libc::iovec { iov_base: spill.as_mut_ptr().cast(), iov_len: spill.len() },
+    ];
+    // SAFETY: all-zero is a msghdr: integers and null pointers.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = parts.as_mut_ptr();
+    message.msg_iovlen = parts.len() as _;
+    from.storage.ss_family = libc::AF_UNSPEC as libc::sa_family_t;
+    message.msg_name = (&raw mut from.storage).cast();
+    message.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    // SAFETY: both parts, and the room for the address, are ours alone for the length of the call.
+    let size = count(unsafe { libc::recvmsg(fd.as_raw_fd(), &mut message, flags) })?;
+    from.size = message.msg_namelen;
+    Ok((size, message.msg_flags & libc::MSG_TRUNC != 0))
 }
 
 /// Sends; never raises SIGPIPE.

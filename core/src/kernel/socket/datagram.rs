@@ -17,6 +17,7 @@ use super::address::{SocketAddress, ToSocketAddress};
 use super::binding::{self, BindOptions};
 use super::call::{self, Raw, Type};
 use super::failure;
+use super::kept::Kept;
 use super::message::Messages;
 use crate::deadline::Deadline;
 use crate::error::{ErrorKind, Result};
@@ -46,6 +47,7 @@ use std::os::unix::net::UnixDatagram;
 pub struct Datagram {
     fd: OwnedFd,
     udp: bool,
+    kept: Kept,
     owned: Option<Owned>,
 }
 
@@ -56,8 +58,8 @@ impl Messages for Datagram {
 
     const TYPE: Type = Type::Datagram;
 
-    fn is_udp(&self) -> bool {
-        self.udp
+    fn kept(&self) -> Option<&Kept> {
+        Some(&self.kept)
     }
 
     fn is_end(&self) -> Result<bool> {
@@ -193,8 +195,9 @@ impl Datagram {
     /// Receives a datagram into `buffer`; waits for it. Returns its size, which may be 0.
     ///
     /// # Errors
-    /// `TooLarge` if the buffer is too small: the datagram stays, and [`Datagram::message_size`] knows its size. Only
-    /// where several receive from one socket at once, one that is too large may be lost; the sentence says so.
+    /// `TooLarge` if the buffer is too small: the datagram stays, and [`Datagram::message_size`] knows its size. It
+    /// stays in this handle, where poll(2) and other processes do not see it: ask again. (Only one of more than half a
+    /// mebibyte is lost; the sentence says so.)
     /// `System(ECONNREFUSED)` if the last datagram sent came to nobody.
     #[inline]
     pub fn receive(&self, buffer: &mut [u8]) -> Result<usize> {
@@ -284,7 +287,7 @@ super::common!(Datagram, Type::Datagram);
 impl From<OwnedFd> for Datagram {
     fn from(fd: OwnedFd) -> Datagram {
         let udp = super::local_address(fd.as_fd(), Type::Datagram).is_ok_and(|address| !address.is_unix());
-        Datagram { fd, udp, owned: None }
+        Datagram { fd, udp, kept: Kept::default(), owned: None }
     }
 }
 

@@ -2,15 +2,17 @@
 //!
 //! # A message that is larger than the buffer
 //!
-//! recv(2) would cut it and throw the rest away. So the size is looked at first (MSG_PEEK with MSG_TRUNC), and a
-//! message that does not fit stays: `TooLarge`, the sentence says how large it is, and a larger buffer gets it. That
-//! look is one more system call, of a fifth of a microsecond; it is left out where no datagram can be too large: for
-//! UDP from 65535 bytes on. Where several receive from one socket at once, another may take the message in between, and
-//! the next one may be too large for this buffer: then it is lost, and the sentence says that.
+//! recv(2) would cut it and throw the rest away. A datagram is received together with spare memory for what does not
+//! fit, and is kept in the handle then (`kept.rs`): `TooLarge`, the sentence says how large it is, and a larger buffer gets
+//! it. Of a seqpacket message, and where descriptors are asked for, the size is looked at first (MSG_PEEK with MSG_TRUNC),
+//! with one more system call, of a fifth of a microsecond: the end has to be told from an empty message, and descriptors
+//! belong to their message. Where several receive from one such socket at once, another may take the message in between,
+//! and the next one may be too large for this buffer: then it is lost, and the sentence says that.
 
 use super::call::{self, Raw, Type};
 use super::descriptors::{self, ReceivedDescriptors};
 use super::failure::{self, What};
+use super::kept::{Kept, with_spill};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::wait::{restarting, retrying, waiting};
@@ -18,17 +20,14 @@ use nix::errno::Errno;
 use nix::poll::PollFlags;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// The largest datagram of UDP has some bytes less than this.
-const UDP_MAX: usize = 65535;
-
 /// A socket that carries messages.
 pub(super) trait Messages {
     fn fd(&self) -> &OwnedFd;
     const TYPE: Type;
     /// Is a message of 0 bytes rather the end? Asked while nothing else is known of it.
     fn is_end(&self) -> Result<bool>;
-    /// Is it UDP? Then datagrams have a largest size.
-    fn is_udp(&self) -> bool;
+    /// Where messages are kept that were larger than the buffer, if they are received without a look at their size.
+    fn kept(&self) -> Option<&Kept>;
 
     fn what(&self) -> What<'_> {
         What(self.fd().as_fd(), Self::TYPE)
@@ -37,11 +36,51 @@ pub(super) trait Messages {
     /// Receives a message into `buffer`; its size. `None` if there is none, and there is no deadline.
     #[inline]
     fn take(&self, buffer: &mut [u8], from: Option<&mut Raw>, until: Option<Deadline>) -> Result<Option<usize>> {
+        if let Some(kept) = self.kept() {
+            return self.take_spilling(kept, buffer, from, until);
+        }
         let mut from = from;
         self.transfer(PollFlags::POLLIN, until, |flags, until| {
             self.take_once(flags, until, buffer.len(), |fd, flags| match &mut from {
                 Some(from) => call::receive_from(fd, buffer, flags, from),
                 None => call::receive(fd, buffer, flags),
+            })
+        })
+    }
+
+    /// As [`Messages::take`], in one system call: what does not fit is kept.
+    #[inline]
+    fn take_spilling(
+        &self,
+        kept: &Kept,
+        buffer: &mut [u8],
+        from: Option<&mut Raw>,
+        until: Option<Deadline>,
+    ) -> Result<Option<usize>> {
+        let (room, mut nobody) = (buffer.len(), Raw::empty());
+        let from = from.unwrap_or(&mut nobody); // always: who asks for what is kept may ask whose it is
+        match kept.take(buffer, from) {
+            None => {}
+            Some(Ok(size)) => return Ok(Some(size)),
+            Some(Err(size)) => return Err(stays(size, room, self.what())),
+        }
+        let fd = self.fd().as_fd();
+        self.transfer(PollFlags::POLLIN, until, |flags, until| {
+            with_spill(|spill| {
+                match restarting(until, || call::receive_spilling(fd, buffer, spill, flags, from)) {
+                    Err(Errno::EAGAIN) => Ok(None),
+                    Err(errno) => Err(failure::receiving(errno, self.what())),
+                    Ok((size, false)) if size <= room => Ok(Some(size)),
+                    Ok((size, true)) => Err(cut(size, room, self.what())),
+                    Ok((size, false)) => {
+                        let rest = spill.get(..size - room).unwrap_or_default();
+                        // SAFETY: the kernel has written that many bytes there: the message has `size`, the buffer took
+                        // `room` of them.
+                        let rest = unsafe { std::slice::from_raw_parts(rest.as_ptr().cast::<u8>(), rest.len()) };
+                        kept.keep([&*buffer, rest].concat(), *from);
+                        Err(stays(size, room, self.what()))
+                    }
+                }
             })
         })
     }
@@ -53,6 +92,12 @@ pub(super) trait Messages {
         most: usize,
         until: Option<Deadline>,
     ) -> Result<Option<ReceivedDescriptors>> {
+        let room = buffer.len();
+        match self.kept().and_then(|kept| kept.take(buffer, &mut Raw::empty())) {
+            None => {}
+            Some(Ok(size)) => return Ok(Some(ReceivedDescriptors { size, descriptors: Vec::new(), cut: false })),
+            Some(Err(size)) => return Err(stays(size, room, self.what())),
+        }
         self.transfer(PollFlags::POLLIN, until, |flags, until| {
             let mut got = None;
             let size = self.take_once(flags, until, buffer.len(), |fd, flags| {
@@ -75,15 +120,13 @@ pub(super) trait Messages {
         mut receive: impl FnMut(BorrowedFd<'_>, libc::c_int) -> nix::Result<usize>,
     ) -> Result<Option<usize>> {
         let fd = self.fd().as_fd();
-        let mut first = flags;
-        if room < UDP_MAX || !self.is_udp() {
-            match self.look(flags, until)? {
-                None => return Ok(None),
-                Some(size) if size > room => return Err(stays(size, room, self.what())),
-                Some(_) => first = libc::MSG_DONTWAIT, // it is there, unless somebody else was faster
-            }
+        match self.look(flags, until)? {
+            None => return Ok(None),
+            Some(size) if size > room => return Err(stays(size, room, self.what())),
+            Some(_) => {}
         }
-        match restarting(until, || receive(fd, libc::MSG_TRUNC | first)) {
+        // It is there, unless somebody else was faster.
+        match restarting(until, || receive(fd, libc::MSG_TRUNC | libc::MSG_DONTWAIT)) {
             Err(Errno::EAGAIN) => Ok(None),
             Ok(size) if size > room => Err(lost(size, room, self.what())),
             received => received.map(Some).map_err(|errno| failure::receiving(errno, self.what())),
@@ -103,6 +146,9 @@ pub(super) trait Messages {
 
     /// The size of the next message, which stays. `None` if there is none, and there is no deadline.
     fn next_size(&self, until: Option<Deadline>) -> Result<Option<usize>> {
+        if let Some(size) = self.kept().and_then(Kept::size) {
+            return Ok(Some(size));
+        }
         self.transfer(PollFlags::POLLIN, until, |flags, until| self.look(flags, until))
     }
 
@@ -166,6 +212,15 @@ fn ended(what: What<'_>) -> Error {
 fn stays(size: usize, room: usize, what: What<'_>) -> Error {
     let sentence = format!(
         "receive from {what}: the message has {size} bytes, the buffer {room}; it stays, give it a buffer of {size}"
+    );
+    Error::new(ErrorKind::TooLarge, sentence)
+}
+
+#[cold]
+fn cut(size: usize, room: usize, what: What<'_>) -> Error {
+    let sentence = format!(
+        "receive from {what}: the message had more than {size} bytes, the buffer {room}, and it is lost; give it a larger \
+         buffer, or ask for the size first"
     );
     Error::new(ErrorKind::TooLarge, sentence)
 }

@@ -20,6 +20,7 @@ mod credentials;
 mod datagram;
 mod descriptors;
 mod failure;
+mod kept;
 mod listener;
 mod message;
 mod seqpacket;

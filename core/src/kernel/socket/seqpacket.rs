@@ -22,6 +22,7 @@ use super::call::{self, Type};
 use super::connecting::{Connecting, connect};
 use super::credentials::{PeerCredentials, of_peer};
 use super::failure;
+use super::kept::Kept;
 use super::message::Messages;
 use crate::deadline::Deadline;
 use crate::error::{ErrorKind, Result};
@@ -58,8 +59,8 @@ impl Messages for Seqpacket {
 
     const TYPE: Type = Type::Seqpacket;
 
-    fn is_udp(&self) -> bool {
-        false
+    fn kept(&self) -> Option<&Kept> {
+        None
     }
 
     /// While the peer can send, there is no end. Then a message comes with a timestamp, if one asks for that, and the end

@@ -414,6 +414,20 @@ fn a_datagram_or_message_that_is_larger_than_the_buffer_stays() {
         assert_eq!(socket.receive(&mut [0; 5]).unwrap(), 5);
         assert_eq!(socket.try_message_size().unwrap(), None);
     }
+    // One that waits for a larger buffer comes before those behind it, from whom it came, whoever asks.
+    client.send(b"larger").unwrap();
+    client.send(b"next").unwrap();
+    assert_eq!(server.receive(&mut [0; 5]).unwrap_err().kind(), ErrorKind::TooLarge);
+    assert_eq!(server.try_receive_from(&mut [0; 5]).unwrap_err().kind(), ErrorKind::TooLarge);
+    assert_eq!(server.receive_descriptors(&mut [0; 5], 1).unwrap_err().kind(), ErrorKind::TooLarge);
+    let mut buffer = [0; 8];
+    assert_eq!(server.receive_descriptors(&mut buffer, 1).unwrap().size, 6);
+    assert_eq!(&buffer[..6], b"larger");
+    let (size, from) = server.receive_from(&mut buffer).unwrap();
+    assert_eq!((&buffer[..size], from), (&b"next"[..], client.local_address().unwrap()));
+    client.send(b"from").unwrap();
+    assert_eq!(server.try_receive_from(&mut []).unwrap_err().kind(), ErrorKind::TooLarge);
+    assert_eq!(server.receive_from(&mut buffer).unwrap(), (4, client.local_address().unwrap()));
     let (a, b) = Seqpacket::pair().unwrap();
     a.send(b"hello").unwrap();
     assert_eq!(b.receive(&mut [0; 3]).unwrap_err().kind(), ErrorKind::TooLarge);

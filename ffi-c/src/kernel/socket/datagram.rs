@@ -5,7 +5,7 @@ use crate::argument::{buffer, bytes, optional, output, text};
 use crate::boundary::call;
 use crate::deadline::{TVN_TRY, deadline, tried};
 use crate::handle::{give, lend, take};
-use std::ffi::{c_char, c_int, c_uint};
+use std::ffi::{c_char, c_int, c_uint, c_void};
 use std::os::fd::{AsFd, AsRawFd};
 use triveni::kernel::Datagram;
 
@@ -96,13 +96,13 @@ pub unsafe extern "C" fn tvn_datagram_set_peer(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_datagram_send(
     socket: *const tvn_datagram_t,
-    data: *const u8,
+    data: *const c_void,
     size: usize,
     timeout_ms: c_int,
 ) -> c_int {
     call("tvn_datagram_send", || {
         // SAFETY: the C contract: NULL or a handle, not closed during this call; `size` bytes to read.
-        let (socket, data) = unsafe { (&lend(socket)?.0, bytes(data, size)?) };
+        let (socket, data) = unsafe { (&lend(socket)?.0, bytes(data.cast(), size)?) };
         match timeout_ms {
             TVN_TRY => tried(socket.try_send(data)?.then_some(())),
             ms => socket.send_until(data, deadline(ms)),
@@ -116,14 +116,14 @@ pub unsafe extern "C" fn tvn_datagram_send(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_datagram_send_to(
     socket: *const tvn_datagram_t,
-    data: *const u8,
+    data: *const c_void,
     size: usize,
     address: *const tvn_socket_address_t,
     timeout_ms: c_int,
 ) -> c_int {
     call("tvn_datagram_send_to", || {
         // SAFETY: the C contract: NULL or a handle, not closed during this call; `size` bytes to read; NULL or an address.
-        let (socket, data, address) = unsafe { (&lend(socket)?.0, bytes(data, size)?, of_c(address)?) };
+        let (socket, data, address) = unsafe { (&lend(socket)?.0, bytes(data.cast(), size)?, of_c(address)?) };
         match timeout_ms {
             TVN_TRY => tried(socket.try_send_to(data, &address)?.then_some(())),
             ms => socket.send_to_until(data, &address, deadline(ms)),
@@ -133,19 +133,18 @@ pub unsafe extern "C" fn tvn_datagram_send_to(
 
 /// Receives a datagram into `buffer`; blocks until there is one. Lends `socket` and `buffer`. There is no end to
 /// receive: whether a peer has died only a timeout tells. Any thread.
-/// @return its size, which may be 0; -EMSGSIZE if `size` is too small: the datagram stays (unless another one receives
-/// here at the same moment: tvn_last_error() says so), and tvn_datagram_message_size() tells its size; -ECONNREFUSED if
-/// the last datagram sent came to nobody; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible.
+/// @return its size, which may be 0; -EMSGSIZE if `size` is too small: the datagram stays in this handle, where poll(2) does not
+/// see it, and tvn_datagram_message_size() tells its size; -ECONNREFUSED if the last datagram sent came to nobody; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_datagram_receive(
     socket: *const tvn_datagram_t,
-    buffer: *mut u8,
+    buffer: *mut c_void,
     size: usize,
     timeout_ms: c_int,
 ) -> i64 {
     call("tvn_datagram_receive", || {
         // SAFETY: the C contract: NULL or a handle, not closed during this call; `size` bytes to write.
-        let (socket, buffer) = unsafe { (&lend(socket)?.0, self::buffer(buffer, size)?) };
+        let (socket, buffer) = unsafe { (&lend(socket)?.0, self::buffer(buffer.cast(), size)?) };
         match timeout_ms {
             TVN_TRY => tried(socket.try_receive(buffer)?),
             ms => socket.receive_until(buffer, deadline(ms)),
@@ -158,7 +157,7 @@ pub unsafe extern "C" fn tvn_datagram_receive(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_datagram_receive_from(
     socket: *const tvn_datagram_t,
-    buffer: *mut u8,
+    buffer: *mut c_void,
     size: usize,
     from: *mut tvn_socket_address_t,
     timeout_ms: c_int,
@@ -166,7 +165,7 @@ pub unsafe extern "C" fn tvn_datagram_receive_from(
     call("tvn_datagram_receive_from", || {
         // SAFETY: the C contract: NULL or a handle, not closed during this call; `size` bytes to write; NULL or a place for
         // the address.
-        let (socket, buffer, out) = unsafe { (&lend(socket)?.0, self::buffer(buffer, size)?, optional(from)) };
+        let (socket, buffer, out) = unsafe { (&lend(socket)?.0, self::buffer(buffer.cast(), size)?, optional(from)) };
         let (size, from) = match timeout_ms {
             TVN_TRY => tried(socket.try_receive_from(buffer)?)?,
             ms => socket.receive_from_until(buffer, deadline(ms))?,
@@ -200,7 +199,7 @@ pub unsafe extern "C" fn tvn_datagram_message_size(socket: *const tvn_datagram_t
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_datagram_send_descriptors(
     socket: *const tvn_datagram_t,
-    data: *const u8,
+    data: *const c_void,
     size: usize,
     fds: *const c_int,
     count: usize,
@@ -209,7 +208,7 @@ pub unsafe extern "C" fn tvn_datagram_send_descriptors(
     call("tvn_datagram_send_descriptors", || {
         // SAFETY: the C contract: NULL or a handle, not closed during this call; `size` bytes and `count` descriptors to
         // read, which nobody closes meanwhile.
-        let (socket, data, fds) = unsafe { (&lend(socket)?.0, bytes(data, size)?, descriptors(fds, count)?) };
+        let (socket, data, fds) = unsafe { (&lend(socket)?.0, bytes(data.cast(), size)?, descriptors(fds, count)?) };
         match timeout_ms {
             TVN_TRY => tried(socket.try_send_descriptors(data, &fds)?.then_some(())),
             ms => socket.send_descriptors_until(data, &fds, deadline(ms)),
@@ -225,7 +224,7 @@ pub unsafe extern "C" fn tvn_datagram_send_descriptors(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_datagram_receive_descriptors(
     socket: *const tvn_datagram_t,
-    buffer: *mut u8,
+    buffer: *mut c_void,
     size: usize,
     fds: *mut c_int,
     capacity: usize,
@@ -235,7 +234,7 @@ pub unsafe extern "C" fn tvn_datagram_receive_descriptors(
 ) -> i64 {
     call("tvn_datagram_receive_descriptors", || {
         // SAFETY: the C contract: NULL or a handle, not closed during this call; `size` bytes to write.
-        let (socket, buffer) = unsafe { (&lend(socket)?.0, self::buffer(buffer, size)?) };
+        let (socket, buffer) = unsafe { (&lend(socket)?.0, self::buffer(buffer.cast(), size)?) };
         let receive = |most| match timeout_ms {
             TVN_TRY => tried(socket.try_receive_descriptors(buffer, most)?),
             ms => socket.receive_descriptors_until(buffer, most, deadline(ms)),

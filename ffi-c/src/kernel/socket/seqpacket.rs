@@ -5,7 +5,7 @@ use crate::argument::{buffer, bytes, output, text};
 use crate::boundary::call;
 use crate::deadline::{TVN_TRY, deadline, tried};
 use crate::handle::{give, lend, take};
-use std::ffi::{c_char, c_int};
+use std::ffi::{c_char, c_int, c_void};
 use std::os::fd::{AsFd, AsRawFd};
 use triveni::kernel::Seqpacket;
 
@@ -70,13 +70,13 @@ pub unsafe extern "C" fn tvn_seqpacket_close(socket: *mut tvn_seqpacket_t) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_seqpacket_send(
     socket: *const tvn_seqpacket_t,
-    data: *const u8,
+    data: *const c_void,
     size: usize,
     timeout_ms: c_int,
 ) -> c_int {
     call("tvn_seqpacket_send", || {
         // SAFETY: the C contract: NULL or a handle, not closed during this call; `size` bytes to read.
-        let (socket, data) = unsafe { (&lend(socket)?.0, bytes(data, size)?) };
+        let (socket, data) = unsafe { (&lend(socket)?.0, bytes(data.cast(), size)?) };
         match timeout_ms {
             TVN_TRY => tried(socket.try_send(data)?.then_some(())),
             ms => socket.send_until(data, deadline(ms)),
@@ -93,13 +93,13 @@ pub unsafe extern "C" fn tvn_seqpacket_send(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_seqpacket_receive(
     socket: *const tvn_seqpacket_t,
-    buffer: *mut u8,
+    buffer: *mut c_void,
     size: usize,
     timeout_ms: c_int,
 ) -> i64 {
     call("tvn_seqpacket_receive", || {
         // SAFETY: the C contract: NULL or a handle, not closed during this call; `size` bytes to write.
-        let (socket, buffer) = unsafe { (&lend(socket)?.0, self::buffer(buffer, size)?) };
+        let (socket, buffer) = unsafe { (&lend(socket)?.0, self::buffer(buffer.cast(), size)?) };
         match timeout_ms {
             TVN_TRY => tried(socket.try_receive(buffer)?),
             ms => socket.receive_until(buffer, deadline(ms)),
@@ -129,7 +129,7 @@ pub unsafe extern "C" fn tvn_seqpacket_message_size(socket: *const tvn_seqpacket
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_seqpacket_send_descriptors(
     socket: *const tvn_seqpacket_t,
-    data: *const u8,
+    data: *const c_void,
     size: usize,
     fds: *const c_int,
     count: usize,
@@ -138,7 +138,7 @@ pub unsafe extern "C" fn tvn_seqpacket_send_descriptors(
     call("tvn_seqpacket_send_descriptors", || {
         // SAFETY: the C contract: NULL or a handle, not closed during this call; `size` bytes and `count` descriptors to
         // read, which nobody closes meanwhile.
-        let (socket, data, fds) = unsafe { (&lend(socket)?.0, bytes(data, size)?, descriptors(fds, count)?) };
+        let (socket, data, fds) = unsafe { (&lend(socket)?.0, bytes(data.cast(), size)?, descriptors(fds, count)?) };
         match timeout_ms {
             TVN_TRY => tried(socket.try_send_descriptors(data, &fds)?.then_some(())),
             ms => socket.send_descriptors_until(data, &fds, deadline(ms)),
@@ -154,7 +154,7 @@ pub unsafe extern "C" fn tvn_seqpacket_send_descriptors(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_seqpacket_receive_descriptors(
     socket: *const tvn_seqpacket_t,
-    buffer: *mut u8,
+    buffer: *mut c_void,
     size: usize,
     fds: *mut c_int,
     capacity: usize,
@@ -164,7 +164,7 @@ pub unsafe extern "C" fn tvn_seqpacket_receive_descriptors(
 ) -> i64 {
     call("tvn_seqpacket_receive_descriptors", || {
         // SAFETY: the C contract: NULL or a handle, not closed during this call; `size` bytes to write.
-        let (socket, buffer) = unsafe { (&lend(socket)?.0, self::buffer(buffer, size)?) };
+        let (socket, buffer) = unsafe { (&lend(socket)?.0, self::buffer(buffer.cast(), size)?) };
         let receive = |most| match timeout_ms {
             TVN_TRY => tried(socket.try_receive_descriptors(buffer, most)?),
             ms => socket.receive_descriptors_until(buffer, most, deadline(ms)),

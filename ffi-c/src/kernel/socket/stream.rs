@@ -5,7 +5,7 @@ use crate::argument::{buffer, bytes, output, text};
 use crate::boundary::call;
 use crate::deadline::{TVN_TRY, deadline, tried};
 use crate::handle::{give, lend, take};
-use std::ffi::{c_char, c_int};
+use std::ffi::{c_char, c_int, c_void};
 use std::os::fd::{AsFd, AsRawFd};
 use triveni::kernel::Stream;
 
@@ -72,13 +72,13 @@ pub unsafe extern "C" fn tvn_stream_close(socket: *mut tvn_stream_t) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_stream_read(
     socket: *const tvn_stream_t,
-    buffer: *mut u8,
+    buffer: *mut c_void,
     size: usize,
     timeout_ms: c_int,
 ) -> i64 {
     call("tvn_stream_read", || {
         // SAFETY: the C contract: NULL or a handle, not closed during this call; `size` bytes to write.
-        let (socket, buffer) = unsafe { (&lend(socket)?.0, self::buffer(buffer, size)?) };
+        let (socket, buffer) = unsafe { (&lend(socket)?.0, self::buffer(buffer.cast(), size)?) };
         match timeout_ms {
             TVN_TRY => tried(socket.try_read(buffer)?),
             ms => socket.read_until(buffer, deadline(ms)),
@@ -92,13 +92,13 @@ pub unsafe extern "C" fn tvn_stream_read(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_stream_receive_exact(
     socket: *const tvn_stream_t,
-    buffer: *mut u8,
+    buffer: *mut c_void,
     size: usize,
     timeout_ms: c_int,
 ) -> c_int {
     call("tvn_stream_receive_exact", || {
         // SAFETY: the C contract: NULL or a handle, not closed during this call; `size` bytes to write.
-        let (socket, buffer) = unsafe { (&lend(socket)?.0, self::buffer(buffer, size)?) };
+        let (socket, buffer) = unsafe { (&lend(socket)?.0, self::buffer(buffer.cast(), size)?) };
         socket.receive_exact_until(buffer, deadline(timeout_ms))
     })
 }
@@ -112,13 +112,13 @@ pub unsafe extern "C" fn tvn_stream_receive_exact(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_stream_receive(
     socket: *const tvn_stream_t,
-    buffer: *mut u8,
+    buffer: *mut c_void,
     size: usize,
     timeout_ms: c_int,
 ) -> i64 {
     call("tvn_stream_receive", || {
         // SAFETY: the C contract: NULL or a handle, not closed during this call; `size` bytes to write.
-        let (socket, buffer) = unsafe { (&lend(socket)?.0, self::buffer(buffer, size)?) };
+        let (socket, buffer) = unsafe { (&lend(socket)?.0, self::buffer(buffer.cast(), size)?) };
         match timeout_ms {
             TVN_TRY => tried(socket.try_receive(buffer)?),
             ms => socket.receive_until(buffer, deadline(ms)),
@@ -147,13 +147,13 @@ pub unsafe extern "C" fn tvn_stream_message_size(socket: *const tvn_stream_t, ti
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_stream_write(
     socket: *const tvn_stream_t,
-    data: *const u8,
+    data: *const c_void,
     size: usize,
     timeout_ms: c_int,
 ) -> i64 {
     call("tvn_stream_write", || {
         // SAFETY: the C contract: NULL or a handle, not closed during this call; `size` bytes to read.
-        let (socket, data) = unsafe { (&lend(socket)?.0, bytes(data, size)?) };
+        let (socket, data) = unsafe { (&lend(socket)?.0, bytes(data.cast(), size)?) };
         match timeout_ms {
             TVN_TRY => tried(socket.try_write(data)?),
             ms => socket.write_until(data, deadline(ms)),
@@ -166,13 +166,13 @@ pub unsafe extern "C" fn tvn_stream_write(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_stream_send_all(
     socket: *const tvn_stream_t,
-    data: *const u8,
+    data: *const c_void,
     size: usize,
     timeout_ms: c_int,
 ) -> c_int {
     call("tvn_stream_send_all", || {
         // SAFETY: the C contract: NULL or a handle, not closed during this call; `size` bytes to read.
-        let (socket, data) = unsafe { (&lend(socket)?.0, bytes(data, size)?) };
+        let (socket, data) = unsafe { (&lend(socket)?.0, bytes(data.cast(), size)?) };
         socket.send_all_until(data, deadline(timeout_ms))
     })
 }
@@ -185,13 +185,13 @@ pub unsafe extern "C" fn tvn_stream_send_all(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_stream_send(
     socket: *const tvn_stream_t,
-    data: *const u8,
+    data: *const c_void,
     size: usize,
     timeout_ms: c_int,
 ) -> c_int {
     call("tvn_stream_send", || {
         // SAFETY: the C contract: NULL or a handle, not closed during this call; `size` bytes to read.
-        let (socket, data) = unsafe { (&lend(socket)?.0, bytes(data, size)?) };
+        let (socket, data) = unsafe { (&lend(socket)?.0, bytes(data.cast(), size)?) };
         match timeout_ms {
             TVN_TRY => tried(socket.try_send(data)?.then_some(())),
             ms => socket.send_until(data, deadline(ms)),
@@ -230,7 +230,7 @@ pub unsafe extern "C" fn tvn_stream_unsent(socket: *const tvn_stream_t) -> i64 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_stream_write_descriptors(
     socket: *const tvn_stream_t,
-    data: *const u8,
+    data: *const c_void,
     size: usize,
     fds: *const c_int,
     count: usize,
@@ -239,7 +239,7 @@ pub unsafe extern "C" fn tvn_stream_write_descriptors(
     call("tvn_stream_write_descriptors", || {
         // SAFETY: the C contract: NULL or a handle, not closed during this call; `size` bytes and `count` descriptors to
         // read, which nobody closes meanwhile.
-        let (socket, data, fds) = unsafe { (&lend(socket)?.0, bytes(data, size)?, descriptors(fds, count)?) };
+        let (socket, data, fds) = unsafe { (&lend(socket)?.0, bytes(data.cast(), size)?, descriptors(fds, count)?) };
         match timeout_ms {
             TVN_TRY => tried(socket.try_write_descriptors(data, &fds)?),
             ms => socket.write_descriptors_until(data, &fds, deadline(ms)),
@@ -255,7 +255,7 @@ pub unsafe extern "C" fn tvn_stream_write_descriptors(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_stream_read_descriptors(
     socket: *const tvn_stream_t,
-    buffer: *mut u8,
+    buffer: *mut c_void,
     size: usize,
     fds: *mut c_int,
     capacity: usize,
@@ -265,7 +265,7 @@ pub unsafe extern "C" fn tvn_stream_read_descriptors(
 ) -> i64 {
     call("tvn_stream_read_descriptors", || {
         // SAFETY: the C contract: NULL or a handle, not closed during this call; `size` bytes to write.
-        let (socket, buffer) = unsafe { (&lend(socket)?.0, self::buffer(buffer, size)?) };
+        let (socket, buffer) = unsafe { (&lend(socket)?.0, self::buffer(buffer.cast(), size)?) };
         let receive = |most| match timeout_ms {
             TVN_TRY => tried(socket.try_read_descriptors(buffer, most)?),
             ms => socket.read_descriptors_until(buffer, most, deadline(ms)),
