@@ -93,8 +93,8 @@ def asleep(segment, object, n=1):
 
 
 def ctrl_c(wait):
-    """Does Ctrl-C end ``wait()``? SIGINT comes again and again until it has: one that finds the interpreter in a callback
-    of the garbage collector is lost there."""
+    """Does Ctrl-C end ``wait()``? With a handler of its own, as a program that was started in the background ignores
+    SIGINT. It comes again and again until the wait has ended."""
     armed = [True]
 
     def interrupt(*_):

@@ -208,7 +208,9 @@ def test_signals_are_served_during_a_wait_and_move_no_deadline(queue):
 
 
 def test_ctrl_c_ends_a_wait_for_ever(queue):
-    code = f"from triveni import kernel; q = kernel.SysvQueue.open({queue.key}); print('here', flush=True); q.receive()"
+    # A program that was started in the background ignores SIGINT.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heed}; from triveni import kernel; q = kernel.SysvQueue.open({queue.key}); print('here', flush=True); q.receive()"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "here\n"
         other.send_signal(signal.SIGINT)
