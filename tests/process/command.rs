@@ -348,7 +348,8 @@ fn an_interrupted_bench_leaves_nothing() {
         assert!(bench.try_wait().unwrap().is_none(), "it has ended");
         thread::sleep(std::time::Duration::from_millis(2));
     }
-    triveni::kernel::send_signal(pid, libc::SIGINT).unwrap();
+    // Not SIGINT, which programs of a background job ignore.
+    triveni::kernel::send_signal(pid, libc::SIGTERM).unwrap();
     bench.wait().unwrap();
     while owns() {
         thread::sleep(std::time::Duration::from_millis(2));
