@@ -345,7 +345,7 @@ template <> struct tvn_letter_<long double> { static constexpr const char *is = 
 /**
  * Room for any address as text, its NUL included.
  */
-#define TVN_SOCKET_ADDRESS_TEXT_MAX 435
+#define TVN_SOCKET_ADDRESS_TEXT_MAX 438
 
 /**
  * The most descriptors that go with one message.

@@ -143,6 +143,16 @@ TEST(datagrams_are_answered_and_stay_when_the_buffer_is_small) {
         tvn_datagram_close(client);
         tvn_datagram_close(server);
     }
+    tvn_socket_address_t longest; /* a path fills all of sun_path */
+    memset(text, 'x', 5 + 109);
+    memcpy(text, "unix:", 5);
+    text[5 + 109] = 0;
+    is(tvn_socket_address(text, &longest), -EINVAL);
+    told("at most 108");
+    text[5 + 108] = 0;
+    is(tvn_socket_address(text, &longest), 0);
+    is(tvn_socket_address_text(&longest, address, sizeof address), 5 + 108);
+    holds(!strcmp(text, address));
     tvn_socket_address_t garbage;
     memset(&garbage, 0xee, sizeof garbage);
     is(tvn_socket_address_text(&garbage, text, sizeof text), -EINVAL);

@@ -44,15 +44,15 @@ pub(super) enum Place {
 /// The bytes of a Unix address.
 #[derive(Clone, Copy)]
 pub(super) struct Name {
-    /// At most [`SocketAddress::NAME_MAX`].
+    /// At most [`SocketAddress::PATH_MAX`].
     size: u8,
-    bytes: [u8; SocketAddress::NAME_MAX],
+    bytes: [u8; SocketAddress::PATH_MAX],
 }
 
 impl Name {
     /// `None` if it is too long.
     pub(super) fn of(bytes: &[u8]) -> Option<Name> {
-        let mut name = Name { size: u8::try_from(bytes.len()).ok()?, bytes: [0; SocketAddress::NAME_MAX] };
+        let mut name = Name { size: u8::try_from(bytes.len()).ok()?, bytes: [0; SocketAddress::PATH_MAX] };
         name.bytes.get_mut(..bytes.len())?.copy_from_slice(bytes);
         Some(name)
     }
@@ -77,10 +77,12 @@ impl Hash for Name {
 }
 
 impl SocketAddress {
-    /// The most bytes of a path or of an abstract name.
-    pub const NAME_MAX: usize = 107;
+    /// The most bytes of a path: all of `sun_path`. The kernel needs no NUL at its end, but other programs may.
+    pub const PATH_MAX: usize = 108;
+    /// The most bytes of an abstract name: a NUL before it marks it as one.
+    pub const NAME_MAX: usize = SocketAddress::PATH_MAX - 1;
     /// Enough bytes for any address as text, with a NUL at its end.
-    pub const TEXT_MAX: usize = "unix:@".len() + "\\x00".len() * SocketAddress::NAME_MAX + 1;
+    pub const TEXT_MAX: usize = "unix:".len() + "\\x00".len() * SocketAddress::PATH_MAX + 1;
 
     /// A port of TCP.
     pub const fn tcp(address: SocketAddr) -> SocketAddress {
@@ -95,7 +97,7 @@ impl SocketAddress {
     /// A socket file.
     ///
     /// # Errors
-    /// `Invalid` if the path is empty, longer than [`SocketAddress::NAME_MAX`] bytes, or has a NUL in it.
+    /// `Invalid` if the path is empty, longer than [`SocketAddress::PATH_MAX`] bytes, or has a NUL in it.
     pub fn unix(path: impl AsRef<Path>) -> Result<SocketAddress> {
         let path = path.as_ref();
         let bytes = path.as_os_str().as_bytes();
@@ -107,7 +109,7 @@ impl SocketAddress {
                 "the path {path:?} has {} bytes, and a socket's has at most {}; take a shorter one, one relative to the \
                  working directory, or an abstract name (unix:@name)",
                 bytes.len(),
-                SocketAddress::NAME_MAX
+                SocketAddress::PATH_MAX
             ))
         })?;
         Ok(SocketAddress(Place::Path(name)))
@@ -120,9 +122,9 @@ impl SocketAddress {
     /// `Invalid` if it is longer than [`SocketAddress::NAME_MAX`] bytes.
     pub fn unix_abstract(name: impl AsRef<[u8]>) -> Result<SocketAddress> {
         let bytes = name.as_ref();
-        let name = Name::of(bytes).ok_or_else(|| {
+        let name = Name::of(bytes).filter(|_| bytes.len() <= SocketAddress::NAME_MAX).ok_or_else(|| {
             invalid(format!(
-                "the abstract name @{} has {} bytes, and {} are the most",
+                "the abstract name @{} has {} bytes, and {} are the most; take a shorter one",
                 bytes.escape_ascii(),
                 bytes.len(),
                 SocketAddress::NAME_MAX
@@ -367,22 +369,24 @@ mod tests {
         refused("udp:127.0.0.1:65536", "0 to 65535");
         refused("tcp:example.org:80", "getent ahosts example.org");
         refused("tcp:::1:80", "in brackets");
-        refused(&format!("unix:/{}", "x".repeat(107)), "has 108 bytes, and a socket's has at most 107");
+        refused(&format!("unix:/{}", "x".repeat(108)), "has 109 bytes, and a socket's has at most 108");
         refused(&format!("unix:@{}", "x".repeat(108)), "107 are the most");
         refused("unix:a\\x00b", "NUL");
-        same(&format!("unix:/{}", "x".repeat(106)));
+        same(&format!("unix:/{}", "x".repeat(107)));
+        same(&format!("unix:@{}", "x".repeat(107)));
     }
 
     proptest! {
         #[test]
-        fn any_unix_name_survives_its_text(bytes in prop::collection::vec(any::<u8>(), 1..=SocketAddress::NAME_MAX), is_path: bool) {
+        fn any_unix_name_survives_its_text(bytes in prop::collection::vec(any::<u8>(), 1..=SocketAddress::PATH_MAX), is_path: bool) {
             let address = if is_path { SocketAddress::unix(OsStr::from_bytes(&bytes)) } else { SocketAddress::unix_abstract(&bytes) };
             if let Ok(address) = address {
                 let text = address.to_string();
                 prop_assert!(text.len() < SocketAddress::TEXT_MAX);
                 prop_assert_eq!(text.parse::<SocketAddress>().unwrap(), address);
             } else {
-                prop_assert!(is_path && bytes.contains(&0));
+                let refused = if is_path { bytes.contains(&0) } else { bytes.len() > SocketAddress::NAME_MAX };
+                prop_assert!(refused);
             }
         }
 

@@ -45,6 +45,8 @@ pub(super) struct Raw {
 
 /// Where the name begins in a Unix address.
 const NAME_AT: usize = offset_of!(libc::sockaddr_un, sun_path);
+/// The largest Unix address that the kernel takes; one that it gives may have a NUL more.
+const UNIX_MAX: libc::socklen_t = size_of::<libc::sockaddr_un>() as libc::socklen_t;
 
 impl Raw {
     /// Room for an address.
@@ -69,7 +71,8 @@ impl Raw {
                 sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
                 sin6_scope_id: v6.scope_id(),
             }),
-            Place::Path(name) => raw.put_unix(name.bytes(), 0) + 1, // a NUL ends it
+            // A NUL ends it, unless it fills the whole address: the kernel then adds one by itself.
+            Place::Path(name) => (raw.put_unix(name.bytes(), 0) + 1).min(UNIX_MAX),
             Place::Abstract(name) => raw.put_unix(name.bytes(), 1), // a NUL begins it
             Place::Unnamed => {
                 raw.put_unix(&[], 0);
@@ -89,7 +92,10 @@ impl Raw {
 
     /// Its size, with `name` from byte `at` of the path on.
     fn put_unix(&mut self, name: &[u8], at: usize) -> libc::socklen_t {
-        let mut address = libc::sockaddr_un { sun_family: libc::AF_UNIX as libc::sa_family_t, sun_path: [0; 108] };
+        let mut address = libc::sockaddr_un {
+            sun_family: libc::AF_UNIX as libc::sa_family_t,
+            sun_path: [0; SocketAddress::PATH_MAX],
+        };
         for (to, from) in address.sun_path.iter_mut().skip(at).zip(name) {
             *to = *from as libc::c_char;
         }

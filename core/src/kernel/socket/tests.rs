@@ -4,7 +4,7 @@ use super::*;
 use crate::deadline::Deadline;
 use crate::error::ErrorKind;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::PathBuf;
@@ -698,12 +698,56 @@ fn a_plain_sockets_datagrams_are_understood() {
 }
 
 #[test]
+fn a_path_that_fills_the_whole_address_is_one_like_any_other() {
+    let folder = Path::fresh();
+    std::fs::create_dir(&folder.0).unwrap();
+    let filling = |letter: &str| {
+        let mut path = folder.0.join(letter).into_os_string();
+        path.push(letter.repeat(108 - path.len()));
+        Path(path.into())
+    };
+    // A plain program's socket: 108 bytes, and no zero behind them.
+    let theirs = filling("t");
+    let plain = UnixDatagram::unbound().unwrap();
+    let mut address = libc::sockaddr_un { sun_family: libc::AF_UNIX as libc::sa_family_t, sun_path: [0; 108] };
+    for (to, from) in address.sun_path.iter_mut().zip(theirs.0.as_os_str().as_encoded_bytes()) {
+        *to = *from as libc::c_char;
+    }
+    // SAFETY: a whole address, readable for the length of the call.
+    let bound =
+        unsafe { libc::bind(plain.as_raw_fd(), (&raw const address).cast(), size_of_val(&address) as libc::socklen_t) };
+    assert_eq!(Errno::result(bound), Ok(0));
+    let ours = Datagram::bind(folder.0.join("ours").to_str().map(|path| format!("unix:{path}")).unwrap()).unwrap();
+    plain.send_to(b"hi", folder.0.join("ours")).unwrap();
+    let (_, from) = ours.receive_from_until(&mut [0; 8], late()).unwrap();
+    assert_eq!(from.path(), Some(&*theirs.0));
+    assert_eq!(from.to_string().parse::<SocketAddress>().unwrap(), from);
+    ours.send_to(b"answer", &from).unwrap();
+    assert_eq!(plain.recv(&mut [0; 8]).unwrap(), 6);
+
+    let path = filling("o");
+    let options = BindOptions::default().owned(true).replace_stale(true);
+    for _ in 0..2 {
+        let listener = Listener::bind_with(path.address(), options).unwrap();
+        assert!(Listener::bind(path.address()).unwrap_err().to_string().contains("a live socket has this name"));
+        let client = Stream::connect(path.address()).unwrap();
+        assert_eq!(listener.local_address().unwrap(), path.address());
+        assert_eq!(client.peer_address().unwrap(), path.address());
+        listener.accept_until(late()).unwrap().send(b"hello").unwrap();
+        assert_eq!(client.receive_until(&mut [0; 8], late()).unwrap(), 5);
+        drop(OwnedFd::from(listener)); // the file stays behind, and is replaced
+    }
+    drop((theirs, path));
+    std::fs::remove_dir_all(&folder.0).unwrap();
+}
+
+#[test]
 fn kernel_addresses_of_every_family_are_read_back() {
     for text in ["udp:127.0.0.1:9", "udp:[::1]:9", "unix:@abc", "unix:@", "unix:/a/b", "unix:"] {
         let address: SocketAddress = text.parse().unwrap();
         assert_eq!(call::Raw::of(&address).address(Type::Datagram), Some(address), "{text}");
     }
-    let longest: SocketAddress = format!("unix:/{}", "x".repeat(106)).parse().unwrap();
+    let longest: SocketAddress = format!("unix:/{}", "x".repeat(107)).parse().unwrap();
     assert_eq!(call::Raw::of(&longest).address(Type::Stream), Some(longest));
     let longest: SocketAddress = format!("unix:@{}", "x".repeat(107)).parse().unwrap();
     assert_eq!(call::Raw::of(&longest).address(Type::Stream), Some(longest));

@@ -32,7 +32,7 @@ pub struct tvn_socket_address_t {
 }
 
 /// Room for any address as text, its NUL included.
-pub const TVN_SOCKET_ADDRESS_TEXT_MAX: usize = 435;
+pub const TVN_SOCKET_ADDRESS_TEXT_MAX: usize = 438;
 const _: () = assert!(TVN_SOCKET_ADDRESS_TEXT_MAX == SocketAddress::TEXT_MAX);
 
 /// The most descriptors that go with one message.
@@ -114,7 +114,7 @@ pub(super) fn to_c(address: &SocketAddress) -> tvn_socket_address_t {
             *to = *from;
         }
     };
-    let size = |bytes: &[u8]| u8::try_from(bytes.len()).unwrap_or(0); // at most SocketAddress::NAME_MAX
+    let size = |bytes: &[u8]| u8::try_from(bytes.len()).unwrap_or(0); // at most SocketAddress::PATH_MAX
     if let Some(ip) = address.ip() {
         let kind = if address.is_tcp() { 3 } else { 4 };
         match ip.ip() {
