@@ -49,7 +49,7 @@ enum Failure {
     Input(String),
     /// Nobody reads our output any more: no reason to complain.
     BrokenPipe,
-    /// All has been said on stdout; only the exit code is left.
+    /// All has been said; only the exit code is left.
     Known,
 }
 

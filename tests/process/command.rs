@@ -356,6 +356,80 @@ fn an_interrupted_bench_leaves_nothing() {
     }
 }
 
+/// Kills one of the two processes of everything that `bench` measures, once both are at it. What it printed, and
+/// the pids of all of them, its own first.
+fn bench_of_killed(last: bool, args: &[&str]) -> (Output, Vec<u32>) {
+    let mut bench = Command::new(target().join("triveni"));
+    bench.args(["bench", "--json"]).args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut bench = bench.spawn().unwrap();
+    let pid = bench.id();
+    let mut pids = vec![pid];
+    // Its name may have spaces in it.
+    let field = |stat: &str, n: usize| stat.rsplit(')').next()?.split_whitespace().nth(n - 3)?.parse::<u64>().ok();
+    while bench.try_wait().unwrap().is_none() {
+        let children = triveni::kernel::ProcessTree::of(pid).map_or(Vec::new(), |tree| {
+            tree.children(pid).map(|child| child.pid).filter(|child| !pids.contains(child)).collect()
+        });
+        // Those that have been on a CPU for 20 ms: the cleaner sleeps all the time.
+        let busy: Vec<u32> = children
+            .into_iter()
+            .filter(|child| {
+                let stat = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+                field(&stat, 14).zip(field(&stat, 15)).is_some_and(|(user, system)| user + system >= 2)
+            })
+            .collect();
+        if let [one, other] = busy[..] {
+            let victim = if last { one.max(other) } else { one.min(other) };
+            let _ = triveni::kernel::send_signal(victim, libc::SIGKILL); // or it has just ended
+            pids.extend([one, other]);
+        }
+        thread::sleep(std::time::Duration::from_millis(3));
+    }
+    (bench.wait_with_output().unwrap(), pids)
+}
+
+#[test]
+fn bench_says_which_mechanism_lost_a_process_and_leaves_nothing() {
+    let _watchdog = watchdog("bench of processes that are killed", PATIENCE);
+    let others = ["--seconds", "5", "--only", "pipe,mailbox"];
+    for (role, last, args) in [("receiving", true, &["--seconds", "36"][..]), ("sending", false, &others)] {
+        let (output, pids) = bench_of_killed(last, args);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let mechanisms = value["mechanisms"].as_array().unwrap();
+        assert_eq!(mechanisms.len(), if last { 15 } else { 2 });
+        for mechanism in mechanisms {
+            let name = mechanism["name"].as_str().unwrap();
+            let of_it = |line: &&str| line.starts_with(&format!("triveni: bench: {name}, "));
+            let line = said.lines().find(of_it).unwrap_or_else(|| panic!("nothing about {name}: {said}"));
+            assert!(line.contains(&format!(": the {role} process (pid ")), "{line}");
+            assert!(line.ends_with(" was killed by signal 9 (SIGKILL)"), "{line}");
+            let missing = mechanism["missing"].as_array().unwrap();
+            assert!(missing.iter().any(|sentence| line.ends_with(sentence.as_str().unwrap())), "{mechanism}");
+        }
+        assert!(!triveni::kernel::owned_objects().unwrap().iter().any(|object| object.pid == pids[0]), "owned objects");
+        let mine = format!("triveni-bench-{}-", pids[0]);
+        for folder in [std::path::Path::new("/dev/shm"), &std::env::temp_dir()] {
+            let names = std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.file_name());
+            assert!(!names.into_iter().any(|name| name.to_string_lossy().contains(&mine)), "in {folder:?}");
+        }
+        for n in 0..200 {
+            let queue = triveni::kernel::PosixQueue::open(&format!("{mine}{n}"));
+            assert!(queue.is_err_and(|error| error.kind() == triveni::ErrorKind::NotFound), "a queue is left");
+        }
+        // Who made the memory, and who sent last to the queue. Of a set of semaphores the table says nothing like that.
+        for (table, column) in [("shm", "cpid"), ("msg", "lspid")] {
+            let Ok(table) = std::fs::read_to_string(format!("/proc/sysvipc/{table}")) else { continue };
+            let at = table.split_whitespace().position(|name| name == column).unwrap();
+            let of_them = |line: &str| {
+                line.split_whitespace().nth(at).is_some_and(|pid| pids.iter().any(|one| one.to_string() == pid))
+            };
+            assert!(!table.lines().any(of_them), "{table}");
+        }
+    }
+}
+
 #[test]
 fn ls_shows_whose_a_leftover_is_and_rm_removes_it() {
     let _watchdog = watchdog("a leftover", PATIENCE);

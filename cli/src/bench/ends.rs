@@ -1,6 +1,6 @@
 //! One end of each mechanism, with two verbs.
 //!
-//! Whatever has a name is made before the fork, and owned: it goes with the process that made it.
+//! Whatever has a name is made before the forks, and owned: it goes with the process that made it.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -25,8 +25,9 @@ pub trait End {
 /// Which of the two processes.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Side {
-    Parent,
-    Child,
+    /// Has the clock.
+    Sender,
+    Receiver,
 }
 
 /// Makes an end, in the process whose it is, after the fork. It is told the other's pid.
@@ -45,9 +46,9 @@ fn fresh() -> String {
 /// Slots of a bounded buffer, and messages of a mailbox or queue.
 const DEPTH: usize = 16;
 
-/// Takes one of two for each side: what the parent writes to, the child reads from.
+/// Takes one of two for each side: what the sender writes to, the receiver reads from.
 fn crossed<T>(side: Side, [there, back]: [T; 2]) -> [T; 2] {
-    if side == Side::Parent { [there, back] } else { [back, there] }
+    if side == Side::Sender { [there, back] } else { [back, there] }
 }
 
 struct Pipes(PipeWriter, PipeReader);
@@ -74,7 +75,7 @@ pub fn fifos(_size: usize) -> Result<Make> {
     let (there, back) = (make()?, make()?);
     boxed(move |side, _| {
         // Both open them in the same order, or each would wait for the other.
-        if side == Side::Parent {
+        if side == Side::Sender {
             let to = there.writer()?;
             Ok(Pipes(to, back.reader()?))
         } else {
@@ -261,15 +262,15 @@ pub fn tcp(_size: usize) -> Result<Make> {
     let listener = Listener::bind("tcp:127.0.0.1:0")?;
     let address = listener.local_address()?;
     boxed(move |side, _| {
-        let stream = if side == Side::Parent { Stream::connect(address)? } else { listener.accept()? };
+        let stream = if side == Side::Sender { Stream::connect(address)? } else { listener.accept()? };
         stream.set_nodelay(true)?;
         Ok(stream)
     })
 }
 
 pub fn unix_stream(_size: usize) -> Result<Make> {
-    let (parent, child) = Stream::pair()?;
-    boxed(move |side, _| Ok(crossed(side, [parent, child]).into_iter().next().ok_or(ErrorKind::Invalid)?))
+    let (sender, receiver) = Stream::pair()?;
+    boxed(move |side, _| Ok(crossed(side, [sender, receiver]).into_iter().next().ok_or(ErrorKind::Invalid)?))
 }
 
 struct Seqpackets(Seqpacket);
@@ -284,8 +285,10 @@ impl End for Seqpackets {
 }
 
 pub fn unix_seqpacket(_size: usize) -> Result<Make> {
-    let (parent, child) = Seqpacket::pair()?;
-    boxed(move |side, _| Ok(Seqpackets(crossed(side, [parent, child]).into_iter().next().ok_or(ErrorKind::Invalid)?)))
+    let (sender, receiver) = Seqpacket::pair()?;
+    boxed(move |side, _| {
+        Ok(Seqpackets(crossed(side, [sender, receiver]).into_iter().next().ok_or(ErrorKind::Invalid)?))
+    })
 }
 
 struct Datagrams(Datagram);
@@ -303,15 +306,15 @@ impl End for Datagrams {
 }
 
 pub fn unix_datagram(_size: usize) -> Result<Make> {
-    let (parent, child) = Datagram::pair()?;
-    boxed(move |side, _| Ok(Datagrams(crossed(side, [parent, child]).into_iter().next().ok_or(ErrorKind::Invalid)?)))
+    let (sender, receiver) = Datagram::pair()?;
+    boxed(move |side, _| Ok(Datagrams(crossed(side, [sender, receiver]).into_iter().next().ok_or(ErrorKind::Invalid)?)))
 }
 
 pub fn udp(_size: usize) -> Result<Make> {
-    let (parent, child) = (Datagram::bind("udp:127.0.0.1:0")?, Datagram::bind("udp:127.0.0.1:0")?);
-    parent.set_peer(&child.local_address()?)?;
-    child.set_peer(&parent.local_address()?)?;
-    boxed(move |side, _| Ok(Datagrams(crossed(side, [parent, child]).into_iter().next().ok_or(ErrorKind::Invalid)?)))
+    let (sender, receiver) = (Datagram::bind("udp:127.0.0.1:0")?, Datagram::bind("udp:127.0.0.1:0")?);
+    sender.set_peer(&receiver.local_address()?)?;
+    receiver.set_peer(&sender.local_address()?)?;
+    boxed(move |side, _| Ok(Datagrams(crossed(side, [sender, receiver]).into_iter().next().ok_or(ErrorKind::Invalid)?)))
 }
 
 /// A real-time signal, whose value is what it carries.
@@ -339,13 +342,13 @@ struct BusyFile(File, Side);
 
 impl End for BusyFile {
     fn send(&mut self, message: &[u8]) -> Result<()> {
-        let turn = if self.1 == Side::Parent { 1 } else { 2 };
+        let turn = if self.1 == Side::Sender { 1 } else { 2 };
         let failed = |error| Error::new(ErrorKind::Invalid, format!("write the file: {error}"));
         self.0.write_all_at(message, 8).map_err(failed)?;
         self.0.write_all_at(&[turn], 0).map_err(failed)
     }
     fn receive(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        let turn = if self.1 == Side::Parent { 2 } else { 1 };
+        let turn = if self.1 == Side::Sender { 2 } else { 1 };
         let failed = |error| Error::new(ErrorKind::Invalid, format!("read the file: {error}"));
         let mut whose = [0];
         while whose != [turn] {

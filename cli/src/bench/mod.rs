@@ -13,21 +13,24 @@
 //!   "overhead": [ { "verbs": "pipe: write and read", "bare_ns": 510.0, "ours_ns": 520.0 } ] }
 //! ```
 //!
-//! `latency` is null where a mechanism could not be measured; `missing` says why.
+//! `latency` is null where a mechanism could not be measured; `missing` says why. If that was because somebody has killed
+//! one of the two processes, the exit code is 1.
 
 mod bare;
 mod cleaner;
 mod ends;
 mod measure;
 mod mechanism;
+mod pair;
 mod plot;
 mod table;
 
 use crate::{Failure, ls};
 use bare::Overhead;
 use indicatif::{ProgressBar, ProgressStyle};
-use measure::{Apart, Latency, Throughput};
+use measure::{Latency, Throughput};
 use mechanism::{MECHANISMS, Mechanism};
+use pair::{Apart, Fault};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::PathBuf;
@@ -72,6 +75,20 @@ pub struct Row {
     throughput: Vec<Throughput>,
     /// Sentences about what was not measured.
     missing: Vec<String>,
+    /// Was a process killed?
+    killed: bool,
+}
+
+impl Row {
+    /// Notes what kept `what` from being measured. That somebody has killed a process is said at once, too.
+    fn fault(&mut self, what: &str, fault: Fault, bar: &ProgressBar) {
+        let sentence = format!("{what}: {}", fault.sentence);
+        if fault.killed {
+            self.killed = true;
+            bar.suspend(|| eprintln!("triveni: bench: {}, {sentence}", self.mechanism.name));
+        }
+        self.missing.push(sentence);
+    }
 }
 
 impl Bench {
@@ -102,7 +119,7 @@ impl Bench {
             true => writeln!(out, "{:#}", document(&rows, &overhead))?,
             false => table::print(&mut out, &rows, &overhead)?,
         }
-        Ok(())
+        if rows.iter().any(|row| row.killed) { Err(Failure::Known) } else { Ok(()) }
     }
 
     fn chosen(&self) -> Result<Vec<&'static Mechanism>, Failure> {
@@ -119,12 +136,12 @@ impl Bench {
 }
 
 fn row(mechanism: &'static Mechanism, apart: &Apart, each: Duration, bar: &ProgressBar) -> Row {
-    let mut row = Row { mechanism, latency: None, throughput: Vec::new(), missing: Vec::new() };
+    let mut row = Row { mechanism, latency: None, throughput: Vec::new(), missing: Vec::new(), killed: false };
     let largest = (mechanism.largest)().unwrap_or(usize::MAX);
     bar.set_message(mechanism.name);
     match measure::latency(mechanism, apart, SMALL.min(largest), each) {
         Ok(latency) => row.latency = Some(latency),
-        Err(error) => row.missing.push(format!("latency: {error}")),
+        Err(fault) => row.fault("latency", fault, bar),
     }
     bar.inc(1);
     for size in SIZES.into_iter().filter(|_| mechanism.streams) {
@@ -135,7 +152,7 @@ fn row(mechanism: &'static Mechanism, apart: &Apart, each: Duration, bar: &Progr
         } else if row.latency.is_some() {
             match measure::throughput(mechanism, apart, size, each) {
                 Ok(measured) => row.throughput.push(measured),
-                Err(error) => row.missing.push(format!("{size_text}: {error}")),
+                Err(fault) => row.fault(&size_text, fault, bar),
             }
         }
         bar.inc(1);
