@@ -108,8 +108,9 @@ pub fn together<const N: usize>(
         Ok(send(end)?.iter().flat_map(|figure| figure.to_ne_bytes()).collect())
     })?;
     let receiver = Worker::start(Side::Receiver, apart, &mut make, |end| receive(end).map(|()| Vec::new()))?;
-    sender.line.send_all(&receiver.child.pid().to_ne_bytes())?;
-    receiver.line.send_all(&sender.child.pid().to_ne_bytes())?;
+    for (worker, peer) in [(&sender, &receiver), (&receiver, &sender)] {
+        let _ = worker.line.send_all(&peer.child.pid().to_ne_bytes()); // it has ended if it does not listen
+    }
     let (early, late) = match first_to_end(&sender.child, &receiver.child)? {
         true => (&sender, &receiver),
         false => (&receiver, &sender),

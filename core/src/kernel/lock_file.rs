@@ -18,7 +18,8 @@
 //! another namespace, is never taken over: nobody can say.
 //!
 //! Taking over is safe against others who do the same and against new files of this name: the taker locks the dead one's
-//! file (flock), looks once more, writes itself into it, and has the lock if the name still is this file's.
+//! file (flock), looks once more, writes itself into it, and has the lock if the name still is this file's. Who removes
+//! a dead one's file by its record ([`OwnedObject::remove`](super::OwnedObject::remove)) does it under the same flock.
 //!
 //! # Fork
 //!
@@ -38,6 +39,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The text of a lock file is as long as this, filled up with spaces: what is written over it covers it.
 const TEXT: usize = 80;
@@ -246,11 +248,8 @@ impl LockFile {
     /// Takes over the file of a dead process; `None` if somebody else is about to, or it is gone.
     fn take_over(&self, file: File, holder: LockFileHolder) -> Result<Option<LockFileGuard>> {
         // Who writes into a lock file that is not his own has it locked.
-        // SAFETY: a descriptor of ours and a number.
-        match Errno::result(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) }) {
-            Ok(_) => {}
-            Err(Errno::EWOULDBLOCK) => return Ok(None),
-            Err(errno) => return Err(super::file_lock::failed(errno, "take over lock", &self.path)),
+        if !locked(&file).map_err(|errno| super::file_lock::failed(errno, "take over lock", &self.path))? {
+            return Ok(None);
         }
         let failed = |error| failed_io(error, "take over lock", &self.path);
         if LockFileHolder::of(&text_of(&file).map_err(failed)?) != holder || !is_at(&file, &self.path) {
@@ -260,7 +259,7 @@ impl LockFile {
         if !is_at(&file, &self.path) {
             return Ok(None); // somebody removed it by hand: what we wrote into lies nowhere any more
         }
-        // SAFETY: as above. What it says now keeps others out.
+        // SAFETY: a descriptor of ours and a number. What it says now keeps others out.
         unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_UN) };
         self.guard(file, Some(holder)).map(Some)
     }
@@ -393,17 +392,62 @@ fn text_of(file: &File) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// What lies in the file of this name, to tell it from one that was taken over. Somebody else may have said the name:
-/// nothing but a file is opened, as opening a device or a FIFO may set something off.
+/// What lies in the file of this name, to tell it from one that was taken over.
 pub(super) fn text_at(path: &Path) -> Option<String> {
+    text_of(&open(path, false)?).ok()
+}
+
+/// The file of this name. Somebody else may have said the name: nothing but a file is opened, as opening a device or a
+/// FIFO may set something off.
+fn open(path: &Path, to_write: bool) -> Option<File> {
     let mut options = OpenOptions::new();
     let named = options.read(true).custom_flags(libc::O_PATH | libc::O_NOFOLLOW).open(path).ok()?;
     if !named.metadata().ok()?.is_file() {
         return None;
     }
     let same = format!("/proc/self/fd/{}", named.as_raw_fd());
-    let file = options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(same).ok()?;
-    text_of(&file).ok()
+    options.write(to_write).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(same).ok()
+}
+
+/// Locks the file by flock, if nobody has it locked: as long as it is open.
+fn locked(file: &File) -> nix::Result<bool> {
+    // SAFETY: a descriptor of ours and a number.
+    match Errno::result(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) }) {
+        Ok(_) => Ok(true),
+        Err(Errno::EWOULDBLOCK) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// How long [`remove_left`] waits for somebody who is taking the file over, which is a few system calls.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// Removes the file of this name if it `is_left` by a dead process, while nobody can take it over.
+///
+/// # Errors
+/// `Busy` if somebody is about to take it over, and does not get done; what flock(2) and unlink(2) report.
+pub(super) fn remove_left(path: &Path, is_left: impl FnOnce() -> bool) -> Result<()> {
+    // Over a network, only who may write to a file can lock it.
+    let Some(file) = open(path, true).or_else(|| open(path, false)) else {
+        return Ok(()); // it is not there, or is something else by now
+    };
+    let lock = || match locked(&file) {
+        Ok(locked) => Ok(locked.then_some(())),
+        Err(errno) => Err(super::file_lock::failed(errno, "remove lock", path)),
+    };
+    retrying(Deadline::after(PATIENCE), lock).map_err(|error| match error.kind() {
+        ErrorKind::Timeout => {
+            let sentence =
+                format!("remove lock file {path:?}: somebody has it locked (flock) to take it over; try again");
+            Error::new(ErrorKind::Busy, sentence)
+        }
+        _ => error,
+    })?;
+    // The lock is this file's alone: what another one of the name says does not count.
+    if !is_at(&file, path) || !is_left() {
+        return Ok(());
+    }
+    fs::remove_file(path).map_err(|error| failed_io(error, "remove lock", path))
 }
 
 /// Is this file the one of this name?

@@ -13,6 +13,7 @@
 //!
 //! Lines of text: kind, identity, pid, start time, pid namespace, program; then the name, to the end of the file.
 
+use super::lock_file;
 use super::posix_name::PosixName;
 use super::sysv_status::{MemoryStatus, SetStatus, status};
 use crate::error::{Error, ErrorKind, Result};
@@ -90,7 +91,7 @@ impl OwnedKind {
             }
             OwnedKind::LockFile => {
                 // Who takes it over writes into the same file, which is another's then.
-                let text = super::lock_file::text_at(Path::new(name));
+                let text = lock_file::text_at(Path::new(name));
                 Some(format!("{} {text:?}", of_file(Path::new(name))?))
             }
             OwnedKind::PosixQueue => {
@@ -328,8 +329,8 @@ impl OwnedObject {
     /// Removes what a dead owner has left, and its record. Does nothing if the name is another object's by now.
     ///
     /// # Errors
-    /// `Busy` if its owner is alive; `Permission` if the record is another user's, who could have written any name into
-    /// it, also that of a file of yours; what the system reports.
+    /// `Busy` if its owner is alive, or somebody is just taking over its lock file; `Permission` if the record is another
+    /// user's, who could have written any name into it, also that of a file of yours; what the system reports.
     pub fn remove(&self) -> Result<()> {
         if self.uid != effective_uid() {
             let (kind, name, uid) = (self.kind.name(), &self.name, self.uid);
@@ -344,8 +345,12 @@ impl OwnedObject {
                 format!("remove {kind} {name:?}: process {pid}, {}, owns it, and may be alive", self.program);
             return Err(Error::new(ErrorKind::Busy, sentence));
         }
-        if self.kind.identity(&self.name).as_deref() == Some(&*self.identity) {
-            self.kind.remove(&self.name)?;
+        let is_left = || self.kind.identity(&self.name).as_deref() == Some(&*self.identity);
+        match self.kind {
+            // The one kind that somebody may take over.
+            OwnedKind::LockFile => lock_file::remove_left(Path::new(&self.name), is_left)?,
+            _ if is_left() => self.kind.remove(&self.name)?,
+            _ => {}
         }
         let _ = fs::remove_file(&self.record); // somebody else may have removed it in the meantime
         Ok(())
@@ -364,4 +369,58 @@ pub(crate) fn whose(kind: OwnedKind, name: impl AsRef<OsStr>) -> String {
         ),
         false => format!(" (process {}, {}, owns it)", object.pid, object.program),
     })
+}
+
+#[cfg(all(test, not(loom), not(shuttle)))]
+mod tests {
+    use super::*;
+    use crate::kernel::{LockFile, LockFileOptions, fork};
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::FileExt;
+
+    /// A lock file whose owner was killed.
+    fn left(what: &str) -> (PathBuf, OwnedObject) {
+        let path = std::env::temp_dir().join(format!("owned-{what}-{}", std::process::id()));
+        let file = LockFile::new(&path, LockFileOptions::default().owned(true));
+        // SAFETY: the child makes files and allocates, which works in a child of glibc and musl.
+        let owner = unsafe { fork(|| file.lock().map(std::mem::forget).map_or(1, |()| 0)) }.unwrap();
+        assert!(owner.wait().unwrap().success());
+        let objects = objects(|kind, name| kind == OwnedKind::LockFile && name == path).unwrap();
+        let [object] = &objects[..] else { panic!("{objects:?}") };
+        assert!(object.left);
+        (path, object.clone())
+    }
+
+    #[test]
+    fn a_lock_file_that_is_being_taken_over_is_not_removed() {
+        let (path, object) = left("taken-over");
+        // The taker: it has the flock, but has not written yet whose the file is.
+        let file = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        // SAFETY: a descriptor of ours and a number.
+        assert_eq!(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) }, 0);
+        let refused = object.remove().unwrap_err();
+        assert!(refused.kind() == ErrorKind::Busy && refused.to_string().contains("take it over"), "{refused}");
+        assert!(path.exists() && object.record.exists());
+        // It has written.
+        file.write_all_at(format!("{:10}", std::process::id()).as_bytes(), 0).unwrap();
+        drop(file);
+        object.remove().unwrap();
+        assert!(path.exists(), "it was the taker's");
+        fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_lock_file_that_is_being_removed_is_not_taken_over() {
+        let (path, object) = left("removed");
+        let taker = LockFile::new(&path, LockFileOptions::default().take_over(true));
+        lock_file::remove_left(&path, || {
+            assert!(taker.try_lock().unwrap().is_none(), "between the last look and the removal");
+            true
+        })
+        .unwrap();
+        let guard = taker.try_lock().unwrap().expect("a new file");
+        assert!(guard.taken_over_from().is_none());
+        object.remove().unwrap();
+        assert!(path.exists() && !object.record.exists());
+    }
 }
