@@ -125,6 +125,10 @@ fn limits(name: &str) {
     let error = small().message_size(1024).create(name).unwrap_err();
     assert_eq!(error.errno(), libc::EMFILE);
     assert!(error.to_string().contains(&format!("{low} bytes (RLIMIT_MSGQUEUE)")), "{error}");
+    // The largest queue there can be: within the limits of who is privileged, but not of the user.
+    let error = small().capacity(65536).message_size(16 << 20).create(name).unwrap_err();
+    let said = error.to_string();
+    assert!(said.contains("(RLIMIT_MSGQUEUE)") || said.contains("a limit for all without CAP_SYS_RESOURCE"), "{said}");
     // SAFETY: as above.
     unsafe { libc::setrlimit(libc::RLIMIT_MSGQUEUE, &before) };
     println!("RLIMIT_MSGQUEUE");
@@ -144,6 +148,12 @@ fn limits(name: &str) {
     let error = refused(small().capacity(most + 1), &format!("{name}-3"));
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(error.to_string().contains(&format!("/proc/sys/fs/mqueue/msg_max is {most}")), "{error}");
+    assert!(
+        error.to_string().contains("an administrator") && error.to_string().contains("CAP_SYS_RESOURCE"),
+        "{error}"
+    );
+    let error = refused(small().capacity(65537), &format!("{name}-3"));
+    assert!(error.to_string().contains("65536 messages") && !error.to_string().contains("an administrator"), "{error}");
 
     if own {
         let _third = small().create(&format!("{name}-3")).unwrap();

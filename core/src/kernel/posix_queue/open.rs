@@ -7,7 +7,9 @@ use crate::kernel::owned::{Owned, OwnedKind, whose};
 use crate::kernel::sysctl::Sysctl;
 use crate::sys::process::effective_uid;
 use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::{Mode, fchmod};
+use nix::unistd::getuid;
 use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -15,6 +17,10 @@ use std::os::unix::ffi::OsStrExt;
 const MSG_MAX: Sysctl = Sysctl("fs/mqueue/msg_max");
 const MSGSIZE_MAX: Sysctl = Sysctl("fs/mqueue/msgsize_max");
 const QUEUES_MAX: Sysctl = Sysctl("fs/mqueue/queues_max");
+/// The most messages in a queue, whoever makes it: HARD_MSGMAX in Linux, which also bounds `msg_max`.
+const HARD_MSG_MAX: usize = 65536;
+/// The largest message in bytes, whoever makes the queue: HARD_MSGSIZEMAX in Linux.
+const HARD_MSGSIZE_MAX: usize = 16 << 20;
 /// The longest name without its slash.
 const LONGEST: usize = 255;
 /// How often finding and creating may miss each other while others create and remove the same name.
@@ -54,12 +60,14 @@ impl PosixQueueOptions {
         PosixQueueOptions::default()
     }
 
-    /// How many messages it holds. Without privileges at most `/proc/sys/fs/mqueue/msg_max`, usually 10.
+    /// How many messages it holds. Without CAP_SYS_RESOURCE at most `/proc/sys/fs/mqueue/msg_max`, usually 10; never
+    /// more than 65536.
     pub fn capacity(self, capacity: usize) -> PosixQueueOptions {
         PosixQueueOptions { capacity: Some(capacity), ..self }
     }
 
-    /// The largest message in bytes. Without privileges at most `/proc/sys/fs/mqueue/msgsize_max`, usually 8192.
+    /// The largest message in bytes. Without CAP_SYS_RESOURCE at most `/proc/sys/fs/mqueue/msgsize_max`, usually 8192;
+    /// never more than 16 MiB.
     pub fn message_size(self, message_size: usize) -> PosixQueueOptions {
         PosixQueueOptions { message_size: Some(message_size), ..self }
     }
@@ -194,21 +202,7 @@ impl PosixQueueOptions {
         let tried = format!("create POSIX queue {path:?} for {capacity} messages of {message_size} bytes");
         match errno {
             Errno::EINVAL => {
-                let mut why = Vec::new();
-                if capacity == 0 || message_size == 0 {
-                    why.push("both must be 1 at least".to_string());
-                }
-                for (limit, wanted) in [(MSG_MAX, capacity), (MSGSIZE_MAX, message_size)] {
-                    if limit.is_below(wanted as u64) {
-                        why.push(limit.to_string());
-                    }
-                }
-                if why.is_empty() {
-                    why.extend([MSG_MAX.to_string(), MSGSIZE_MAX.to_string()]);
-                }
-                let why = why.join(", ");
-                let message = format!("{tried}: {why}; ask for less, or let an administrator write more to that file");
-                Error::new(ErrorKind::Invalid, message)
+                Error::new(ErrorKind::Invalid, format!("{tried}: {}", out_of_bounds(capacity, message_size)))
             }
             Errno::EEXIST => Error::new(
                 ErrorKind::Exists,
@@ -219,17 +213,21 @@ impl PosixQueueOptions {
             ),
             Errno::ENOSPC => Error::new(
                 ErrorKind::NoSpace,
-                format!("{tried}: there are as many queues as there may be: {QUEUES_MAX}; unlink some, or raise it"),
-            ),
-            Errno::EMFILE if has_descriptors() => Error::new(
-                ErrorKind::System(libc::EMFILE),
                 format!(
-                    "{tried}: it needs {} bytes and its table, and all POSIX queues of user {} together may have {} (RLIMIT_MSGQUEUE); unlink some, ask for less, or raise the limit (ulimit -q)",
-                    capacity.saturating_mul(message_size),
-                    effective_uid(),
-                    limit_of_user()
+                    "{tried}: there are as many queues as there may be: {QUEUES_MAX}, a limit for all without CAP_SYS_RESOURCE; unlink some, or let an administrator write more to that file"
                 ),
             ),
+            Errno::EMFILE if has_descriptors() => {
+                let (soft, hard) = limits_of_user();
+                Error::new(
+                    ErrorKind::System(libc::EMFILE),
+                    format!(
+                        "{tried}: it needs {} bytes and a hundred more for each message, and all POSIX queues of user {} together, privileged or not, may have {soft} (RLIMIT_MSGQUEUE); unlink some, ask for less, or raise the limit (ulimit -q; without CAP_SYS_RESOURCE up to {hard})",
+                        capacity.saturating_mul(message_size),
+                        getuid(), // the real one is charged
+                    ),
+                )
+            }
             Errno::EACCES | Errno::EPERM => Error::new(
                 ErrorKind::Permission,
                 format!("{tried}: a security policy of this system, or of the container, forbids it"),
@@ -397,12 +395,37 @@ fn has_descriptors() -> bool {
     std::fs::File::open("/").is_ok()
 }
 
-/// `RLIMIT_MSGQUEUE` in words.
-fn limit_of_user() -> String {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is a valid, writable rlimit.
-    match unsafe { libc::getrlimit(libc::RLIMIT_MSGQUEUE, &mut limit) } {
-        0 => format!("{} bytes", limit.rlim_cur),
-        _ => "so many bytes".to_string(),
+/// Why no queue can be made for so many messages of so many bytes.
+fn out_of_bounds(capacity: usize, message_size: usize) -> String {
+    if capacity == 0 || message_size == 0 {
+        return "both must be 1 at least".to_string();
     }
+    let (mut of_all, mut of_most) = (Vec::new(), Vec::new());
+    for (wanted, most, of_any, limit) in [
+        (capacity, HARD_MSG_MAX, "messages are the most that any queue holds", MSG_MAX),
+        (message_size, HARD_MSGSIZE_MAX, "bytes are the most in one message of any queue", MSGSIZE_MAX),
+    ] {
+        if wanted > most {
+            of_all.push(format!("{most} {of_any}, "));
+        }
+        if limit.is_below(wanted as u64) {
+            of_most.push(limit.to_string());
+        }
+    }
+    if of_most.is_empty() {
+        of_most.extend([MSG_MAX.to_string(), MSGSIZE_MAX.to_string()]); // not to be seen, or just raised
+    }
+    let administrator = if of_all.is_empty() { ", or let an administrator write more to that file" } else { "" };
+    let (of_all, of_most) = (of_all.concat(), of_most.join(", "));
+    format!("{of_all}{of_most}, a limit for all without CAP_SYS_RESOURCE; ask for less{administrator}")
+}
+
+/// `RLIMIT_MSGQUEUE`, soft and hard, in words.
+fn limits_of_user() -> (String, String) {
+    let bytes = |limit| match limit {
+        libc::RLIM_INFINITY => "any number of bytes".to_string(),
+        bytes => format!("{bytes} bytes"),
+    };
+    getrlimit(Resource::RLIMIT_MSGQUEUE)
+        .map_or_else(|_| ("so many bytes".into(), "so many".into()), |(soft, hard)| (bytes(soft), bytes(hard)))
 }

@@ -183,13 +183,20 @@ fn a_handle_for_one_direction_refuses_the_other_with_a_sentence() {
 }
 
 #[test]
-fn a_geometry_beyond_the_limits_is_refused_with_the_limit_and_its_file() {
-    for (capacity, message_size, file) in [(1 << 20, 64, "msg_max"), (1, 1 << 30, "msgsize_max"), (0, 1, "1 at least")]
-    {
+fn a_geometry_that_no_queue_may_have_is_refused_with_the_limit_that_nobody_can_raise() {
+    for (capacity, message_size, why) in [
+        (65537, 64, "65536 messages are the most that any queue holds"),
+        (1, (16 << 20) + 1, "16777216 bytes are the most in one message of any queue"),
+        (usize::MAX, usize::MAX, "65536 messages are the most that any queue holds"),
+        (0, 1, "both must be 1 at least"),
+        (1, 0, "both must be 1 at least"),
+    ] {
         let Some(name) = Name::new() else { return };
         let error = PosixQueueOptions::new().capacity(capacity).message_size(message_size).create(&name.0).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid);
-        assert!(error.to_string().contains(file), "{error}");
+        let said = error.to_string();
+        assert!(said.contains(&format!("for {capacity} messages of {message_size} bytes: ")), "{said}");
+        assert!(said.contains(why) && !said.contains("administrator"), "{said}");
     }
 }
 
