@@ -32,6 +32,7 @@ use nix::errno::Errno;
 use nix::poll::PollFlags;
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::ptr;
 
 /// A moment that has passed: a timed call with it does not wait.
 const PASSED: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -152,7 +153,7 @@ impl PosixQueue {
     /// nothing is taken then; `EBADF` if the queue was opened for sending only.
     #[inline]
     pub fn receive(&self, buffer: &mut [u8]) -> Result<usize> {
-        Ok(self.receive_envelope_until(buffer, Deadline::never())?.0)
+        self.take_until(buffer, None, Deadline::never())
     }
 
     /// Receives a message if there is one.
@@ -162,7 +163,7 @@ impl PosixQueue {
     /// As [`PosixQueue::receive`].
     #[inline]
     pub fn try_receive(&self, buffer: &mut [u8]) -> Result<Option<usize>> {
-        Ok(self.try_receive_envelope(buffer)?.map(|(size, _)| size))
+        self.take_now(buffer, None, Deadline::now())
     }
 
     /// Receives a message; waits for one until `deadline`.
@@ -172,7 +173,7 @@ impl PosixQueue {
     /// As [`PosixQueue::receive`], [`Timeout`](ErrorKind::Timeout), and [`Interrupted`](ErrorKind::Interrupted) if the
     /// deadline is interruptible.
     pub fn receive_until(&self, buffer: &mut [u8], deadline: Deadline) -> Result<usize> {
-        Ok(self.receive_envelope_until(buffer, deadline)?.0)
+        self.take_until(buffer, None, deadline)
     }
 
     /// As [`PosixQueue::receive`], with the message's priority: `(size, priority)`.
@@ -192,7 +193,8 @@ impl PosixQueue {
     /// As [`PosixQueue::receive`].
     #[inline]
     pub fn try_receive_envelope(&self, buffer: &mut [u8]) -> Result<Option<(usize, u32)>> {
-        self.receive_now(buffer, Deadline::now())
+        let mut priority = 0;
+        Ok(self.take_now(buffer, Some(&mut priority), Deadline::now())?.map(|size| (size, priority)))
     }
 
     /// As [`PosixQueue::receive_until`], with the message's priority.
@@ -201,19 +203,27 @@ impl PosixQueue {
     ///
     /// As [`PosixQueue::receive_until`].
     pub fn receive_envelope_until(&self, buffer: &mut [u8], deadline: Deadline) -> Result<(usize, u32)> {
+        let mut priority = 0;
+        let size = self.take_until(buffer, Some(&mut priority), deadline)?;
+        Ok((size, priority))
+    }
+
+    fn take_until(&self, buffer: &mut [u8], mut priority: Option<&mut u32>, deadline: Deadline) -> Result<usize> {
         if deadline.is_never() {
             let (fd, at, room) = (self.raw(), buffer.as_mut_ptr().cast(), buffer.len());
-            let mut priority = 0;
+            let priority = priority.as_deref_mut().map_or(ptr::null_mut(), ptr::from_mut);
             // SAFETY: the descriptor is ours and open; the kernel writes at most `room` bytes to the buffer, which we
-            // hold exclusively, and the priority to a local.
-            let size = restarting(deadline, || Errno::result(unsafe { libc::mq_receive(fd, at, room, &mut priority) }));
+            // hold exclusively, and the priority, if asked for, where it may.
+            let size = restarting(deadline, || Errno::result(unsafe { libc::mq_receive(fd, at, room, priority) }));
             match size {
-                Ok(size) => return Ok((size as usize, priority)),
+                Ok(size) => return Ok(size as usize),
                 Err(Errno::EAGAIN) => {} // as in `send_with_until`
                 Err(errno) => return Err(self.not_received(errno, buffer.len())),
             }
         }
-        waiting(self.fd.as_fd(), PollFlags::POLLIN, deadline, || self.receive_now(buffer, deadline))
+        waiting(self.fd.as_fd(), PollFlags::POLLIN, deadline, || {
+            self.take_now(buffer, priority.as_deref_mut(), deadline)
+        })
     }
 
     fn send_now(&self, message: &[u8], priority: u32, deadline: Deadline) -> Result<Option<()>> {
@@ -229,15 +239,15 @@ impl PosixQueue {
         }
     }
 
-    fn receive_now(&self, buffer: &mut [u8], deadline: Deadline) -> Result<Option<(usize, u32)>> {
+    fn take_now(&self, buffer: &mut [u8], priority: Option<&mut u32>, deadline: Deadline) -> Result<Option<usize>> {
+        let priority = priority.map_or(ptr::null_mut(), ptr::from_mut);
         let (fd, at, room) = (self.raw(), buffer.as_mut_ptr().cast(), buffer.len());
-        let mut priority = 0;
         let size = restarting(deadline, || {
             // SAFETY: as `mq_receive` above; `PASSED` is a valid time.
-            Errno::result(unsafe { libc::mq_timedreceive(fd, at, room, &mut priority, &PASSED) })
+            Errno::result(unsafe { libc::mq_timedreceive(fd, at, room, priority, &PASSED) })
         });
         match size {
-            Ok(size) => Ok(Some((size as usize, priority))),
+            Ok(size) => Ok(Some(size as usize)),
             Err(Errno::ETIMEDOUT | Errno::EAGAIN) => Ok(None),
             Err(errno) => Err(self.not_received(errno, buffer.len())),
         }

@@ -38,10 +38,13 @@ impl Type {
 /// An address as the kernel reads and writes it.
 #[derive(Clone, Copy)]
 pub(super) struct Raw {
-    /// Zeroed where it is not set. Large and aligned enough for every family's address.
-    storage: libc::sockaddr_storage,
+    /// Large and aligned enough for every family's address. The first `size` bytes are set, at most all.
+    storage: MaybeUninit<libc::sockaddr_storage>,
     size: libc::socklen_t,
 }
+
+/// Room for an address.
+const ROOM: libc::socklen_t = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
 
 /// Where the name begins in a Unix address.
 const NAME_AT: usize = offset_of!(libc::sockaddr_un, sun_path);
@@ -49,10 +52,23 @@ const NAME_AT: usize = offset_of!(libc::sockaddr_un, sun_path);
 const UNIX_MAX: libc::socklen_t = size_of::<libc::sockaddr_un>() as libc::socklen_t;
 
 impl Raw {
-    /// Room for an address.
+    /// Room for an address: it is none yet.
+    #[inline]
     pub(super) fn empty() -> Raw {
-        // SAFETY: all-zero is a sockaddr_storage: integers only.
-        Raw { storage: unsafe { std::mem::zeroed() }, size: size_of::<libc::sockaddr_storage>() as libc::socklen_t }
+        Raw { storage: MaybeUninit::uninit(), size: 0 }
+    }
+
+    /// Lets a system call write an address, and its size to the number that has the room at first.
+    #[inline]
+    fn fill(
+        &mut self,
+        call: impl FnOnce(*mut libc::sockaddr, &mut libc::socklen_t) -> nix::Result<usize>,
+    ) -> nix::Result<usize> {
+        self.size = 0; // as long as the call has not succeeded
+        let mut size = ROOM;
+        let done = call(self.storage.as_mut_ptr().cast(), &mut size)?;
+        self.size = size.min(ROOM); // an address that had no room was cut
+        Ok(done)
     }
 
     pub(super) fn of(address: &SocketAddress) -> Raw {
@@ -86,7 +102,7 @@ impl Raw {
         const { assert!(size_of::<T>() <= size_of::<libc::sockaddr_storage>()) };
         const { assert!(align_of::<T>() <= align_of::<libc::sockaddr_storage>()) };
         // SAFETY: a sockaddr_storage is large and aligned enough for `T`, asserted above, and ours to write.
-        unsafe { (&raw mut self.storage).cast::<T>().write(address) };
+        unsafe { self.storage.as_mut_ptr().cast::<T>().write(address) };
         size_of::<T>() as libc::socklen_t
     }
 
@@ -110,7 +126,11 @@ impl Raw {
             Type::Stream | Type::Seqpacket => SocketAddress::tcp(address),
         };
         let whole = |size: usize| self.size as usize >= size;
-        match libc::c_int::from(self.storage.ss_family) {
+        // A sender without a name: the kernel writes no address at all.
+        if self.size == 0 {
+            return Some(SocketAddress::unix_unnamed());
+        }
+        match libc::c_int::from(self.get::<libc::sockaddr>().sa_family) {
             libc::AF_INET if whole(size_of::<libc::sockaddr_in>()) => {
                 let v4: libc::sockaddr_in = self.get();
                 Some(of_ip(
@@ -124,8 +144,6 @@ impl Raw {
                 Some(of_ip(address.into()))
             }
             libc::AF_UNIX => Some(self.unix()),
-            // A sender without a name: the kernel writes no address at all.
-            libc::AF_UNSPEC => Some(SocketAddress::unix_unnamed()),
             _ => None,
         }
     }
@@ -143,15 +161,18 @@ impl Raw {
     }
 
     fn get<T: Copy>(&self) -> T {
-        const { assert!(size_of::<T>() <= size_of::<libc::sockaddr_storage>()) };
-        const { assert!(align_of::<T>() <= align_of::<libc::sockaddr_storage>()) };
-        // SAFETY: large and aligned enough, asserted above; zeroed where the kernel did not write; every bit pattern is
-        // one of the plain address structures that this is called for.
-        unsafe { (&raw const self.storage).cast::<T>().read() }
+        let mut address = MaybeUninit::<T>::zeroed();
+        // SAFETY: the first `size` bytes are set; not more than `T` has.
+        unsafe {
+            let set = (self.size as usize).min(size_of::<T>());
+            address.as_mut_ptr().cast::<u8>().copy_from_nonoverlapping(self.storage.as_ptr().cast(), set);
+        }
+        // SAFETY: every bit pattern is one of the plain address structures that this is called for.
+        unsafe { address.assume_init() }
     }
 
     fn at(&self) -> *const libc::sockaddr {
-        (&raw const self.storage).cast()
+        self.storage.as_ptr().cast()
     }
 }
 
@@ -210,14 +231,14 @@ pub(super) fn accept(fd: BorrowedFd<'_>) -> nix::Result<OwnedFd> {
 
 pub(super) fn local_address(fd: BorrowedFd<'_>) -> nix::Result<Raw> {
     let mut raw = Raw::empty();
-    // SAFETY: room for `raw.size` bytes, and for the size.
-    done(unsafe { libc::getsockname(fd.as_raw_fd(), (&raw mut raw.storage).cast(), &mut raw.size) }).map(|()| raw)
+    // SAFETY: room for `size` bytes at `at`, and for the size.
+    raw.fill(|at, size| done(unsafe { libc::getsockname(fd.as_raw_fd(), at, size) }).map(|()| 0)).map(|_| raw)
 }
 
 pub(super) fn peer_address(fd: BorrowedFd<'_>) -> nix::Result<Raw> {
     let mut raw = Raw::empty();
     // SAFETY: as in `local_address`.
-    done(unsafe { libc::getpeername(fd.as_raw_fd(), (&raw mut raw.storage).cast(), &mut raw.size) }).map(|()| raw)
+    raw.fill(|at, size| done(unsafe { libc::getpeername(fd.as_raw_fd(), at, size) }).map(|()| 0)).map(|_| raw)
 }
 
 #[inline]
@@ -226,21 +247,34 @@ pub(super) fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: libc::c_int)
     count(unsafe { libc::recv(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), flags) })
 }
 
+/// Receives a message into `memory`; the true size, also if it was cut.
+#[inline]
+pub(super) fn receive_whole(
+    fd: BorrowedFd<'_>,
+    memory: &mut [MaybeUninit<u8>],
+    flags: libc::c_int,
+) -> nix::Result<usize> {
+    let (at, size, flags) = (memory.as_mut_ptr().cast(), memory.len(), flags | libc::MSG_TRUNC);
+    // SAFETY: `memory` is ours alone for the length of the call.
+    count(unsafe { libc::recv(fd.as_raw_fd(), at, size, flags) })
+}
+
+/// As [`receive_whole`], and its sender.
 #[inline]
 pub(super) fn receive_from(
     fd: BorrowedFd<'_>,
-    buffer: &mut [u8],
+    memory: &mut [MaybeUninit<u8>],
     flags: libc::c_int,
     from: &mut Raw,
 ) -> nix::Result<usize> {
-    from.storage.ss_family = libc::AF_UNSPEC as libc::sa_family_t;
-    from.size = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
-    let (at, size) = (buffer.as_mut_ptr().cast(), buffer.len());
-    // SAFETY: `buffer` is ours alone for the length of the call; room for `from.size` bytes of address, and its size.
-    count(unsafe { libc::recvfrom(fd.as_raw_fd(), at, size, flags, (&raw mut from.storage).cast(), &mut from.size) })
+    let (memory, room, flags) = (memory.as_mut_ptr().cast(), memory.len(), flags | libc::MSG_TRUNC);
+    from.fill(|at, size| {
+        // SAFETY: the memory is ours alone for the length of the call; room for `size` bytes of address, and its size.
+        count(unsafe { libc::recvfrom(fd.as_raw_fd(), memory, room, flags, at, size) })
+    })
 }
 
-/// Receives a message; what has no room in `buffer` goes to `spill`. Its size, and whether more of it was thrown away.
+/// Receives a message, and its sender; what has no room in `buffer` goes to `spill`. The true size, also if it was cut.
 #[inline]
 pub(super) fn receive_spilling(
     fd: BorrowedFd<'_>,
@@ -248,7 +282,7 @@ pub(super) fn receive_spilling(
     spill: &mut [MaybeUninit<u8>],
     flags: libc::c_int,
     from: &mut Raw,
-) -> nix::Result<(usize, bool)> {
+) -> nix::Result<usize> {
     let mut parts = [
         libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() },
         libc::iovec { iov_base: spill.as_mut_ptr().cast(), iov_len: spill.len() },
@@ -257,13 +291,13 @@ pub(super) fn receive_spilling(
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     message.msg_iov = parts.as_mut_ptr();
     message.msg_iovlen = parts.len() as _;
-    from.storage.ss_family = libc::AF_UNSPEC as libc::sa_family_t;
-    message.msg_name = (&raw mut from.storage).cast();
-    message.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
-    // SAFETY: both parts, and the room for the address, are ours alone for the length of the call.
-    let size = count(unsafe { libc::recvmsg(fd.as_raw_fd(), &mut message, flags) })?;
-    from.size = message.msg_namelen;
-    Ok((size, message.msg_flags & libc::MSG_TRUNC != 0))
+    from.fill(|at, size| {
+        (message.msg_name, message.msg_namelen) = (at.cast(), *size);
+        // SAFETY: both parts, and the room for the address, are ours alone for the length of the call.
+        let received = count(unsafe { libc::recvmsg(fd.as_raw_fd(), &mut message, flags | libc::MSG_TRUNC) });
+        *size = message.msg_namelen;
+        received
+    })
 }
 
 /// Sends; never raises SIGPIPE.

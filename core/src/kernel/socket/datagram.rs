@@ -17,16 +17,24 @@ use super::address::{SocketAddress, ToSocketAddress};
 use super::binding::{self, BindOptions};
 use super::call::{self, Raw, Type};
 use super::failure;
-use super::kept::Kept;
-use super::message::Messages;
+use super::kept::{Kept, with_spill};
+use super::message::{self, Messages};
 use crate::deadline::Deadline;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::owned::Owned;
+use crate::kernel::wait::restarting;
+use nix::errno::Errno;
+use nix::poll::PollFlags;
 use nix::sys::socket::{setsockopt, sockopt};
 use std::fmt;
+use std::mem::MaybeUninit;
 use std::net::UdpSocket;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// Up to here, a copy from spare memory costs less than recvmsg(2) with two buffers instead of recvfrom(2) with one.
+const COPIED: usize = 4096;
 
 /// A socket for datagrams: UDP, or Unix.
 ///
@@ -47,6 +55,8 @@ use std::os::unix::net::UnixDatagram;
 pub struct Datagram {
     fd: OwnedFd,
     udp: bool,
+    /// All that it ever receives is its peer's: the sender need not be asked for with each datagram.
+    one_sender: AtomicBool,
     kept: Kept,
     owned: Option<Owned>,
 }
@@ -98,6 +108,7 @@ impl Datagram {
         };
         let datagram = Datagram::from(fd);
         datagram.set_peer(&address)?;
+        datagram.one_sender.store(true, Relaxed); // nobody knew its address before
         Ok(datagram)
     }
 
@@ -108,7 +119,13 @@ impl Datagram {
     pub fn pair() -> Result<(Datagram, Datagram)> {
         let (a, b) =
             call::pair(Type::Datagram).map_err(|errno| failure::making(errno, "make a pair of datagram sockets"))?;
-        Ok((a.into(), b.into()))
+        let one_sender = |fd| Datagram { one_sender: AtomicBool::new(true), ..Datagram::from(fd) };
+        Ok((one_sender(a), one_sender(b)))
+    }
+
+    #[inline]
+    fn has_one_sender(&self) -> bool {
+        self.one_sender.load(Relaxed) // a flag of its own: nothing is read through it
     }
 
     /// From now on it talks with this address alone, and `send` goes there.
@@ -117,6 +134,7 @@ impl Datagram {
     /// As [`Datagram::connect`].
     pub fn set_peer(&self, address: &SocketAddress) -> Result<()> {
         binding::check(address, Type::Datagram)?;
+        self.one_sender.store(false, Relaxed); // something of another's may wait to be received
         call::connect(self.fd.as_fd(), &Raw::of(address))
             .map_err(|errno| failure::connecting(errno, address, Type::Datagram))
     }
@@ -188,7 +206,7 @@ impl Datagram {
             self.put(message.len(), self.udp, until, |flags| call::send_to(self.fd.as_fd(), message, flags, &raw));
         sent.map_err(|error| match error.kind() {
             ErrorKind::Timeout | ErrorKind::Interrupted => error,
-            kind => crate::error::Error::new(kind, format!("{error} (it was for {address})")),
+            kind => Error::new(kind, format!("{error} (it was for {address})")),
         })
     }
 
@@ -247,6 +265,67 @@ impl Datagram {
         self.take_from(buffer, Some(deadline))?.ok_or_else(|| ErrorKind::Timeout.into())
     }
 
+    /// Its size. `None` if there is none, and there is no deadline.
+    #[inline]
+    fn take(&self, buffer: &mut [u8], from: Option<&mut Raw>, until: Option<Deadline>) -> Result<Option<usize>> {
+        let (room, asked, mut nobody) = (buffer.len(), from.is_some(), Raw::empty());
+        let from = from.unwrap_or(&mut nobody);
+        match self.kept.take(buffer, from) {
+            None => {}
+            Some(Ok(size)) => return Ok(Some(size)),
+            Some(Err(size)) => return Err(message::stays(size, room, self.what())),
+        }
+        self.transfer(PollFlags::POLLIN, until, |flags, until| {
+            with_spill(|spill| match restarting(until, || self.receive_whole(buffer, spill, flags, from, asked)) {
+                Ok(size) if size <= room => Ok(Some(size)),
+                Ok(size) => Err(self.keep(size, buffer, spill, from, asked)),
+                Err(Errno::EAGAIN) => Ok(None),
+                Err(errno) => Err(failure::receiving(errno, self.what())),
+            })
+        })
+    }
+
+    /// Receives a datagram in one system call: into `buffer`, and what does not fit into `spill`. Its size, and its sender
+    /// if it is `asked` for or could not be told later.
+    #[inline]
+    fn receive_whole(
+        &self,
+        buffer: &mut [u8],
+        spill: &mut [MaybeUninit<u8>],
+        flags: libc::c_int,
+        from: &mut Raw,
+        asked: bool,
+    ) -> nix::Result<usize> {
+        let (fd, room) = (self.fd.as_fd(), buffer.len());
+        if room > COPIED {
+            return call::receive_spilling(fd, buffer, spill, flags, from);
+        }
+        let size = match asked || !self.has_one_sender() {
+            true => call::receive_from(fd, spill, flags, from)?,
+            false => call::receive_whole(fd, spill, flags)?,
+        };
+        let came = spill.get(..size.min(room)).unwrap_or_default();
+        // SAFETY: the kernel has written that many bytes there, and there is room for them. The spare memory is nobody's
+        // buffer.
+        unsafe { came.as_ptr().cast::<u8>().copy_to_nonoverlapping(buffer.as_mut_ptr(), came.len()) };
+        Ok(size)
+    }
+
+    /// Keeps a datagram of `size` bytes, more than `buffer` has; the error that says so.
+    #[cold]
+    fn keep(&self, size: usize, buffer: &[u8], spill: &[MaybeUninit<u8>], from: &Raw, asked: bool) -> Error {
+        let room = buffer.len();
+        let rest = if room > COPIED { 0 } else { room };
+        let Some(rest) = spill.get(rest..rest.saturating_add(size - room)) else {
+            return message::cut(size, room, self.what());
+        };
+        // SAFETY: the kernel has written there what the buffer had no room for.
+        let rest = unsafe { std::slice::from_raw_parts(rest.as_ptr().cast::<u8>(), rest.len()) };
+        let peer = if asked || !self.has_one_sender() { None } else { call::peer_address(self.fd.as_fd()).ok() };
+        self.kept.keep([buffer, rest].concat(), peer.unwrap_or(*from));
+        message::stays(size, room, self.what())
+    }
+
     #[inline]
     fn take_from(&self, buffer: &mut [u8], until: Option<Deadline>) -> Result<Option<(usize, SocketAddress)>> {
         let mut from = Raw::empty();
@@ -287,7 +366,7 @@ super::common!(Datagram, Type::Datagram);
 impl From<OwnedFd> for Datagram {
     fn from(fd: OwnedFd) -> Datagram {
         let udp = super::local_address(fd.as_fd(), Type::Datagram).is_ok_and(|address| !address.is_unix());
-        Datagram { fd, udp, kept: Kept::default(), owned: None }
+        Datagram { fd, udp, one_sender: AtomicBool::new(false), kept: Kept::default(), owned: None }
     }
 }
 

@@ -2,17 +2,18 @@
 //!
 //! # A message that is larger than the buffer
 //!
-//! recv(2) would cut it and throw the rest away. A datagram is received together with spare memory for what does not
-//! fit, and is kept in the handle then (`kept.rs`): `TooLarge`, the sentence says how large it is, and a larger buffer gets
-//! it. Of a seqpacket message, and where descriptors are asked for, the size is looked at first (MSG_PEEK with MSG_TRUNC),
-//! with one more system call, of a fifth of a microsecond: the end has to be told from an empty message, and descriptors
-//! belong to their message. Where several receive from one such socket at once, another may take the message in between,
-//! and the next one may be too large for this buffer: then it is lost, and the sentence says that.
+//! recv(2) would cut it and throw the rest away. A datagram is received into spare memory where it does not fit, and is
+//! kept in the handle then (`kept.rs`): `TooLarge`, the sentence says how large it is, and a larger buffer gets it. Of a
+//! seqpacket message, and where descriptors are asked for, the size is looked at first (MSG_PEEK with MSG_TRUNC), with one
+//! more system call, of a fifth of a microsecond: the end has to be told from an empty message (a timestamp with each
+//! message tells it too, and costs more), and descriptors belong to their message. Where several receive from one such
+//! socket at once, another may take the message in between, and the next one may be too large for this buffer: then it is
+//! lost, and the sentence says that.
 
 use super::call::{self, Raw, Type};
 use super::descriptors::{self, ReceivedDescriptors};
 use super::failure::{self, What};
-use super::kept::{Kept, with_spill};
+use super::kept::Kept;
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::wait::{restarting, retrying, waiting};
@@ -33,59 +34,7 @@ pub(super) trait Messages {
         What(self.fd().as_fd(), Self::TYPE)
     }
 
-    /// Receives a message into `buffer`; its size. `None` if there is none, and there is no deadline.
-    #[inline]
-    fn take(&self, buffer: &mut [u8], from: Option<&mut Raw>, until: Option<Deadline>) -> Result<Option<usize>> {
-        if let Some(kept) = self.kept() {
-            return self.take_spilling(kept, buffer, from, until);
-        }
-        let mut from = from;
-        self.transfer(PollFlags::POLLIN, until, |flags, until| {
-            self.take_once(flags, until, buffer.len(), |fd, flags| match &mut from {
-                Some(from) => call::receive_from(fd, buffer, flags, from),
-                None => call::receive(fd, buffer, flags),
-            })
-        })
-    }
-
-    /// As [`Messages::take`], in one system call: what does not fit is kept.
-    #[inline]
-    fn take_spilling(
-        &self,
-        kept: &Kept,
-        buffer: &mut [u8],
-        from: Option<&mut Raw>,
-        until: Option<Deadline>,
-    ) -> Result<Option<usize>> {
-        let (room, mut nobody) = (buffer.len(), Raw::empty());
-        let from = from.unwrap_or(&mut nobody); // always: who asks for what is kept may ask whose it is
-        match kept.take(buffer, from) {
-            None => {}
-            Some(Ok(size)) => return Ok(Some(size)),
-            Some(Err(size)) => return Err(stays(size, room, self.what())),
-        }
-        let fd = self.fd().as_fd();
-        self.transfer(PollFlags::POLLIN, until, |flags, until| {
-            with_spill(|spill| {
-                match restarting(until, || call::receive_spilling(fd, buffer, spill, flags, from)) {
-                    Err(Errno::EAGAIN) => Ok(None),
-                    Err(errno) => Err(failure::receiving(errno, self.what())),
-                    Ok((size, false)) if size <= room => Ok(Some(size)),
-                    Ok((size, true)) => Err(cut(size, room, self.what())),
-                    Ok((size, false)) => {
-                        let rest = spill.get(..size - room).unwrap_or_default();
-                        // SAFETY: the kernel has written that many bytes there: the message has `size`, the buffer took
-                        // `room` of them.
-                        let rest = unsafe { std::slice::from_raw_parts(rest.as_ptr().cast::<u8>(), rest.len()) };
-                        kept.keep([&*buffer, rest].concat(), *from);
-                        Err(stays(size, room, self.what()))
-                    }
-                }
-            })
-        })
-    }
-
-    /// As [`Messages::take`], with descriptors.
+    /// Receives a message into `buffer`, and descriptors. `None` if there is none, and there is no deadline.
     fn take_descriptors(
         &self,
         buffer: &mut [u8],
@@ -209,7 +158,7 @@ fn ended(what: What<'_>) -> Error {
 }
 
 #[cold]
-fn stays(size: usize, room: usize, what: What<'_>) -> Error {
+pub(super) fn stays(size: usize, room: usize, what: What<'_>) -> Error {
     let sentence = format!(
         "receive from {what}: the message has {size} bytes, the buffer {room}; it stays, give it a buffer of {size}"
     );
@@ -217,9 +166,9 @@ fn stays(size: usize, room: usize, what: What<'_>) -> Error {
 }
 
 #[cold]
-fn cut(size: usize, room: usize, what: What<'_>) -> Error {
+pub(super) fn cut(size: usize, room: usize, what: What<'_>) -> Error {
     let sentence = format!(
-        "receive from {what}: the message had more than {size} bytes, the buffer {room}, and it is lost; give it a larger \
+        "receive from {what}: the message had {size} bytes, the buffer {room}, and it is lost; give it a larger \
          buffer, or ask for the size first"
     );
     Error::new(ErrorKind::TooLarge, sentence)

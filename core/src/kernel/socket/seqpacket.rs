@@ -84,6 +84,14 @@ impl Messages for Seqpacket {
 }
 
 impl Seqpacket {
+    /// `None` if there is none, and there is no deadline.
+    #[inline]
+    fn take(&self, buffer: &mut [u8], until: Option<Deadline>) -> Result<Option<usize>> {
+        self.transfer(PollFlags::POLLIN, until, |flags, until| {
+            self.take_once(flags, until, buffer.len(), |fd, flags| call::receive(fd, buffer, flags))
+        })
+    }
+
     /// Connects to the address; waits while the listener's queue is full.
     ///
     /// # Errors
@@ -181,7 +189,7 @@ impl Seqpacket {
     /// # Errors
     /// As [`Seqpacket::receive`].
     pub fn try_receive(&self, buffer: &mut [u8]) -> Result<Option<usize>> {
-        self.take(buffer, None, None)
+        self.take(buffer, None)
     }
 
     /// As [`Seqpacket::receive`], until the deadline.
@@ -190,7 +198,7 @@ impl Seqpacket {
     /// As `receive`; `Timeout`; `Interrupted` if the deadline is interruptible.
     #[inline]
     pub fn receive_until(&self, buffer: &mut [u8], deadline: Deadline) -> Result<usize> {
-        self.take(buffer, None, Some(deadline))?.ok_or_else(|| ErrorKind::Timeout.into())
+        self.take(buffer, Some(deadline))?.ok_or_else(|| ErrorKind::Timeout.into())
     }
 
     /// The size of the next message; waits for it. The message stays.

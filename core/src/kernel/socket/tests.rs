@@ -428,10 +428,36 @@ fn a_datagram_or_message_that_is_larger_than_the_buffer_stays() {
     client.send(b"from").unwrap();
     assert_eq!(server.try_receive_from(&mut []).unwrap_err().kind(), ErrorKind::TooLarge);
     assert_eq!(server.receive_from(&mut buffer).unwrap(), (4, client.local_address().unwrap()));
+    // Also one that was received without asking for its sender, as there is but one.
+    server.send_to(b"answer", &client.local_address().unwrap()).unwrap();
+    assert_eq!(client.receive(&mut [0; 5]).unwrap_err().kind(), ErrorKind::TooLarge);
+    assert_eq!(client.receive_from(&mut buffer).unwrap(), (6, server.local_address().unwrap()));
     let (a, b) = Seqpacket::pair().unwrap();
     a.send(b"hello").unwrap();
     assert_eq!(b.receive(&mut [0; 3]).unwrap_err().kind(), ErrorKind::TooLarge);
     assert_eq!(b.receive(&mut [0; 5]).unwrap(), 5);
+}
+
+/// Small buffers get a copy from spare memory, large ones the beginning by themselves: no byte differs at the border.
+#[test]
+fn a_datagram_is_whole_and_in_place_for_buffers_of_every_size() {
+    let (a, b) = Datagram::pair().unwrap();
+    a.set_send_buffer(1 << 20).unwrap();
+    let bytes: Vec<u8> = (0..20_000u32).map(|i| (i * 7 % 251) as u8).collect();
+    for room in [0, 1, 4095, 4096, 4097, 9000] {
+        for size in [0, 1, 4095, 4096, 4097, 9000, 20_000] {
+            a.send(&bytes[..size]).unwrap();
+            let mut buffer = vec![0; room];
+            match b.receive(&mut buffer) {
+                Ok(got) => assert!(got == size && buffer[..size] == bytes[..size], "{size} into {room}"),
+                Err(error) => {
+                    assert!(error.kind() == ErrorKind::TooLarge && size > room, "{size} into {room}: {error}");
+                    let mut buffer = vec![0; b.message_size(late()).unwrap()];
+                    assert!(b.receive(&mut buffer).unwrap() == size && buffer == bytes[..size], "{size} after {room}");
+                }
+            }
+        }
+    }
 }
 
 #[test]
