@@ -214,8 +214,8 @@ impl Datagram {
     ///
     /// # Errors
     /// `TooLarge` if the buffer is too small: the datagram stays, and [`Datagram::message_size`] knows its size. It
-    /// stays in this handle, where poll(2) and other processes do not see it: ask again. (Only one of more than half a
-    /// mebibyte is lost; the sentence says so.)
+    /// stays in this handle, without descriptors that came with it, where poll(2) and other processes do not see it:
+    /// ask again. (Only one of more than half a mebibyte is lost; the sentence says so.)
     /// `System(ECONNREFUSED)` if the last datagram sent came to nobody.
     #[inline]
     pub fn receive(&self, buffer: &mut [u8]) -> Result<usize> {
@@ -370,7 +370,8 @@ impl From<OwnedFd> for Datagram {
     }
 }
 
-/// A socket file stays, also if it is owned; `triveni ls` tells of it once this process has ended.
+/// A socket file stays, also if it is owned; `triveni ls` tells of it once this process has ended. A datagram that was too
+/// large, and waits in the handle, is lost.
 impl From<Datagram> for OwnedFd {
     fn from(datagram: Datagram) -> OwnedFd {
         std::mem::forget(datagram.owned);
