@@ -140,6 +140,38 @@ def test_an_end_serves_one_thread_at_a_time_and_cannot_be_closed_under_it(ends):
     assert "closed" in repr(reader)
 
 
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_uses_and_closes_an_end_that_a_thread_of_its_parent_was_using(ends):
+    reader, writer = ends
+    long = bytes(1 << 20)
+    sends = threading.Thread(target=lambda: writer.send(long, timeout=60))
+    sends.start()
+    while len(reader) < reader.capacity:  # then it is in the middle, and waits for room
+        pass
+    with pytest.raises(tvn.Busy):
+        writer.unsent
+    go, ready = kernel.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            assert writer.unsent == 0
+            go.receive(timeout=60)
+            writer.send(b"mine", timeout=60)
+            writer.close()
+        except BaseException as error:
+            os.write(2, repr(error).encode())
+            os._exit(1)
+        os._exit(0)
+    assert reader.receive(timeout=60) == long
+    sends.join()
+    writer.close()
+    ready.send(b"go")
+    assert reader.receive(timeout=60) == b"mine"
+    assert os.waitpid(child, 0)[1] == 0
+    with pytest.raises(tvn.Closed):
+        reader.receive(timeout=60)
+
+
 def test_ctrl_c_ends_a_wait_and_pythons_handlers_run(ends):
     reader, _writer = ends
     seen = []

@@ -48,6 +48,7 @@ mod sysv_queue;
 mod sysv_semaphores;
 mod sysv_shared_memory;
 mod sysv_status;
+mod turn;
 mod wait;
 
 pub use child::Child;
@@ -90,3 +91,5 @@ pub use sysv_semaphores::{
     SemaphoreOperation, SysvSemaphoreInfo, SysvSemaphores, SysvSemaphoresInfo, SysvSemaphoresOptions,
 };
 pub use sysv_shared_memory::{SysvSharedMemory, SysvSharedMemoryInfo, SysvSharedMemoryOptions};
+#[doc(hidden)]
+pub use turn::{Taken, Turn};

@@ -10,7 +10,13 @@
 //! Bytes that were taken out of a stream cannot be put back, nor taken back out of it once written. So a reader keeps
 //! the part of a message that came before its deadline ([`Inbox`]), and the next receive goes on from there. A writer
 //! keeps the part that had no room ([`Outbox`]), and sends it before anything else.
+//!
+//! # fork
+//!
+//! A message that a process has begun to send or to receive is that process's. Its child has the same stream and nothing
+//! of that message, whether a thread was at it at that moment or a deadline had left it: see [`Turn`].
 
+use super::turn::Turn;
 use super::wait::waiting;
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
@@ -287,3 +293,45 @@ impl Outbox {
         self.rest.len()
     }
 }
+
+impl Turn<Inbox> {
+    /// [`Inbox::receive`], in turn.
+    pub(crate) fn receive(
+        &self,
+        source: &impl Source,
+        buffer: &mut [u8],
+        until: Option<Deadline>,
+    ) -> Result<Option<usize>> {
+        let Some(mut inbox) = self.take(until)? else { return Ok(None) };
+        inbox.receive(source, buffer, until)
+    }
+
+    /// [`Inbox::size`], in turn.
+    pub(crate) fn size(&self, source: &impl Source, until: Option<Deadline>) -> Result<Option<usize>> {
+        let Some(mut inbox) = self.take(until)? else { return Ok(None) };
+        inbox.size(source, until)
+    }
+}
+
+impl Turn<Outbox> {
+    /// [`Outbox::send`], in turn.
+    pub(crate) fn send(&self, sink: &impl Sink, message: &[u8], until: Option<Deadline>) -> Result<Option<()>> {
+        let Some(mut outbox) = self.take(until)? else { return Ok(None) };
+        outbox.send(sink, message, until)
+    }
+
+    /// [`Outbox::flush`], in turn.
+    pub(crate) fn flush(&self, sink: &impl Sink, until: Option<Deadline>) -> Result<Option<()>> {
+        let Some(mut outbox) = self.take(until)? else { return Ok(None) };
+        outbox.flush(sink, until)
+    }
+
+    /// [`Outbox::left`], in turn.
+    pub(crate) fn left(&self, until: Option<Deadline>) -> Result<Option<usize>> {
+        Ok(self.take(until)?.map(|outbox| outbox.left()))
+    }
+}
+
+#[cfg(test)]
+#[path = "stream_tests.rs"]
+mod tests;

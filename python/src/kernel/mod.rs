@@ -3,6 +3,7 @@
 pub(crate) mod daemon;
 pub(crate) mod fifo;
 pub(crate) mod file_lock;
+mod inheritable;
 pub(crate) mod lock_file;
 pub(crate) mod pipe;
 pub(crate) mod pipeline;

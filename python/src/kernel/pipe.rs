@@ -1,6 +1,6 @@
 //! Anonymous pipes, and the two ends that a FIFO has as well.
 
-use super::Exclusive;
+use super::inheritable::Inheritable;
 use crate::buffer::{Input, Output};
 use crate::error::{call, invalid, whole};
 use crate::wait::{deadline, trying, waiting};
@@ -46,14 +46,15 @@ pub(super) fn given(py: Python<'_>, fd: RawFd) -> PyResult<OwnedFd> {
 /// Bytes with ``read`` and ``receive_exact``, or messages with ``receive``: each is its length in 4 bytes, most
 /// significant first, and itself. The stream ends when the last writer has closed or died.
 ///
-/// Threads: one at a time (``Busy``). fork: both processes have the end, and each byte goes to one of them.
+/// Threads: one at a time (``Busy``). fork: both processes have the end, and each byte goes to one of them. A message that
+/// was begun stays the parent's, also where another thread is in the middle of it.
 /// ``fileno()`` is for ``select`` and ``WaitSet.add``.
 #[pyclass(frozen, module = "triveni.kernel")]
-pub(crate) struct PipeReader(Exclusive<triveni::kernel::PipeReader>);
+pub(crate) struct PipeReader(Inheritable<triveni::kernel::PipeReader>);
 
 impl PipeReader {
     pub(crate) fn new(end: triveni::kernel::PipeReader) -> PipeReader {
-        PipeReader(Exclusive::new("reading end of a pipe", end))
+        PipeReader(Inheritable::new("reading end of a pipe", end))
     }
 
     fn attempt_read(&self, size: usize, until: Option<Deadline>) -> Result<Option<Vec<u8>>> {
@@ -266,11 +267,11 @@ impl PipeReader {
 /// Threads: one at a time (``Busy``). fork: both processes have the end. ``fileno()`` is for ``select`` and
 /// ``WaitSet.add``.
 #[pyclass(frozen, module = "triveni.kernel")]
-pub(crate) struct PipeWriter(Exclusive<triveni::kernel::PipeWriter>);
+pub(crate) struct PipeWriter(Inheritable<triveni::kernel::PipeWriter>);
 
 impl PipeWriter {
     pub(crate) fn new(end: triveni::kernel::PipeWriter) -> PipeWriter {
-        PipeWriter(Exclusive::new("writing end of a pipe", end))
+        PipeWriter(Inheritable::new("writing end of a pipe", end))
     }
 }
 

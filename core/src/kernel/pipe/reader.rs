@@ -5,6 +5,7 @@ use super::{capacity, end, set_capacity};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::stream::{Inbox, Source};
+use crate::kernel::turn::Turn;
 use crate::kernel::wait::{restarting, waiting};
 use nix::errno::Errno;
 use nix::poll::PollFlags;
@@ -17,11 +18,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 /// significant first). Who mixes both has to know where a message ends.
 ///
 /// Threads: one at a time for messages; `read` from many at once gives each some of the bytes. fork: both processes
-/// have the end then, and each byte goes to one of them. The handle that remembers half a message is one process's:
-/// do not fork in the middle of one.
+/// have the end then, and each byte goes to one of them. A message that was begun stays the parent's: the child begins
+/// with what the parent has not read of the stream.
 pub struct PipeReader {
     fd: OwnedFd,
-    inbox: Inbox,
+    inbox: Turn<Inbox>,
 }
 
 impl Source for PipeReader {
@@ -105,7 +106,7 @@ impl PipeReader {
     /// # Errors
     /// As [`PipeReader::receive`].
     pub fn try_receive(&mut self, buffer: &mut [u8]) -> Result<Option<usize>> {
-        self.with_inbox(|end, inbox| inbox.receive(end, buffer, None))
+        self.inbox.receive(self, buffer, None)
     }
 
     /// As [`PipeReader::receive`], until the deadline. What came before it is kept for the next call.
@@ -113,7 +114,7 @@ impl PipeReader {
     /// # Errors
     /// As `receive`; `Timeout`; `Interrupted` if the deadline is interruptible.
     pub fn receive_until(&mut self, buffer: &mut [u8], deadline: Deadline) -> Result<usize> {
-        let received = self.with_inbox(|end, inbox| inbox.receive(end, buffer, Some(deadline)))?;
+        let received = self.inbox.receive(self, buffer, Some(deadline))?;
         received.ok_or_else(|| ErrorKind::Timeout.into())
     }
 
@@ -122,7 +123,7 @@ impl PipeReader {
     /// # Errors
     /// As [`PipeReader::receive_until`], without `TooLarge`.
     pub fn message_size(&mut self, deadline: Deadline) -> Result<usize> {
-        let size = self.with_inbox(|end, inbox| inbox.size(end, Some(deadline)))?;
+        let size = self.inbox.size(self, Some(deadline))?;
         size.ok_or_else(|| ErrorKind::Timeout.into())
     }
 
@@ -131,14 +132,7 @@ impl PipeReader {
     /// # Errors
     /// As [`PipeReader::receive`], without `TooLarge`.
     pub fn try_message_size(&mut self) -> Result<Option<usize>> {
-        self.with_inbox(|end, inbox| inbox.size(end, None))
-    }
-
-    fn with_inbox<T>(&mut self, f: impl FnOnce(&Self, &mut Inbox) -> T) -> T {
-        let mut inbox = std::mem::take(&mut self.inbox);
-        let answer = f(self, &mut inbox);
-        self.inbox = inbox;
-        answer
+        self.inbox.size(self, None)
     }
 
     /// How many bytes the kernel's buffer has room for.
@@ -187,7 +181,7 @@ impl PipeReader {
     }
 }
 
-end!(PipeReader, inbox: Inbox::default());
+end!(PipeReader, inbox: Turn::default());
 
 impl From<io::PipeReader> for PipeReader {
     fn from(end: io::PipeReader) -> PipeReader {

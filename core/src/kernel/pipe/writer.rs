@@ -6,6 +6,7 @@ use super::{capacity, end, set_capacity};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::stream::{Outbox, Sink};
+use crate::kernel::turn::Turn;
 use crate::kernel::wait::waiting;
 use nix::errno::Errno;
 use nix::poll::PollFlags;
@@ -21,10 +22,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 /// Threads: one at a time for messages; `write` of up to [`Pipe::ATOMIC`](super::Pipe::ATOMIC) bytes from many at once,
 /// each in one piece. Messages of up to `Pipe::ATOMIC - 4` bytes are in one piece as well, so many processes can send to
 /// one reader.
-/// fork: both processes have the end then.
+/// fork: both processes have the end then. The rest of a message that was begun stays the parent's: who goes on in the
+/// child flushes before the fork.
 pub struct PipeWriter {
     fd: OwnedFd,
-    outbox: Outbox,
+    outbox: Turn<Outbox>,
     sigpipe: Sigpipe,
 }
 
@@ -116,7 +118,7 @@ impl PipeWriter {
     /// # Errors
     /// As [`PipeWriter::send`].
     pub fn try_send(&mut self, message: &[u8]) -> Result<bool> {
-        Ok(self.with_outbox(|end, outbox| outbox.send(end, message, None))?.is_some())
+        Ok(self.outbox.send(self, message, None)?.is_some())
     }
 
     /// As [`PipeWriter::send`], until the deadline.
@@ -125,7 +127,7 @@ impl PipeWriter {
     /// As `send`. `Timeout` and `Interrupted`: the sentence says whether the message was begun; then its rest is kept,
     /// and goes before the next message or with [`PipeWriter::flush_until`].
     pub fn send_until(&mut self, message: &[u8], deadline: Deadline) -> Result<()> {
-        self.with_outbox(|end, outbox| outbox.send(end, message, Some(deadline))).map(drop)
+        self.outbox.send(self, message, Some(deadline)).map(drop)
     }
 
     /// Sends what is kept of the last message, if anything is.
@@ -133,7 +135,7 @@ impl PipeWriter {
     /// # Errors
     /// As [`PipeWriter::write_until`].
     pub fn flush_until(&mut self, deadline: Deadline) -> Result<()> {
-        self.with_outbox(|end, outbox| outbox.flush(end, Some(deadline))).map(drop)
+        self.outbox.flush(self, Some(deadline)).map(drop)
     }
 
     /// Sends as much of what is kept as there is room for; is it all?
@@ -141,12 +143,12 @@ impl PipeWriter {
     /// # Errors
     /// As [`PipeWriter::write`].
     pub fn try_flush(&mut self) -> Result<bool> {
-        Ok(self.with_outbox(|end, outbox| outbox.flush(end, None))?.is_some())
+        Ok(self.outbox.flush(self, None)?.is_some())
     }
 
     /// How many bytes of the last message are kept.
     pub fn unsent(&self) -> usize {
-        self.outbox.left()
+        self.outbox.left(Some(Deadline::never())).ok().flatten().unwrap_or_default()
     }
 
     /// With `true`, a write without a reader raises SIGPIPE as well, if the program does not ignore it.
@@ -170,13 +172,6 @@ impl PipeWriter {
         set_capacity(self.fd.as_fd(), bytes)
     }
 
-    fn with_outbox<T>(&mut self, f: impl FnOnce(&Self, &mut Outbox) -> T) -> T {
-        let mut outbox = std::mem::take(&mut self.outbox);
-        let answer = f(self, &mut outbox);
-        self.outbox = outbox;
-        answer
-    }
-
     #[inline]
     fn writing(
         &self,
@@ -197,7 +192,7 @@ impl PipeWriter {
     }
 }
 
-end!(PipeWriter, outbox: Outbox::default(), sigpipe: Sigpipe::of_program());
+end!(PipeWriter, outbox: Turn::default(), sigpipe: Sigpipe::of_program());
 
 impl From<io::PipeWriter> for PipeWriter {
     fn from(end: io::PipeWriter) -> PipeWriter {
