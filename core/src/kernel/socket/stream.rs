@@ -27,7 +27,8 @@ use super::failure::{self, What};
 use crate::deadline::Deadline;
 use crate::error::{ErrorKind, Result};
 use crate::kernel::stream::{Inbox, Outbox, Sink, Source};
-use crate::kernel::wait::{restarting, retrying, waiting};
+use crate::kernel::turn::Turn;
+use crate::kernel::wait::{restarting, waiting};
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 use std::fmt;
@@ -35,7 +36,6 @@ use std::io::{self, IoSlice};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// A connection that carries bytes: TCP, or Unix.
 ///
@@ -43,12 +43,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 /// has to know where a message ends.
 ///
 /// Threads: one may send while another receives; two that send messages take turns, and so do two that receive them.
-/// fork: both processes have the connection then, and each byte goes to one of them. What is kept of half a message is
-/// in both: only one of them goes on with it. SIGPIPE is never raised.
+/// fork: both processes have the connection then, and each byte goes to one of them. A message that was begun stays the
+/// parent's, also where another thread is in the middle of it: the child has nothing of it, so finish it before a fork
+/// if the child is to go on. SIGPIPE is never raised.
 pub struct Stream {
     fd: OwnedFd,
-    inbox: Mutex<Inbox>,
-    outbox: Mutex<Outbox>,
+    inbox: Turn<Inbox>,
+    outbox: Turn<Outbox>,
 }
 
 impl Stream {
@@ -203,8 +204,7 @@ impl Stream {
     /// # Errors
     /// As [`Stream::send`].
     pub fn try_send(&self, message: &[u8]) -> Result<bool> {
-        let Some(mut outbox) = turn(&self.outbox, None)? else { return Ok(false) };
-        Ok(outbox.send(self, message, None)?.is_some())
+        Ok(self.outbox.send(self, message, None)?.is_some())
     }
 
     /// As [`Stream::send`], until the deadline.
@@ -213,17 +213,14 @@ impl Stream {
     /// As `send`. `Timeout` and `Interrupted`: the sentence says whether the message was begun; then its rest is kept,
     /// and goes before the next message or with [`Stream::flush_until`].
     pub fn send_until(&self, message: &[u8], deadline: Deadline) -> Result<()> {
-        match turn(&self.outbox, Some(deadline))? {
-            Some(mut outbox) => outbox.send(self, message, Some(deadline)).map(drop),
-            None => Err(ErrorKind::Timeout.into()),
-        }
+        self.outbox.send(self, message, Some(deadline)).map(drop)
     }
 
     /// Goes on sending a message, for who waits in slices: `begun` says whether its beginning is out. `None` where it
     /// would have to wait and there is no deadline.
     #[doc(hidden)]
     pub fn send_on(&self, message: &[u8], begun: &mut bool, until: Option<Deadline>) -> Result<Option<()>> {
-        let Some(mut outbox) = turn(&self.outbox, until)? else { return Ok(None) };
+        let Some(mut outbox) = self.outbox.take(until)? else { return Ok(None) };
         if outbox.flush(self, until)?.is_none() {
             return Ok(None);
         }
@@ -243,10 +240,7 @@ impl Stream {
     /// # Errors
     /// As [`Stream::write_until`].
     pub fn flush_until(&self, deadline: Deadline) -> Result<()> {
-        match turn(&self.outbox, Some(deadline))? {
-            Some(mut outbox) => outbox.flush(self, Some(deadline)).map(drop),
-            None => Err(ErrorKind::Timeout.into()),
-        }
+        self.outbox.flush(self, Some(deadline)).map(drop)
     }
 
     /// Sends as much of what is kept as there is room for; is it all?
@@ -254,19 +248,18 @@ impl Stream {
     /// # Errors
     /// As [`Stream::write`].
     pub fn try_flush(&self) -> Result<bool> {
-        let Some(mut outbox) = turn(&self.outbox, None)? else { return Ok(false) };
-        Ok(outbox.flush(self, None)?.is_some())
+        Ok(self.outbox.flush(self, None)?.is_some())
     }
 
     /// How many bytes of the last message are kept. Waits while another thread sends a message.
     pub fn unsent(&self) -> usize {
-        self.outbox.lock().unwrap_or_else(PoisonError::into_inner).left()
+        self.outbox.left(Some(Deadline::never())).ok().flatten().unwrap_or_default()
     }
 
     /// As [`Stream::unsent`], for who waits in slices. `None` where it would have to wait and there is no deadline.
     #[doc(hidden)]
     pub fn unsent_on(&self, until: Option<Deadline>) -> Result<Option<usize>> {
-        Ok(turn(&self.outbox, until)?.map(|outbox| outbox.left()))
+        self.outbox.left(until)
     }
 
     /// Receives one message into `buffer`; waits for it. Returns its size.
@@ -284,8 +277,7 @@ impl Stream {
     /// # Errors
     /// As [`Stream::receive`].
     pub fn try_receive(&self, buffer: &mut [u8]) -> Result<Option<usize>> {
-        let Some(mut inbox) = turn(&self.inbox, None)? else { return Ok(None) };
-        inbox.receive(self, buffer, None)
+        self.inbox.receive(self, buffer, None)
     }
 
     /// As [`Stream::receive`], until the deadline. What came before it is kept for the next call.
@@ -293,11 +285,7 @@ impl Stream {
     /// # Errors
     /// As `receive`; `Timeout`; `Interrupted` if the deadline is interruptible.
     pub fn receive_until(&self, buffer: &mut [u8], deadline: Deadline) -> Result<usize> {
-        let received = match turn(&self.inbox, Some(deadline))? {
-            Some(mut inbox) => inbox.receive(self, buffer, Some(deadline))?,
-            None => None,
-        };
-        received.ok_or_else(|| ErrorKind::Timeout.into())
+        self.inbox.receive(self, buffer, Some(deadline))?.ok_or_else(|| ErrorKind::Timeout.into())
     }
 
     /// The size of the next message; waits until its length is there. The message stays.
@@ -305,11 +293,7 @@ impl Stream {
     /// # Errors
     /// As [`Stream::receive_until`], without `TooLarge`.
     pub fn message_size(&self, deadline: Deadline) -> Result<usize> {
-        let size = match turn(&self.inbox, Some(deadline))? {
-            Some(mut inbox) => inbox.size(self, Some(deadline))?,
-            None => None,
-        };
-        size.ok_or_else(|| ErrorKind::Timeout.into())
+        self.inbox.size(self, Some(deadline))?.ok_or_else(|| ErrorKind::Timeout.into())
     }
 
     /// The size of the next message, if its length is there.
@@ -317,8 +301,7 @@ impl Stream {
     /// # Errors
     /// As [`Stream::receive`], without `TooLarge`.
     pub fn try_message_size(&self) -> Result<Option<usize>> {
-        let Some(mut inbox) = turn(&self.inbox, None)? else { return Ok(None) };
-        inbox.size(self, None)
+        self.inbox.size(self, None)
     }
 
     /// Writes bytes, and descriptors with the first of them; waits for room. Returns how many bytes were taken: send
@@ -456,19 +439,6 @@ fn received<'a, T>(answer: nix::Result<T>, what: impl FnOnce() -> What<'a>) -> R
     }
 }
 
-/// The turn to send, or receive, messages. `None` if another thread has it, and there is no deadline.
-fn turn<T>(half: &Mutex<T>, until: Option<Deadline>) -> Result<Option<MutexGuard<'_, T>>> {
-    let taken = || match half.try_lock() {
-        Ok(turn) => Ok(Some(turn)),
-        Err(TryLockError::Poisoned(turn)) => Ok(Some(turn.into_inner())),
-        Err(TryLockError::WouldBlock) => Ok(None),
-    };
-    match until {
-        None => taken(),
-        Some(until) => retrying(until, taken).map(Some),
-    }
-}
-
 impl Source for Stream {
     fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
@@ -539,7 +509,7 @@ impl From<Stream> for OwnedFd {
 
 impl From<OwnedFd> for Stream {
     fn from(fd: OwnedFd) -> Stream {
-        Stream { fd, inbox: Mutex::default(), outbox: Mutex::default() }
+        Stream { fd, inbox: Turn::default(), outbox: Turn::default() }
     }
 }
 
