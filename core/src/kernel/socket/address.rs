@@ -102,7 +102,9 @@ impl SocketAddress {
         let path = path.as_ref();
         let bytes = path.as_os_str().as_bytes();
         if bytes.is_empty() || bytes.contains(&0) {
-            return Err(invalid(format!("{path:?} is no path of a socket: it is empty, or has a NUL in it")));
+            return Err(invalid(format!(
+                "{path:?} is no path of a socket: it is empty, or has a NUL in it; give the path of a file"
+            )));
         }
         let name = Name::of(bytes).ok_or_else(|| {
             invalid(format!(

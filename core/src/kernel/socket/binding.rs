@@ -15,6 +15,7 @@ use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::owned::{Owned, OwnedKind, whose};
 use crate::kernel::wait::retrying;
+use crate::sys::process::effective_uid;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::sys::socket::{setsockopt, sockopt};
@@ -98,15 +99,8 @@ pub(super) fn bind(
             // Connections of a server that has ended may linger for a minute (TIME_WAIT): they are no obstacle.
             setsockopt(&fd, sockopt::ReuseAddr, &true).map_err(|errno| failure::binding(errno, address))?;
         }
-        return match call::bind(fd.as_fd(), &raw) {
-            Err(Errno::EADDRINUSE) if address.is_unix() => Err(Error::new(
-                ErrorKind::System(libc::EADDRINUSE),
-                format!(
-                    "bind {address}: a live socket has this name; `ss -apx` says whose. End that program, or take another name"
-                ),
-            )),
-            bound => bound.map_err(|errno| failure::binding(errno, address)).map(|()| (fd, None)),
-        };
+        call::bind(fd.as_fd(), &raw).map_err(|errno| failure::binding(errno, address))?;
+        return Ok((fd, None));
     };
     // The file gets the mode that the socket has when it is bound: there is no moment in which others may connect.
     fchmod(&fd, Mode::from_bits_truncate(options.mode)).map_err(|errno| failure::binding(errno, address))?;
@@ -126,10 +120,13 @@ fn replace(fd: &OwnedFd, raw: &Raw, path: &Path, address: &SocketAddress, option
         Holder::Nobody => {}
         Holder::Dead if options.replace_stale => {
             fs::remove_file(path).map_err(|error| {
-                Error::os(
-                    error.raw_os_error().unwrap_or(libc::EINVAL),
-                    format_args!("replace the stale file of {address}"),
-                )
+                let kind = ErrorKind::from_errno(error.raw_os_error().unwrap_or(libc::EINVAL));
+                let sentence = format!(
+                    "bind {address}: a dead server left this file, and user {} cannot remove it ({error}); ask its owner, \
+                     or take another name",
+                    effective_uid()
+                );
+                Error::new(kind, sentence)
             })?;
         }
         Holder::Dead => {
@@ -140,7 +137,7 @@ fn replace(fd: &OwnedFd, raw: &Raw, path: &Path, address: &SocketAddress, option
         }
         Holder::Live => {
             return taken(format!(
-                "a live socket has this name{}; `ss -apx` says whose",
+                "a live socket has this name{}; `ss -apx` says whose. End that program, or take another name",
                 whose(OwnedKind::Socket, path)
             ));
         }
@@ -149,7 +146,9 @@ fn replace(fd: &OwnedFd, raw: &Raw, path: &Path, address: &SocketAddress, option
         }
         Holder::Unknown(errno) => {
             return taken(format!(
-                "the name is taken, and whether its server lives cannot be found out ({})",
+                "the name is taken, and user {} cannot find out whether its server lives ({}); ask its owner, or take \
+                 another name",
+                effective_uid(),
                 errno.desc()
             ));
         }
@@ -157,7 +156,9 @@ fn replace(fd: &OwnedFd, raw: &Raw, path: &Path, address: &SocketAddress, option
     call::bind(fd.as_fd(), raw).map_err(|errno| match errno {
         Errno::EADDRINUSE => Error::new(
             ErrorKind::System(libc::EADDRINUSE),
-            format!("bind {address}: another server has taken the name at this moment"),
+            format!(
+                "bind {address}: another server has taken the name at this moment; connect to it, or take another name"
+            ),
         ),
         errno => failure::binding(errno, address),
     })
@@ -192,7 +193,12 @@ fn holder(raw: &Raw, path: &Path) -> Holder {
 /// One server at a time replaces files in a folder. The turn ends when it is dropped.
 fn turn(path: &Path, address: &SocketAddress) -> Result<Flock<OwnedFd>> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let failed = |errno: Errno| Error::os(errno as i32, format_args!("bind {address}: lock its folder {folder:?}"));
+    let failed = |errno: Errno| {
+        Error::os(
+            errno as i32,
+            format_args!("bind {address}: open its folder {folder:?} and lock it, for replace_stale"),
+        )
+    };
     let mut opened = Some(
         nix::fcntl::open(folder, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
             .map_err(failed)?,
@@ -211,7 +217,10 @@ fn turn(path: &Path, address: &SocketAddress) -> Result<Flock<OwnedFd>> {
     locked.map_err(|error| match error.kind() {
         ErrorKind::Timeout => Error::new(
             ErrorKind::Busy,
-            format!("bind {address}: somebody has held a lock on its folder {folder:?} for {TURN:?}"),
+            format!(
+                "bind {address}: somebody has held a lock on its folder {folder:?} for {TURN:?}; `lslocks` says who, so \
+                 end that program, or try again"
+            ),
         ),
         _ => error,
     })

@@ -72,7 +72,7 @@ impl Acceptor {
                 Err(Errno::ECONNABORTED | Errno::EPROTO) => {}
                 Err(Errno::EINTR) if !until.is_interruptible() => {}
                 Err(Errno::EINTR) => return Err(ErrorKind::Interrupted.into()),
-                Err(errno) => return Err(failure::making(errno, format_args!("accept at {}", self.what()))),
+                Err(errno) => return Err(failure::accepting(errno, self.what())),
             }
         }
     }
@@ -80,8 +80,7 @@ impl Acceptor {
     fn make_nonblocking(&self) -> Result<()> {
         // Relaxed: set once, and only this object's own calls go by it; the kernel's word is what counts.
         if !self.nonblocking.load(Relaxed) {
-            super::set_nonblocking(self.fd.as_fd(), true)
-                .map_err(|errno| failure::making(errno, format_args!("accept at {}", self.what())))?;
+            super::set_nonblocking(self.fd.as_fd(), true).map_err(|errno| failure::accepting(errno, self.what()))?;
             self.nonblocking.store(true, Relaxed);
         }
         Ok(())

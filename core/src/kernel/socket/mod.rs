@@ -23,6 +23,8 @@ mod failure;
 mod kept;
 mod listener;
 mod message;
+#[cfg(test)]
+mod sentences;
 mod seqpacket;
 mod stream;
 #[cfg(test)]
@@ -57,13 +59,16 @@ fn local_address(fd: BorrowedFd<'_>, socket_type: Type) -> Result<SocketAddress>
 }
 
 fn peer_address(fd: BorrowedFd<'_>, socket_type: Type) -> Result<SocketAddress> {
-    let raw = call::peer_address(fd).map_err(|errno| failure::receiving(errno, What(fd, socket_type)))?;
+    let raw = call::peer_address(fd).map_err(|errno| failure::peer(errno, What(fd, socket_type)))?;
     raw.address(socket_type).ok_or_else(|| foreign(fd, socket_type))
 }
 
 #[cold]
 fn foreign(fd: BorrowedFd<'_>, socket_type: Type) -> Error {
-    let sentence = format!("{} is neither an IP nor a Unix socket", What(fd, socket_type));
+    let sentence = format!(
+        "{} is neither an IP nor a Unix socket, and has no address of ours; make the handle of one that is",
+        What(fd, socket_type)
+    );
     Error::new(ErrorKind::Incompatible, sentence)
 }
 
@@ -71,7 +76,7 @@ fn only_unix(fd: BorrowedFd<'_>, socket_type: Type, tried: &str) -> Result<()> {
     if local_address(fd, socket_type)?.is_unix() {
         return Ok(());
     }
-    let sentence = format!("{tried} {}: only Unix sockets (unix:) can", What(fd, socket_type));
+    let sentence = format!("{tried} {}: only Unix sockets can; take one with a unix: address", What(fd, socket_type));
     Err(Error::new(ErrorKind::Invalid, sentence))
 }
 
@@ -96,7 +101,7 @@ fn connect_on(connecting: &mut Option<Connecting>, deadline: Deadline) -> Result
     if let Some(connecting) = connecting {
         connecting.go_on(deadline)?;
     }
-    let taken = || Error::new(ErrorKind::Invalid, "connect: this connection is made already");
+    let taken = || Error::new(ErrorKind::Invalid, "connect: this connection is made already; begin a new one");
     connecting.take().ok_or_else(taken)?.finish()
 }
 
