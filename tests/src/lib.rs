@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -254,6 +255,9 @@ impl Peer {
     /// Starts any command as a peer. Its stdin, if not set before, is empty.
     pub fn spawn(mut command: Command, what: &str) -> Peer {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        // SAFETY: does nothing. With it the standard library forks, and waits until exec has closed the child's copies of
+        // our descriptors. posix_spawn, which it calls otherwise, returns a moment before: what we close then is not gone.
+        unsafe { command.pre_exec(|| Ok(())) };
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{what} does not start: {error}"));
         CHILDREN.lock().unwrap().insert(child.id());
         let (sender, lines) = channel();
