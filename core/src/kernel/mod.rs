@@ -25,6 +25,8 @@ mod file_lock;
 mod fork;
 mod handlers;
 mod lock_file;
+#[cfg(test)]
+mod own_process;
 mod owned;
 mod pipe;
 mod pipeline;

@@ -1,5 +1,6 @@
 //! Children of every kind: how they start, what they get, how they end, and that none is left.
 
+use super::super::own_process::in_its_own_process;
 use super::super::{Child, DaemonOptions, Pipeline, ProcessTree, Redirect, Spawn, chain, fan, fork, pipe};
 use crate::{Deadline, ErrorKind, Result};
 use std::fs;
@@ -96,39 +97,41 @@ fn many_threads_may_wait_for_one_child() {
 
 #[test]
 fn a_failed_start_says_why_and_leaves_no_child() {
-    let folder = Folder::new("spawn-fails");
-    let file = folder.0.join("data");
-    fs::write(&file, "no program").unwrap();
-    let script = folder.0.join("script");
-    fs::write(&script, "#!/no/such/interpreter\n").unwrap();
-    let children = || ProcessTree::own().unwrap().children(std::process::id()).filter(|n| n.state == 'Z').count();
-    let refused = |spawn: Spawn<'_>, kind: ErrorKind, words: &[&str]| {
-        let error = spawn.start().unwrap_err();
-        assert_eq!(error.kind(), kind, "{error}");
-        assert!(words.iter().all(|word| error.to_string().contains(word)), "{error}");
-    };
-    refused(Spawn::new(["no-such-program"]), ErrorKind::NotFound, &["no-such-program", "PATH is"]);
-    refused(Spawn::new(["no-such-program"]).env("PATH", "/x:/y"), ErrorKind::NotFound, &["/x:/y"]);
-    refused(Spawn::new(["/no/such"]), ErrorKind::NotFound, &["/no/such"]);
-    refused(Spawn::new([&file]), ErrorKind::Permission, &["chmod"]);
-    refused(sh("").directory("/no/such/place"), ErrorKind::NotFound, &["enter", "/no/such/place"]);
-    refused(sh("").redirect(0, Redirect::Read("/no/such/file".into())), ErrorKind::NotFound, &["/no/such/file"]);
-    refused(sh("").redirect(5, Redirect::Same(99)), ErrorKind::System(libc::EBADF), &["5", "99"]);
-    refused(sh("").redirect(-1, Redirect::Null), ErrorKind::Invalid, &["-1"]);
-    refused(Spawn::new(Vec::<String>::new()), ErrorKind::Invalid, &["argv"]);
-    refused(Spawn::new(["a\0b"]), ErrorKind::Invalid, &["NUL"]);
-    refused(sh("").env("a=b", ""), ErrorKind::Invalid, &["a=b"]);
-    refused(sh("").die_with_parent(99), ErrorKind::Invalid, &["99"]);
-    refused(Spawn::new(["sh", "-c", &"x".repeat(200_000)]), ErrorKind::System(libc::E2BIG), &["ulimit -s"]);
-    let chmod = |path: &PathBuf| {
-        use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-    };
-    chmod(&script);
-    chmod(&file);
-    refused(Spawn::new([&script]), ErrorKind::NotFound, &["#!"]);
-    refused(Spawn::new([&file]), ErrorKind::System(libc::ENOEXEC), &["#!"]);
-    assert_eq!(children(), 0, "no zombie of a failed start");
+    in_its_own_process(|| {
+        let folder = Folder::new("spawn-fails");
+        let file = folder.0.join("data");
+        fs::write(&file, "no program").unwrap();
+        let script = folder.0.join("script");
+        fs::write(&script, "#!/no/such/interpreter\n").unwrap();
+        let children = || ProcessTree::own().unwrap().children(std::process::id()).filter(|n| n.state == 'Z').count();
+        let refused = |spawn: Spawn<'_>, kind: ErrorKind, words: &[&str]| {
+            let error = spawn.start().unwrap_err();
+            assert_eq!(error.kind(), kind, "{error}");
+            assert!(words.iter().all(|word| error.to_string().contains(word)), "{error}");
+        };
+        refused(Spawn::new(["no-such-program"]), ErrorKind::NotFound, &["no-such-program", "PATH is"]);
+        refused(Spawn::new(["no-such-program"]).env("PATH", "/x:/y"), ErrorKind::NotFound, &["/x:/y"]);
+        refused(Spawn::new(["/no/such"]), ErrorKind::NotFound, &["/no/such"]);
+        refused(Spawn::new([&file]), ErrorKind::Permission, &["chmod"]);
+        refused(sh("").directory("/no/such/place"), ErrorKind::NotFound, &["enter", "/no/such/place"]);
+        refused(sh("").redirect(0, Redirect::Read("/no/such/file".into())), ErrorKind::NotFound, &["/no/such/file"]);
+        refused(sh("").redirect(5, Redirect::Same(99)), ErrorKind::System(libc::EBADF), &["5", "99"]);
+        refused(sh("").redirect(-1, Redirect::Null), ErrorKind::Invalid, &["-1"]);
+        refused(Spawn::new(Vec::<String>::new()), ErrorKind::Invalid, &["argv"]);
+        refused(Spawn::new(["a\0b"]), ErrorKind::Invalid, &["NUL"]);
+        refused(sh("").env("a=b", ""), ErrorKind::Invalid, &["a=b"]);
+        refused(sh("").die_with_parent(99), ErrorKind::Invalid, &["99"]);
+        refused(Spawn::new(["sh", "-c", &"x".repeat(200_000)]), ErrorKind::System(libc::E2BIG), &["ulimit -s"]);
+        let chmod = |path: &PathBuf| {
+            use std::os::unix::fs::PermissionsExt;
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        };
+        chmod(&script);
+        chmod(&file);
+        refused(Spawn::new([&script]), ErrorKind::NotFound, &["#!"]);
+        refused(Spawn::new([&file]), ErrorKind::System(libc::ENOEXEC), &["#!"]);
+        assert_eq!(children(), 0, "no zombie of a failed start");
+    });
 }
 
 #[test]

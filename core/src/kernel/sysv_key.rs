@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_files_key_is_the_one_the_c_library_makes() {
-        for (path, id) in [(c"/", 1), (c"/proc/self/stat", 255), (c"/etc", b'q')] {
+        for (path, id) in [(c"/", 1), (c"/dev/null", 255), (c"/etc", b'q')] {
             // SAFETY: `path` is a string that ends with NUL.
             let theirs = unsafe { libc::ftok(path.as_ptr(), id.into()) };
             assert_eq!(SysvKey::ftok(path.to_str().unwrap(), id).unwrap().number(), theirs);

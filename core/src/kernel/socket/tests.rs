@@ -3,6 +3,7 @@
 use super::*;
 use crate::deadline::Deadline;
 use crate::error::ErrorKind;
+use crate::kernel::own_process::in_its_own_process;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -159,25 +160,27 @@ fn a_connection_that_is_being_made_survives_a_deadline() {
 
 #[test]
 fn nobody_there_is_refused_with_the_address() {
-    let listener = Listener::bind("tcp:127.0.0.1:0").unwrap();
-    let address = listener.local_address().unwrap();
-    drop(listener);
-    for until in [Deadline::never(), late()] {
-        let error = Stream::connect_until(address, until).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::System(libc::ECONNREFUSED));
-        assert!(error.to_string().contains(&address.to_string()), "{error}");
-    }
-    let path = Path::fresh();
-    assert_eq!(Stream::connect(path.address()).unwrap_err().kind(), ErrorKind::NotFound);
-    assert_eq!(Stream::connect(abstract_name()).unwrap_err().kind(), ErrorKind::System(libc::ECONNREFUSED));
-    let _datagram = Datagram::bind(path.address()).unwrap();
-    assert_eq!(Stream::connect(path.address()).unwrap_err().kind(), ErrorKind::Incompatible);
-    for (wrong, socket_type) in [("udp:127.0.0.1:1", "stream"), ("unix", "no address")] {
-        let error = Stream::connect(wrong).unwrap_err();
-        assert!(error.kind() == ErrorKind::Invalid && error.to_string().contains(socket_type), "{error}");
-    }
-    assert_eq!(Datagram::bind("tcp:127.0.0.1:0").unwrap_err().kind(), ErrorKind::Invalid);
-    assert_eq!(Seqpacket::connect("tcp:127.0.0.1:1").unwrap_err().kind(), ErrorKind::Invalid);
+    in_its_own_process(|| {
+        let listener = Listener::bind("tcp:127.0.0.1:0").unwrap();
+        let address = listener.local_address().unwrap();
+        drop(listener);
+        for until in [Deadline::never(), late()] {
+            let error = Stream::connect_until(address, until).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::System(libc::ECONNREFUSED));
+            assert!(error.to_string().contains(&address.to_string()), "{error}");
+        }
+        let path = Path::fresh();
+        assert_eq!(Stream::connect(path.address()).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(Stream::connect(abstract_name()).unwrap_err().kind(), ErrorKind::System(libc::ECONNREFUSED));
+        let _datagram = Datagram::bind(path.address()).unwrap();
+        assert_eq!(Stream::connect(path.address()).unwrap_err().kind(), ErrorKind::Incompatible);
+        for (wrong, socket_type) in [("udp:127.0.0.1:1", "stream"), ("unix", "no address")] {
+            let error = Stream::connect(wrong).unwrap_err();
+            assert!(error.kind() == ErrorKind::Invalid && error.to_string().contains(socket_type), "{error}");
+        }
+        assert_eq!(Datagram::bind("tcp:127.0.0.1:0").unwrap_err().kind(), ErrorKind::Invalid);
+        assert_eq!(Seqpacket::connect("tcp:127.0.0.1:1").unwrap_err().kind(), ErrorKind::Invalid);
+    });
 }
 
 #[test]
@@ -197,12 +200,14 @@ fn a_taken_port_and_a_privileged_one_say_who_can_help() {
 
 #[test]
 fn a_port_can_be_bound_again_at_once() {
-    let (listener, client, server) = tcp();
-    let address = listener.local_address().unwrap();
-    drop((listener, server)); // the server's end closes first, and lingers
-    let _ = client.read(&mut [0]);
-    drop(client);
-    Listener::bind(address).unwrap();
+    in_its_own_process(|| {
+        let (listener, client, server) = tcp();
+        let address = listener.local_address().unwrap();
+        drop((listener, server)); // the server's end closes first, and lingers
+        let _ = client.read(&mut [0]);
+        drop(client);
+        Listener::bind(address).unwrap();
+    });
 }
 
 #[test]
@@ -219,25 +224,27 @@ fn a_socket_file_has_the_mode_that_was_asked_for_and_goes_with_its_owner() {
 
 #[test]
 fn a_stale_socket_file_is_found_out_and_replaced_only_if_asked() {
-    let path = Path::fresh();
-    drop(UnixListener::bind(&path.0).unwrap());
-    let error = Listener::bind(path.address()).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::System(libc::EADDRINUSE));
-    assert!(error.to_string().contains("a dead server left this file"), "{error}");
-    let replace = BindOptions::default().replace_stale(true);
-    let live = Listener::bind_with(path.address(), replace).unwrap();
-    for stubborn in [BindOptions::default(), replace] {
-        let error = Listener::bind_with(path.address(), stubborn).unwrap_err();
-        assert!(error.to_string().contains("a live socket has this name"), "{error}");
-        let error = Datagram::bind_with(path.address(), stubborn).unwrap_err();
-        assert!(error.to_string().contains("a live socket has this name"), "{error}");
-    }
-    assert!(live.try_accept().unwrap().is_none()); // nobody has knocked to find that out
-    drop(live);
-    let live = Datagram::bind_with(path.address(), replace).unwrap();
-    assert!(SeqpacketListener::bind_with(path.address(), replace).is_err());
-    drop(live);
-    drop(SeqpacketListener::bind_with(path.address(), replace).unwrap());
+    in_its_own_process(|| {
+        let path = Path::fresh();
+        drop(UnixListener::bind(&path.0).unwrap());
+        let error = Listener::bind(path.address()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::System(libc::EADDRINUSE));
+        assert!(error.to_string().contains("a dead server left this file"), "{error}");
+        let replace = BindOptions::default().replace_stale(true);
+        let live = Listener::bind_with(path.address(), replace).unwrap();
+        for stubborn in [BindOptions::default(), replace] {
+            let error = Listener::bind_with(path.address(), stubborn).unwrap_err();
+            assert!(error.to_string().contains("a live socket has this name"), "{error}");
+            let error = Datagram::bind_with(path.address(), stubborn).unwrap_err();
+            assert!(error.to_string().contains("a live socket has this name"), "{error}");
+        }
+        assert!(live.try_accept().unwrap().is_none()); // nobody has knocked to find that out
+        drop(live);
+        let live = Datagram::bind_with(path.address(), replace).unwrap();
+        assert!(SeqpacketListener::bind_with(path.address(), replace).is_err());
+        drop(live);
+        drop(SeqpacketListener::bind_with(path.address(), replace).unwrap());
+    });
 }
 
 #[test]
@@ -251,16 +258,20 @@ fn a_file_that_is_no_socket_is_never_replaced() {
 
 #[test]
 fn of_many_servers_that_replace_a_stale_file_one_gets_it() {
-    let path = Path::fresh();
-    drop(UnixListener::bind(&path.0).unwrap());
-    let address = path.address();
-    let racers: Vec<_> = (0..8)
-        .map(|_| std::thread::spawn(move || Listener::bind_with(address, BindOptions::default().replace_stale(true))))
-        .collect();
-    let won: Vec<_> = racers.into_iter().map(|racer| racer.join().unwrap()).filter_map(Result::ok).collect();
-    assert_eq!(won.len(), 1);
-    let _client = Stream::connect(address).unwrap();
-    assert!(won[0].try_accept().unwrap().is_some());
+    in_its_own_process(|| {
+        let path = Path::fresh();
+        drop(UnixListener::bind(&path.0).unwrap());
+        let address = path.address();
+        let racers: Vec<_> = (0..8)
+            .map(|_| {
+                std::thread::spawn(move || Listener::bind_with(address, BindOptions::default().replace_stale(true)))
+            })
+            .collect();
+        let won: Vec<_> = racers.into_iter().map(|racer| racer.join().unwrap()).filter_map(Result::ok).collect();
+        assert_eq!(won.len(), 1);
+        let _client = Stream::connect(address).unwrap();
+        assert!(won[0].try_accept().unwrap().is_some());
+    });
 }
 
 #[test]
@@ -331,13 +342,15 @@ fn one_thread_sends_while_another_receives() {
 
 #[test]
 fn writing_to_a_closed_connection_is_an_error_and_no_signal() {
-    let (a, b) = Stream::pair().unwrap();
-    drop(b);
-    let error = a.send(b"x").unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
-    let (a, b) = Seqpacket::pair().unwrap();
-    drop(b);
-    assert_eq!(a.send(b"x").unwrap_err().kind(), ErrorKind::Closed);
+    in_its_own_process(|| {
+        let (a, b) = Stream::pair().unwrap();
+        drop(b);
+        let error = a.send(b"x").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+        let (a, b) = Seqpacket::pair().unwrap();
+        drop(b);
+        assert_eq!(a.send(b"x").unwrap_err().kind(), ErrorKind::Closed);
+    });
 }
 
 #[test]
@@ -528,22 +541,24 @@ fn what_is_no_socket_is_told() {
 
 #[test]
 fn a_datagram_to_nobody_is_reported() {
-    let client = Datagram::bind("unix:").unwrap();
-    let gone = abstract_name();
-    let error = client.send_to(b"x", &gone).unwrap_err();
-    assert!(
-        error.kind() == ErrorKind::System(libc::ECONNREFUSED) && error.to_string().contains(&gone.to_string()),
-        "{error}"
-    );
-    assert_eq!(client.send(b"x").unwrap_err().kind(), ErrorKind::System(libc::ENOTCONN));
-    let server = Datagram::bind("udp:127.0.0.1:0").unwrap();
-    let client = Datagram::connect(server.local_address().unwrap()).unwrap();
-    drop(server);
-    client.send(b"lost").unwrap();
-    let error = client.receive_until(&mut [0; 8], late()).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::System(libc::ECONNREFUSED), "{error}");
-    let unconnected = Datagram::bind("udp:127.0.0.1:0").unwrap();
-    assert_eq!(unconnected.send(b"x").unwrap_err().kind(), ErrorKind::System(libc::EDESTADDRREQ));
+    in_its_own_process(|| {
+        let client = Datagram::bind("unix:").unwrap();
+        let gone = abstract_name();
+        let error = client.send_to(b"x", &gone).unwrap_err();
+        assert!(
+            error.kind() == ErrorKind::System(libc::ECONNREFUSED) && error.to_string().contains(&gone.to_string()),
+            "{error}"
+        );
+        assert_eq!(client.send(b"x").unwrap_err().kind(), ErrorKind::System(libc::ENOTCONN));
+        let server = Datagram::bind("udp:127.0.0.1:0").unwrap();
+        let client = Datagram::connect(server.local_address().unwrap()).unwrap();
+        drop(server);
+        client.send(b"lost").unwrap();
+        let error = client.receive_until(&mut [0; 8], late()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::System(libc::ECONNREFUSED), "{error}");
+        let unconnected = Datagram::bind("udp:127.0.0.1:0").unwrap();
+        assert_eq!(unconnected.send(b"x").unwrap_err().kind(), ErrorKind::System(libc::EDESTADDRREQ));
+    });
 }
 
 #[test]
@@ -566,20 +581,22 @@ fn an_empty_message_is_a_message_and_the_end_is_closed() {
 
 #[test]
 fn descriptors_that_a_stranger_sends_with_an_empty_message_are_closed() {
-    let (sender, receiver) = Seqpacket::pair().unwrap();
-    for closed in [false, true] {
-        let (reader, writer) = std::io::pipe().unwrap();
-        let fds = [writer.as_fd()];
-        super::descriptors::send(sender.as_fd(), b"", &fds, 0).unwrap();
-        drop(writer);
-        if closed {
-            sender.shutdown(std::net::Shutdown::Write).unwrap();
+    in_its_own_process(|| {
+        let (sender, receiver) = Seqpacket::pair().unwrap();
+        for closed in [false, true] {
+            let (reader, writer) = std::io::pipe().unwrap();
+            let fds = [writer.as_fd()];
+            super::descriptors::send(sender.as_fd(), b"", &fds, 0).unwrap();
+            drop(writer);
+            if closed {
+                sender.shutdown(std::net::Shutdown::Write).unwrap();
+            }
+            assert_eq!(receiver.receive(&mut [0; 8]).unwrap(), 0);
+            let mut ends = [nix::poll::PollFd::new(reader.as_fd(), nix::poll::PollFlags::empty())];
+            assert_eq!(nix::poll::poll(&mut ends, nix::poll::PollTimeout::ZERO).unwrap(), 1, "its last writer is gone");
         }
-        assert_eq!(receiver.receive(&mut [0; 8]).unwrap(), 0);
-        let mut ends = [nix::poll::PollFd::new(reader.as_fd(), nix::poll::PollFlags::empty())];
-        assert_eq!(nix::poll::poll(&mut ends, nix::poll::PollTimeout::ZERO).unwrap(), 1, "its last writer is gone");
-    }
-    assert_eq!(receiver.receive(&mut [0; 8]).unwrap_err().kind(), ErrorKind::Closed);
+        assert_eq!(receiver.receive(&mut [0; 8]).unwrap_err().kind(), ErrorKind::Closed);
+    });
 }
 
 #[test]
@@ -658,57 +675,50 @@ fn a_descriptor_that_was_passed_is_the_same_open_file() {
     assert_eq!((received.size, received.descriptors.len(), received.cut), (7, 0, false));
 }
 
-/// The reading end of a pipe stays open as long as somebody has it: none was leaked if the writer sees EPIPE. A child
-/// that another test has just forked may have it for a moment.
-fn is_open_nowhere(mut writer: std::io::PipeWriter) -> bool {
-    let end = Instant::now() + Duration::from_secs(20);
-    while Instant::now() < end {
-        if writer.write_all(b"x").is_err_and(|error| error.raw_os_error() == Some(libc::EPIPE)) {
-            return true;
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    false
-}
-
 #[test]
 fn descriptors_that_were_not_asked_for_are_closed() {
-    let ends = [
-        Datagram::pair().map(|(a, b)| (OwnedFd::from(a), OwnedFd::from(b))),
-        Seqpacket::pair().map(|(a, b)| (a.into(), b.into())),
-    ];
-    for (i, pair) in ends.into_iter().enumerate() {
-        let (a, b) = pair.unwrap();
-        let (reader, writer) = std::io::pipe().unwrap();
-        let fds = [reader.as_fd(); 253];
-        let mut buffer = [0; 8];
-        // More than asked for; none asked for; and by a receive that knows nothing of descriptors.
-        let counts: Vec<_> = if i == 0 {
-            let (a, b) = (Datagram::from(a), Datagram::from(b));
-            let counts = [2, 0].map(|most| {
+    in_its_own_process(|| {
+        let ends = [
+            Datagram::pair().map(|(a, b)| (OwnedFd::from(a), OwnedFd::from(b))),
+            Seqpacket::pair().map(|(a, b)| (a.into(), b.into())),
+        ];
+        for (i, pair) in ends.into_iter().enumerate() {
+            let (a, b) = pair.unwrap();
+            let (reader, mut writer) = std::io::pipe().unwrap();
+            let fds = [reader.as_fd(); 253];
+            let mut buffer = [0; 8];
+            // More than asked for; none asked for; and by a receive that knows nothing of descriptors.
+            let counts: Vec<_> = if i == 0 {
+                let (a, b) = (Datagram::from(a), Datagram::from(b));
+                let counts = [2, 0].map(|most| {
+                    a.send_descriptors(b"x", &fds).unwrap();
+                    b.receive_descriptors(&mut buffer, most).unwrap()
+                });
                 a.send_descriptors(b"x", &fds).unwrap();
-                b.receive_descriptors(&mut buffer, most).unwrap()
-            });
-            a.send_descriptors(b"x", &fds).unwrap();
-            b.receive(&mut buffer).unwrap();
-            counts.into()
-        } else {
-            let (a, b) = (Seqpacket::from(a), Seqpacket::from(b));
-            let counts = [2, 0].map(|most| {
-                a.send_descriptors_until(b"x", &fds, late()).unwrap();
-                b.receive_descriptors_until(&mut buffer, most, late()).unwrap()
-            });
-            assert!(a.try_send_descriptors(b"x", &fds).unwrap());
-            b.receive(&mut buffer).unwrap();
-            counts.into()
-        };
-        assert_eq!(
-            counts.iter().map(|received| (received.size, received.descriptors.len(), received.cut)).collect::<Vec<_>>(),
-            [(1, 2, true), (1, 0, true)]
-        );
-        drop((counts, reader));
-        assert!(is_open_nowhere(writer));
-    }
+                b.receive(&mut buffer).unwrap();
+                counts.into()
+            } else {
+                let (a, b) = (Seqpacket::from(a), Seqpacket::from(b));
+                let counts = [2, 0].map(|most| {
+                    a.send_descriptors_until(b"x", &fds, late()).unwrap();
+                    b.receive_descriptors_until(&mut buffer, most, late()).unwrap()
+                });
+                assert!(a.try_send_descriptors(b"x", &fds).unwrap());
+                b.receive(&mut buffer).unwrap();
+                counts.into()
+            };
+            assert_eq!(
+                counts
+                    .iter()
+                    .map(|received| (received.size, received.descriptors.len(), received.cut))
+                    .collect::<Vec<_>>(),
+                [(1, 2, true), (1, 0, true)]
+            );
+            drop((counts, reader));
+            let error = writer.write_all(b"x").unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(libc::EPIPE), "a reader is left");
+        }
+    });
 }
 
 #[test]
@@ -725,46 +735,49 @@ fn a_plain_sockets_datagrams_are_understood() {
 
 #[test]
 fn a_path_that_fills_the_whole_address_is_one_like_any_other() {
-    let folder = Path::fresh();
-    std::fs::create_dir(&folder.0).unwrap();
-    let filling = |letter: &str| {
-        let mut path = folder.0.join(letter).into_os_string();
-        path.push(letter.repeat(108 - path.len()));
-        Path(path.into())
-    };
-    // A plain program's socket: 108 bytes, and no zero behind them.
-    let theirs = filling("t");
-    let plain = UnixDatagram::unbound().unwrap();
-    let mut address = libc::sockaddr_un { sun_family: libc::AF_UNIX as libc::sa_family_t, sun_path: [0; 108] };
-    for (to, from) in address.sun_path.iter_mut().zip(theirs.0.as_os_str().as_encoded_bytes()) {
-        *to = *from as libc::c_char;
-    }
-    // SAFETY: a whole address, readable for the length of the call.
-    let bound =
-        unsafe { libc::bind(plain.as_raw_fd(), (&raw const address).cast(), size_of_val(&address) as libc::socklen_t) };
-    assert_eq!(Errno::result(bound), Ok(0));
-    let ours = Datagram::bind(folder.0.join("ours").to_str().map(|path| format!("unix:{path}")).unwrap()).unwrap();
-    plain.send_to(b"hi", folder.0.join("ours")).unwrap();
-    let (_, from) = ours.receive_from_until(&mut [0; 8], late()).unwrap();
-    assert_eq!(from.path(), Some(&*theirs.0));
-    assert_eq!(from.to_string().parse::<SocketAddress>().unwrap(), from);
-    ours.send_to(b"answer", &from).unwrap();
-    assert_eq!(plain.recv(&mut [0; 8]).unwrap(), 6);
+    in_its_own_process(|| {
+        let folder = Path::fresh();
+        std::fs::create_dir(&folder.0).unwrap();
+        let filling = |letter: &str| {
+            let mut path = folder.0.join(letter).into_os_string();
+            path.push(letter.repeat(108 - path.len()));
+            Path(path.into())
+        };
+        // A plain program's socket: 108 bytes, and no zero behind them.
+        let theirs = filling("t");
+        let plain = UnixDatagram::unbound().unwrap();
+        let mut address = libc::sockaddr_un { sun_family: libc::AF_UNIX as libc::sa_family_t, sun_path: [0; 108] };
+        for (to, from) in address.sun_path.iter_mut().zip(theirs.0.as_os_str().as_encoded_bytes()) {
+            *to = *from as libc::c_char;
+        }
+        // SAFETY: a whole address, readable for the length of the call.
+        let bound = unsafe {
+            libc::bind(plain.as_raw_fd(), (&raw const address).cast(), size_of_val(&address) as libc::socklen_t)
+        };
+        assert_eq!(Errno::result(bound), Ok(0));
+        let ours = Datagram::bind(folder.0.join("ours").to_str().map(|path| format!("unix:{path}")).unwrap()).unwrap();
+        plain.send_to(b"hi", folder.0.join("ours")).unwrap();
+        let (_, from) = ours.receive_from_until(&mut [0; 8], late()).unwrap();
+        assert_eq!(from.path(), Some(&*theirs.0));
+        assert_eq!(from.to_string().parse::<SocketAddress>().unwrap(), from);
+        ours.send_to(b"answer", &from).unwrap();
+        assert_eq!(plain.recv(&mut [0; 8]).unwrap(), 6);
 
-    let path = filling("o");
-    let options = BindOptions::default().owned(true).replace_stale(true);
-    for _ in 0..2 {
-        let listener = Listener::bind_with(path.address(), options).unwrap();
-        assert!(Listener::bind(path.address()).unwrap_err().to_string().contains("a live socket has this name"));
-        let client = Stream::connect(path.address()).unwrap();
-        assert_eq!(listener.local_address().unwrap(), path.address());
-        assert_eq!(client.peer_address().unwrap(), path.address());
-        listener.accept_until(late()).unwrap().send(b"hello").unwrap();
-        assert_eq!(client.receive_until(&mut [0; 8], late()).unwrap(), 5);
-        drop(OwnedFd::from(listener)); // the file stays behind, and is replaced
-    }
-    drop((theirs, path));
-    std::fs::remove_dir_all(&folder.0).unwrap();
+        let path = filling("o");
+        let options = BindOptions::default().owned(true).replace_stale(true);
+        for _ in 0..2 {
+            let listener = Listener::bind_with(path.address(), options).unwrap();
+            assert!(Listener::bind(path.address()).unwrap_err().to_string().contains("a live socket has this name"));
+            let client = Stream::connect(path.address()).unwrap();
+            assert_eq!(listener.local_address().unwrap(), path.address());
+            assert_eq!(client.peer_address().unwrap(), path.address());
+            listener.accept_until(late()).unwrap().send(b"hello").unwrap();
+            assert_eq!(client.receive_until(&mut [0; 8], late()).unwrap(), 5);
+            drop(OwnedFd::from(listener)); // the file stays behind, and is replaced
+        }
+        drop((theirs, path));
+        std::fs::remove_dir_all(&folder.0).unwrap();
+    });
 }
 
 #[test]
