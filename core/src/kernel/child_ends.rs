@@ -1,13 +1,15 @@
 //! SIGCHLD as an event that names the children which ended, and takes no end away from whoever waits for it.
 //!
 //! SIGCHLD does not queue: one may stand for many ends. So this looks for all zombies of the process, through /proc, and
-//! asks how each ended without reaping it (`WNOWAIT`).
+//! asks how each ended without reaping it (`WNOWAIT`). When to look says a signalfd and a handler that rings a bell: a signal
+//! for which neither is there is thrown away ([`child_bell`](super::child_bell)).
 
 use super::child::waitid;
+use super::child_bell::{self, Ear};
 use super::process_tree;
 use super::signals::Signals;
 use crate::deadline::Deadline;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::ExitStatus;
@@ -24,11 +26,20 @@ pub struct EndedChild {
 
 /// Tells which children of this process have ended. It reaps none: a wait for each still finds its end.
 ///
-/// The thread that makes it blocks SIGCHLD, as [`Signals`] does. Its descriptor ([`AsFd`]) is readable when children may
-/// have ended. A child whose end somebody has waited for before it is asked here is not named.
+/// Children of all threads, whatever those block. The thread that makes it blocks SIGCHLD, as [`Signals`] does. Its
+/// descriptor ([`AsFd`]) is readable when children may have ended. A child whose end somebody has waited for before it is
+/// asked here is not named. In a forked child it answers `Forked`.
+///
+/// The first one installs a handler for SIGCHLD, which stays in this process and calls the one that was there, if any. Where
+/// another one is installed later, the next receive puts itself before that; a receive that sleeps already may miss
+/// children of threads that do not block SIGCHLD. The handler may interrupt system calls of such threads (`EINTR`), those
+/// that `SA_RESTART` does not continue, as poll(2).
 #[derive(Debug)]
 pub struct ChildEnds {
+    ear: Ear,
     signals: Signals,
+    /// Whose children.
+    pid: u32,
     /// Named already, and still not waited for.
     named: Vec<u32>,
 }
@@ -37,15 +48,17 @@ impl ChildEnds {
     /// Blocks SIGCHLD in the calling thread and begins.
     ///
     /// # Errors
-    /// What the system reports: no descriptor left.
+    /// `System(ECHILD)` where SIGCHLD is ignored: then the system takes the ends of all children itself. What it reports: no
+    /// descriptor left.
     pub fn take() -> Result<ChildEnds> {
-        Ok(ChildEnds { signals: Signals::take([libc::SIGCHLD])?, named: Vec::new() })
+        let signals = Signals::take([libc::SIGCHLD])?;
+        Ok(ChildEnds { ear: Ear::new(signals.as_fd())?, signals, pid: std::process::id(), named: Vec::new() })
     }
 
     /// The children that have ended, each once; waits until there is one.
     ///
     /// # Errors
-    /// What reading /proc reports.
+    /// As [`ChildEnds::take`]; `Forked`; what reading /proc reports.
     pub fn receive(&mut self) -> Result<Vec<EndedChild>> {
         self.receive_until(Deadline::never())
     }
@@ -55,7 +68,13 @@ impl ChildEnds {
     /// # Errors
     /// As [`ChildEnds::receive`].
     pub fn try_receive(&mut self) -> Result<Vec<EndedChild>> {
-        while self.signals.try_receive()?.is_some() {} // before the look: an end after it rings anew
+        if std::process::id() != self.pid {
+            return Err(ErrorKind::Forked.into());
+        }
+        child_bell::install()?; // somebody may have installed another handler
+        // Before the look: an end after it rings anew.
+        self.ear.hush()?;
+        while self.signals.try_receive()?.is_some() {}
         let ended = ended_children()?;
         let new = ended.iter().filter(|child| !self.named.contains(&child.pid)).copied().collect();
         self.named = ended.iter().map(|child| child.pid).collect();
@@ -72,14 +91,14 @@ impl ChildEnds {
             if !ended.is_empty() {
                 return Ok(ended);
             }
-            super::wait::ready(self.signals.as_fd(), nix::poll::PollFlags::POLLIN, until)?;
+            super::wait::ready(self.ear.as_fd(), nix::poll::PollFlags::POLLIN, until)?;
         }
     }
 }
 
 impl AsFd for ChildEnds {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.signals.as_fd()
+        self.ear.as_fd()
     }
 }
 
@@ -100,23 +119,30 @@ pub fn ended_children() -> Result<Vec<EndedChild>> {
 }
 
 fn children() -> Result<Vec<u32>> {
-    let failed = |error: std::io::Error| {
-        Error::os(error.raw_os_error().unwrap_or(libc::EIO), "read the children in /proc; is it mounted?")
-    };
+    by_threads().map_or_else(by_parent, Ok)
+}
+
+/// The children of each thread, by a file that not every kernel has. `None` also if a thread has ended meanwhile: it gave its
+/// children to another one, whose file was perhaps read before.
+fn by_threads() -> Option<Vec<u32>> {
+    let lives = |thread: &u32| process_tree::state(*thread).is_ok();
+    let threads = fs::read_dir("/proc/self/task").ok()?.flatten();
+    let threads: Vec<u32> =
+        threads.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(lives).collect();
     let mut all = Vec::new();
-    for task in fs::read_dir("/proc/self/task").map_err(failed)?.flatten() {
-        match fs::read_to_string(task.path().join("children")) {
-            Ok(list) => all.extend(list.split_ascii_whitespace().filter_map(|pid| pid.parse::<u32>().ok())),
-            // A kernel without this file: all processes are looked at. Or a thread that has just ended.
-            Err(_) => {
-                let me = std::process::id();
-                let processes = fs::read_dir("/proc").map_err(failed)?.flatten();
-                let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-                return Ok(numbers
-                    .filter(|pid| process_tree::read(*pid).is_some_and(|node| node.ppid == me))
-                    .collect());
-            }
-        }
+    for thread in &threads {
+        let list = fs::read_to_string(format!("/proc/self/task/{thread}/children")).ok()?;
+        all.extend(list.split_ascii_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
     }
-    Ok(all)
+    threads.iter().all(lives).then_some(all)
+}
+
+/// All processes whose parent we are.
+fn by_parent() -> Result<Vec<u32>> {
+    let processes = fs::read_dir("/proc").map_err(|error| {
+        Error::os(error.raw_os_error().unwrap_or(libc::EIO), "read the children in /proc; is it mounted?")
+    })?;
+    let me = std::process::id();
+    let numbers = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    Ok(numbers.filter(|pid| process_tree::read(*pid).is_some_and(|node| node.ppid == me)).collect())
 }

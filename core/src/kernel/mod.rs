@@ -17,6 +17,7 @@
 //! is killed first, `triveni ls` shows what it left, and `triveni rm` removes that.
 
 mod child;
+mod child_bell;
 mod child_ends;
 mod daemon;
 mod family;

@@ -10,7 +10,9 @@
 //! # Threads
 //!
 //! A mask is a thread's own, and new threads inherit it; a signal for the process goes to any thread that does not
-//! block it. So take signals before other threads are started, or they end the program through those.
+//! block it. So take signals before other threads are started, or they end the program through those. Those that do
+//! nothing by default (SIGCHLD, SIGURG, SIGWINCH) do not wait for the thread that has taken them either: for the ends of
+//! children there is [`ChildEnds`](super::ChildEnds), which hears of all.
 
 use super::signal::{checked, signal_name};
 use super::wait::{restarting, waiting};

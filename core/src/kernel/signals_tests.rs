@@ -1,9 +1,10 @@
 //! Signals that are taken, counted, lost and queued. Each test sends to its own thread, or runs in a child: the other
 //! tests of this program do not block these signals.
 
-use super::super::{ChildEnds, Handlers, Mask, Signals, fork, queue_signal, send_signal};
+use super::super::{ChildEnds, Handlers, Mask, Signals, ended_children, fork, process_tree, queue_signal, send_signal};
 use super::*;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::io::{Read, Write};
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// To this thread alone.
@@ -184,6 +185,160 @@ fn ended_children_are_named_once_and_their_ends_are_not_taken() {
         }
         let late = ends.receive_until(Deadline::after(Duration::from_millis(5))).unwrap_err();
         Ok(late.kind() == ErrorKind::Timeout)
+    });
+}
+
+/// Waits until the only other thread of this process sleeps, which is `thread`.
+fn sleeps(thread: i32) {
+    let stat = || std::fs::read_to_string(format!("/proc/self/task/{thread}/stat")).unwrap();
+    while !stat().rsplit(')').next().unwrap().starts_with(" S") {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn the_end_of_a_child_of_a_thread_that_blocks_nothing_is_told() {
+    alone(|| {
+        let (tell, told) = std::sync::mpsc::channel();
+        let main = thread();
+        // Before SIGCHLD is blocked: it would inherit that.
+        let other = std::thread::spawn(move || {
+            told.recv().unwrap();
+            // The child ends when this thread is out of fork, in which the C library blocks all signals.
+            let (mut gate, opener) = std::io::pipe().unwrap();
+            // SAFETY: the child reads and ends.
+            let child = unsafe { fork(|| gate.read(&mut [0]).map_or(1, |_| 7)) }?;
+            sleeps(main); // or it would look by itself
+            (&opener).write_all(&[0]).unwrap();
+            while process_tree::state(child.pid()).is_ok() {
+                std::thread::yield_now(); // a thread that ends blocks all signals, too
+            }
+            Ok::<_, crate::Error>(child)
+        });
+        let mut ends = ChildEnds::take()?;
+        ends.try_receive()?;
+        tell.send(()).unwrap();
+        let ended = ends.receive_until(Deadline::after(Duration::from_secs(20)))?;
+        let child = other.join().unwrap()?;
+        Ok(ended.len() == 1 && ended[0].pid == child.pid() && child.wait()?.code() == Some(7))
+    });
+}
+
+#[test]
+fn the_end_of_a_child_is_seen_while_its_thread_ends() {
+    alone(|| {
+        for _ in 0..200 {
+            let (looks, name) = (AtomicUsize::new(0), AtomicI32::new(0));
+            std::thread::scope(|scope| {
+                let other = scope.spawn(|| {
+                    name.store(thread(), Ordering::Relaxed);
+                    // SAFETY: the child ends at once.
+                    let child = unsafe { fork(|| 7) }?;
+                    while process_tree::state(child.pid()).is_ok() {
+                        std::thread::yield_now();
+                    }
+                    let begin = looks.load(Ordering::Relaxed);
+                    while looks.load(Ordering::Relaxed) < begin + 3 {
+                        std::hint::spin_loop();
+                    }
+                    Ok::<_, crate::Error>((child, begin))
+                });
+                let mut seen = Vec::new();
+                // To the system it ends a little later than to us.
+                while !other.is_finished() || process_tree::state(name.load(Ordering::Relaxed) as u32).is_ok() {
+                    seen.push(ended_children()?.len());
+                    looks.fetch_add(1, Ordering::Relaxed);
+                }
+                let (child, begin) = other.join().unwrap()?;
+                child.wait()?;
+                // One look was perhaps under way when the child ended.
+                assert!(seen.iter().skip(begin + 1).all(|children| *children == 1), "it was there and is not seen");
+                Ok::<_, crate::Error>(())
+            })?;
+        }
+        Ok(true)
+    });
+}
+
+#[test]
+fn the_end_of_a_child_of_a_thread_that_blocks_it_too_is_told() {
+    alone(|| {
+        let mut ends = ChildEnds::take()?;
+        let main = thread();
+        let other = std::thread::spawn(move || {
+            sleeps(main);
+            // SAFETY: the child ends at once.
+            unsafe { fork(|| 7) }
+        });
+        let ended = ends.receive_until(Deadline::after(Duration::from_secs(20)))?;
+        let child = other.join().unwrap()?;
+        Ok(ended.len() == 1 && ended[0].pid == child.pid())
+    });
+}
+
+static HANDLED: AtomicUsize = AtomicUsize::new(0);
+
+#[test]
+fn the_handler_that_was_there_runs_and_so_does_a_later_one() {
+    extern "C" fn count(_: i32) {
+        HANDLED.fetch_add(1, Ordering::Relaxed);
+    }
+    alone(|| {
+        let handler = count as *const () as usize;
+        // SAFETY: handlers that change one atomic, in this child alone.
+        let handle = |action| unsafe { libc::signal(libc::SIGCHLD, action) };
+        for before in [libc::SIG_DFL, handler] {
+            handle(before);
+            let mut ends = ChildEnds::take()?;
+            let ours = handle(handler);
+            assert!(ours != before && ours != handler);
+            ends.try_receive()?; // it comes before the new one
+            assert_eq!(handle(handler), ours);
+            ends.try_receive()?;
+            let ran = HANDLED.load(Ordering::Relaxed);
+            let child = std::thread::spawn(move || {
+                let mut set = empty();
+                // SAFETY: a valid set of ours; this thread's mask.
+                unsafe {
+                    libc::sigaddset(&mut set, libc::SIGCHLD);
+                    libc::pthread_sigmask(libc::SIG_UNBLOCK, &set, ptr::null_mut());
+                }
+                // SAFETY: the child ends at once.
+                let child = unsafe { fork(|| 0) };
+                while HANDLED.load(Ordering::Relaxed) == ran {
+                    std::thread::yield_now();
+                }
+                child
+            });
+            let child = child.join().unwrap()?;
+            assert_eq!(ends.receive()?[0].pid, child.pid());
+            child.wait()?;
+        }
+        handle(libc::SIG_IGN);
+        let ignored = ChildEnds::take().unwrap_err();
+        Ok(ignored.kind() == ErrorKind::System(libc::ECHILD) && ignored.to_string().contains("SIG_DFL"))
+    });
+}
+
+#[test]
+fn a_look_out_is_not_inherited() {
+    alone(|| {
+        let mut ends = ChildEnds::take()?;
+        // SAFETY: the children make system calls and end.
+        let child = unsafe {
+            fork(|| {
+                let refused = ends.try_receive().is_err_and(|error| error.kind() == ErrorKind::Forked);
+                // Its own children do not ring its parent's bell, and it may have a look-out of its own.
+                let own = ChildEnds::take().and_then(|mut own| {
+                    let grandchild = fork(|| 3)?;
+                    let ended = own.receive_until(Deadline::after(Duration::from_secs(20)))?;
+                    Ok(ended[0].pid == grandchild.pid())
+                });
+                i32::from(!(refused && own.is_ok_and(|told| told)))
+            })
+        }?;
+        ends.receive()?;
+        Ok(child.wait()?.success())
     });
 }
 
