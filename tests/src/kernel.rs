@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
+use triveni::kernel::{OwnedObject, owned_objects};
 
 /// A program at one end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,4 +100,9 @@ pub fn message(k: u64) -> Vec<u8> {
     let mut message = k.to_le_bytes().to_vec();
     message.extend((0..k % 40).map(|i| (k * 7 + i) as u8));
     message
+}
+
+/// What the process owns, or owned.
+pub fn owned_by(pid: u32) -> Option<OwnedObject> {
+    owned_objects().unwrap().into_iter().find(|object| object.pid == pid)
 }

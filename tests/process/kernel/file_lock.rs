@@ -1,7 +1,6 @@
 //! Locks on files: whole files, ranges, and lock files.
 
 use std::fs;
-use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use triveni::kernel::{FileLock, LockFile, LockFileOptions, LockMode, RangeLock, owned_objects};
@@ -44,7 +43,6 @@ impl Place {
                 let lock = FileLock::open(&self.0).unwrap();
                 let taken = lock.try_acquire(mode).unwrap();
                 taken.then(then);
-                // Not by closing alone: a program that another test is starting has our descriptors until it calls exec.
                 lock.release().unwrap();
                 taken
             }
@@ -136,7 +134,7 @@ fn the_locks_of_each_language_and_of_plain_programs_keep_us_out_and_go_with_a_ki
         let readers = End::ALL.map(|end| holder(end, "share", how, &place));
         assert!(place.is_free(how, LockMode::Shared) && !place.is_free(how, LockMode::Exclusive), "{how}");
         readers.into_iter().for_each(|peer| drop(peer.kill()));
-        wait_for("nobody has the lock", || place.is_free(how, LockMode::Exclusive));
+        assert!(place.is_free(how, LockMode::Exclusive), "{how}: nobody has it");
     }
 }
 
@@ -269,22 +267,16 @@ fn a_forked_child_shares_its_parents_locks_and_one_unlocks_for_both() {
     let mut whole = FileLock::open(&place.0).unwrap();
     let range = RangeLock::open(&place.0).unwrap();
     let mut ends = [0; 2];
-    let own = [whole.as_fd().as_raw_fd(), range.as_fd().as_raw_fd()];
     let guards = (whole.lock().unwrap(), range.lock(..).unwrap());
     // SAFETY: room for two descriptors; the child makes system calls only.
     let child = unsafe {
         assert_eq!(libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC), 0);
         libc::fork()
     };
-    let mine = [own[0], own[1], ends[0], ends[1]];
     if child == 0 {
         drop(guards); // does nothing here: it is the parent's as well
         // SAFETY: system calls on descriptors of ours; the child waits until it is killed.
         unsafe {
-            // Those of the tests beside this one, which wait for their locks to go.
-            for fd in (3..1024).filter(|fd| !mine.contains(fd)) {
-                libc::close(fd);
-            }
             libc::write(ends[1], [1u8].as_ptr().cast(), 1);
             loop {
                 libc::pause();
@@ -306,10 +298,7 @@ fn a_forked_child_shares_its_parents_locks_and_one_unlocks_for_both() {
         libc::close(ends[0]);
         libc::close(ends[1]);
     }
-    // As above: a program that is being started.
-    wait_for("the locks are free", || {
-        place.is_free("flock", LockMode::Exclusive) && place.is_free("range", LockMode::Exclusive)
-    });
+    assert!(place.is_free("flock", LockMode::Exclusive) && place.is_free("range", LockMode::Exclusive));
 }
 
 #[test]
@@ -347,5 +336,5 @@ fn files_carry_data_between_unrelated_processes_and_outlive_them() {
         assert_eq!(end.start("file_lock", &["count", "flock", place.text(), "10"]).succeeds(), ["ok 10"]);
     }
     assert_eq!(place.number(), 20);
-    wait_for("nobody has the lock", || place.is_free("flock", LockMode::Exclusive));
+    assert!(place.is_free("flock", LockMode::Exclusive), "nobody has the lock");
 }

@@ -9,6 +9,7 @@ mod memory;
 mod pipe;
 mod posix_queue;
 mod process;
+mod queues;
 mod sockets;
 mod sysv_queue;
 

@@ -4,11 +4,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-use triveni::kernel::{
-    OwnedObject, PosixSemaphore, PosixSharedMemory, SysvKey, SysvSemaphores, SysvSharedMemory, owned_objects,
-};
+use triveni::kernel::{PosixSemaphore, PosixSharedMemory, SysvKey, SysvSemaphores, SysvSharedMemory};
 use triveni::{Deadline, ErrorKind};
-use triveni_tests::kernel::End;
+use triveni_tests::kernel::{End, owned_by};
 use triveni_tests::{Gate, PATIENCE, Peer, wait_for, watchdog};
 
 /// A POSIX name or a System V key that nobody else has; what it names is removed when dropped.
@@ -285,11 +283,6 @@ fn a_deadline_is_kept_in_a_thread_that_nobody_disturbs() {
     }
 }
 
-/// What the process owns, or owned.
-fn of(pid: u32) -> Option<OwnedObject> {
-    owned_objects().unwrap().into_iter().find(|object| object.pid == pid)
-}
-
 #[test]
 fn what_a_killed_owner_leaves_is_known_and_can_be_removed() {
     let _watchdog = watchdog("leftovers", PATIENCE);
@@ -303,7 +296,7 @@ fn what_a_killed_owner_leaves_is_known_and_can_be_removed() {
             owner.says("holding");
             let pid = owner.pid();
             owner.kill();
-            let left = of(pid).unwrap();
+            let left = owned_by(pid).unwrap();
             assert!(left.left && left.kind.name() == kind, "{end:?}: {left:?}");
             let taken = match kind {
                 "posix semaphore" => PosixSemaphore::create(&place.0, 1).err(),
@@ -317,7 +310,7 @@ fn what_a_killed_owner_leaves_is_known_and_can_be_removed() {
                 "{taken}"
             );
             left.remove().unwrap();
-            assert!(of(pid).is_none(), "{end:?}");
+            assert!(owned_by(pid).is_none(), "{end:?}");
             match kind {
                 "posix semaphore" => drop(PosixSemaphore::create(&place.0, 1).unwrap()),
                 "posix shared memory" => drop(PosixSharedMemory::create(&place.0, 64).unwrap()),

@@ -3,9 +3,9 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use triveni::kernel::{Fifo, FifoOptions, OwnedObject, Pipe, PipeReader, PipeWriter, owned_objects, pipe};
+use triveni::kernel::{Fifo, FifoOptions, Pipe, PipeReader, PipeWriter, pipe};
 use triveni::{Deadline, ErrorKind};
-use triveni_tests::kernel::{End, INHERITED, message};
+use triveni_tests::kernel::{End, INHERITED, message, owned_by};
 use triveni_tests::{PATIENCE, wait_for, watchdog};
 
 const N: u64 = 200;
@@ -226,11 +226,6 @@ fn a_descriptor_that_somebody_closed_is_an_error_and_no_wait() {
     assert!(error.errno() == libc::EBADF && error.to_string().contains(&format!("pipe {number}")), "{error}");
 }
 
-/// What the process owns, or owned.
-fn of(pid: u32) -> Option<OwnedObject> {
-    owned_objects().unwrap().into_iter().find(|object| object.pid == pid)
-}
-
 #[test]
 fn what_a_killed_owner_leaves_is_known_and_can_be_removed() {
     let _watchdog = watchdog("a leftover", PATIENCE);
@@ -239,14 +234,14 @@ fn what_a_killed_owner_leaves_is_known_and_can_be_removed() {
         let mut owner = end.start("pipe", &["own", place.text()]);
         owner.says("holding");
         let pid = owner.pid();
-        assert_eq!(of(pid).unwrap().remove().unwrap_err().kind(), ErrorKind::Busy);
+        assert_eq!(owned_by(pid).unwrap().remove().unwrap_err().kind(), ErrorKind::Busy);
         owner.kill();
-        let left = of(pid).unwrap();
+        let left = owned_by(pid).unwrap();
         assert!(left.left && left.name == place.0.as_os_str() && left.kind.name() == "fifo", "{end:?}: {left:?}");
         let taken = Fifo::create(&place.0, FifoOptions::default()).unwrap_err();
         assert!(taken.kind() == ErrorKind::Exists && taken.to_string().contains(&format!("process {pid}")), "{taken}");
         left.remove().unwrap();
-        assert!(!place.0.exists() && of(pid).is_none(), "{end:?}");
+        assert!(!place.0.exists() && owned_by(pid).is_none(), "{end:?}");
     }
 }
 
@@ -257,11 +252,11 @@ fn a_leftovers_name_that_somebody_took_anew_is_not_removed() {
     owner.says("holding");
     let pid = owner.pid();
     owner.kill();
-    let left = of(pid).unwrap();
+    let left = owned_by(pid).unwrap();
     std::fs::remove_file(&place.0).unwrap();
     let _mine = Fifo::create(&place.0, FifoOptions::default()).unwrap();
     left.remove().unwrap();
-    assert!(place.0.exists() && of(pid).is_none());
+    assert!(place.0.exists() && owned_by(pid).is_none());
 }
 
 #[test]
@@ -289,7 +284,7 @@ fn the_word_of_another_user_removes_nothing_of_ours() {
     for path in [&theirs, &copy] {
         std::os::unix::fs::chown(path, Some(OTHER), Some(OTHER)).unwrap();
     }
-    let found = of(pid).unwrap();
+    let found = owned_by(pid).unwrap();
     let error = found.remove().unwrap_err();
     let there = place.0.exists();
     std::fs::remove_dir_all(&theirs).unwrap();

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-use triveni::kernel::{BindOptions, Datagram, Listener, Seqpacket, SocketAddress, Stream, owned_objects};
+use triveni::kernel::{BindOptions, Datagram, Listener, Seqpacket, SocketAddress, Stream};
 use triveni::{Deadline, ErrorKind, Result};
-use triveni_tests::kernel::{End, message};
+use triveni_tests::kernel::{End, message, owned_by};
 use triveni_tests::{PATIENCE, watchdog};
 
 const N: u64 = 100;
@@ -113,7 +113,7 @@ fn what_a_killed_server_leaves_is_known_found_out_and_replaced() {
         owner.says("holding");
         let pid = owner.pid();
         owner.kill();
-        let left = owned_objects().unwrap().into_iter().find(|object| object.pid == pid).unwrap();
+        let left = owned_by(pid).unwrap();
         assert!(left.left && left.name == place.0.as_os_str() && left.kind.name() == "socket", "{end:?}: {left:?}");
         let refused = Stream::connect(place.address()).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::System(libc::ECONNREFUSED), "{refused}");

@@ -1,11 +1,11 @@
 //! System V message queues.
 
+use super::queues;
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
-use std::time::Duration;
-use triveni::kernel::{OwnedObject, SysvKey, SysvQueue, SysvQueueOptions, owned_objects};
-use triveni::{Deadline, ErrorKind};
-use triveni_tests::kernel::{End, message};
-use triveni_tests::{PATIENCE, Peer, wait_for, watchdog};
+use triveni::ErrorKind;
+use triveni::kernel::{SysvKey, SysvQueue, SysvQueueOptions};
+use triveni_tests::kernel::{End, owned_by};
+use triveni_tests::{PATIENCE, wait_for, watchdog};
 
 /// A key that nobody else has, and its text; its queue is removed when dropped.
 struct Key(SysvKey, String);
@@ -39,14 +39,6 @@ fn absent() -> bool {
     absent
 }
 
-fn number(message: &[u8]) -> u64 {
-    u64::from_le_bytes(message[..8].try_into().unwrap())
-}
-
-fn told(lines: &[String]) -> Vec<u64> {
-    lines.iter().map(|line| line.strip_prefix("got ").unwrap().parse().unwrap()).collect()
-}
-
 /// Bound to a process: no. Relatedness: no.
 #[test]
 fn messages_of_a_creator_that_has_ended_are_received_by_strangers_who_choose_by_type() {
@@ -71,27 +63,12 @@ fn messages_of_a_creator_that_has_ended_are_received_by_strangers_who_choose_by_
 /// Automatic synchronisation: yes.
 #[test]
 fn concurrent_senders_and_receivers_need_no_lock_and_nothing_is_lost_doubled_or_torn() {
-    const N: u64 = 200;
     let _watchdog = watchdog("a storm in a System V queue", PATIENCE);
     if absent() {
         return;
     }
     let key = Key::fresh();
-    let queue = key.queue(150);
-    let takers = End::ALL.map(|end| end.start("sysv_queue", &["take", &key.1]));
-    let senders: Vec<Peer> = (0..)
-        .zip(End::ALL)
-        .map(|(i, end)| {
-            let (from, to) = (i * N, (i + 1) * N);
-            end.start("sysv_queue", &["send", &key.1, &from.to_string(), &to.to_string()])
-        })
-        .collect();
-    senders.into_iter().for_each(|sender| drop(sender.succeeds()));
-    takers.iter().for_each(|_| queue.send(b"").unwrap()); // the end, for each of them
-    let mut all: Vec<u64> = takers.into_iter().flat_map(|taker| told(&taker.succeeds())).collect();
-    all.sort_unstable();
-    assert_eq!(all, (0..5 * N).collect::<Vec<_>>());
-    assert!(queue.is_empty());
+    queues::storm(&key.queue(150), &key.1);
 }
 
 /// Bidirectional: no. Both ends of one queue take from the same messages: what one sends it may itself receive.
@@ -101,10 +78,7 @@ fn one_queue_has_one_direction() {
         return;
     }
     let key = Key::fresh();
-    let (queue, same) = (key.queue(100), SysvQueue::open(key.0).unwrap());
-    queue.send(b"to the other end").unwrap();
-    assert_eq!(queue.try_receive(&mut [0; 64]).unwrap(), Some(16));
-    assert_eq!(same.try_receive(&mut [0; 64]).unwrap(), None);
+    queues::one_direction(&key.queue(100), &SysvQueue::open(key.0).unwrap());
 }
 
 #[test]
@@ -115,20 +89,7 @@ fn a_sender_killed_in_a_storm_leaves_whole_messages_without_a_gap() {
     }
     for end in End::ALL {
         let key = Key::fresh();
-        let queue = key.queue(200);
-        let mut sender = end.start("sysv_queue", &["send", &key.1, "0", "1000000000"]);
-        let mut buffer = [0; 64];
-        for k in 0..50 {
-            let size = queue.receive(&mut buffer).unwrap();
-            assert_eq!(&buffer[..size], message(k), "{end:?}");
-        }
-        sender.killed();
-        let mut next = 50;
-        while let Some(size) = queue.try_receive(&mut buffer).unwrap() {
-            assert_eq!(&buffer[..size], message(next), "{end:?}");
-            next += 1;
-        }
-        queue.send(b"goes on").unwrap();
+        queues::sender_is_killed(end, &key.queue(200), &key.1);
     }
 }
 
@@ -140,20 +101,7 @@ fn a_receiver_killed_in_a_storm_takes_at_most_one_message_with_it() {
     }
     for end in End::ALL {
         let key = Key::fresh();
-        let queue = key.queue(200);
-        let mut taker = end.start("sysv_queue", &["take", &key.1]);
-        (0..50).for_each(|k| queue.send_until(&message(k), Deadline::after(PATIENCE)).unwrap());
-        let mut got = told(&taker.killed());
-        let mut buffer = [0; 64];
-        let mut left = Vec::new();
-        while let Some(size) = queue.try_receive(&mut buffer).unwrap() {
-            assert_eq!(&buffer[..size], message(number(&buffer[..size])), "{end:?}");
-            left.push(number(&buffer[..size]));
-        }
-        let lost = 50 - got.len() - left.len();
-        assert!(lost <= 1, "{end:?}: {got:?} and {left:?}");
-        got.extend(left);
-        assert!(got.is_sorted(), "{end:?}: {got:?}");
+        queues::receiver_is_killed(end, &key.queue(200), &key.1);
     }
 }
 
@@ -191,15 +139,13 @@ fn a_killed_owners_queue_is_known_and_can_be_removed() {
     if absent() {
         return;
     }
-    let of =
-        |pid: u32| -> Option<OwnedObject> { owned_objects().unwrap().into_iter().find(|object| object.pid == pid) };
     for end in End::OURS {
         let key = Key::fresh();
         let mut owner = end.start("sysv_queue", &["own", &key.1]);
         owner.says("holding");
         let (pid, id) = (owner.pid(), SysvQueue::open(key.0).unwrap().id());
         owner.kill();
-        let left = of(pid).unwrap();
+        let left = owned_by(pid).unwrap();
         assert!(left.left && left.name == id.to_string().as_str(), "{end:?}: {left:?}");
         let taken = SysvQueue::create(key.0).unwrap_err();
         assert!(taken.kind() == ErrorKind::Exists && taken.to_string().contains(&format!("process {pid}")), "{taken}");
@@ -255,11 +201,5 @@ fn a_deadline_is_kept_while_others_take_what_comes() {
         return;
     }
     let key = Key::fresh();
-    let queue = key.queue(100);
-    let taker = End::PlainC.start("sysv_queue", &["take", &key.1]);
-    let sender = End::PlainC.start("sysv_queue", &["send", &key.1, "0", "1000000000"]);
-    let until = Deadline::after(Duration::from_millis(100));
-    while queue.receive_until(&mut [0; 64], until).is_ok() {}
-    assert!(until.passed());
-    drop((taker, sender));
+    queues::a_deadline_is_kept_beside_a_taker(&key.queue(100), &key.1);
 }
