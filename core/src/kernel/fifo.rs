@@ -4,6 +4,9 @@
 //! With a deadline the end is opened without waiting and then looked at again and again, after pauses that grow to
 //! 4 ms, until there is somebody at the other end; a reader is visible to writers during that time.
 //!
+//! An end that is tried, or waits until a deadline, takes a second descriptor at the first such call, and keeps it: see
+//! `pipe/without_waiting.rs`.
+//!
 //! The name stays until somebody removes it; what is in the pipe goes with the last process that has it open.
 
 use super::owned::{Owned, OwnedKind, whose};

@@ -19,6 +19,8 @@
 
 mod reader;
 mod sigpipe;
+#[cfg(test)]
+mod tests;
 mod without_waiting;
 mod writer;
 
@@ -31,7 +33,7 @@ use super::fork::fork;
 use crate::error::{Error, ErrorKind, Result};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 /// Both ends of an anonymous pipe. Close one, or take them apart.
 #[derive(Debug)]
@@ -109,7 +111,7 @@ impl Pipe {
     /// - As for [`fork`](super::fork()).
     pub unsafe fn to_child(self, child: impl FnOnce(PipeReader) -> i32) -> Result<(PipeWriter, Child)> {
         let Pipe { reader, writer } = self;
-        let other = writer.as_fd().as_raw_fd();
+        let other = writer.descriptors();
         // SAFETY: the caller's promise is the one `fork` asks for.
         let child = unsafe {
             fork(move || {
@@ -129,7 +131,7 @@ impl Pipe {
     /// - As for [`fork`](super::fork()).
     pub unsafe fn from_child(self, child: impl FnOnce(PipeWriter) -> i32) -> Result<(PipeReader, Child)> {
         let Pipe { reader, writer } = self;
-        let other = reader.as_fd().as_raw_fd();
+        let other = reader.descriptors();
         // SAFETY: the caller's promise is the one `fork` asks for.
         let child = unsafe {
             fork(move || {
@@ -142,9 +144,11 @@ impl Pipe {
 }
 
 /// Closes the child's copy of an end whose handle stays the parent's.
-fn close_in_child(fd: RawFd) {
-    // SAFETY: the handle that owns this descriptor is in the parent's code, which the child never runs.
-    unsafe { libc::close(fd) };
+fn close_in_child(descriptors: [RawFd; 2]) {
+    for fd in descriptors {
+        // SAFETY: the handle that owns this descriptor is in the parent's code, which the child never runs. -1 is none.
+        unsafe { libc::close(fd) };
+    }
 }
 
 fn capacity(fd: BorrowedFd<'_>) -> Result<usize> {

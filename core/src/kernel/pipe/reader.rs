@@ -1,6 +1,6 @@
 //! The end that is read from.
 
-use super::without_waiting::read_without_waiting;
+use super::without_waiting::{Reopened, failed, read_now};
 use super::{capacity, end, set_capacity};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
@@ -10,7 +10,7 @@ use crate::kernel::wait::{restarting, waiting};
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// The end of a pipe or FIFO that is read from.
 ///
@@ -22,6 +22,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 /// with what the parent has not read of the stream.
 pub struct PipeReader {
     fd: OwnedFd,
+    again: Reopened,
     inbox: Turn<Inbox>,
 }
 
@@ -31,7 +32,7 @@ impl Source for PipeReader {
     }
 
     fn read_now(&self, buffer: &mut [u8]) -> Result<Option<usize>> {
-        restarting(Deadline::never(), || read_without_waiting(self.fd(), buffer)).map_err(|errno| self.failed(errno))
+        restarting(Deadline::never(), || read_now(self.fd(), &self.again, buffer)).map_err(|errno| self.failed(errno))
     }
 
     #[inline]
@@ -50,6 +51,11 @@ impl Source for PipeReader {
 }
 
 impl PipeReader {
+    /// All that it has open, for a child that has no handle to close; -1 is nothing.
+    pub(super) fn descriptors(&self) -> [RawFd; 2] {
+        [self.fd.as_raw_fd(), self.again.number()]
+    }
+
     /// Reads some bytes; waits until there are any. 0 is the end: nobody has a writing end any more.
     ///
     /// # Errors
@@ -173,15 +179,13 @@ impl PipeReader {
         self.len().map(|n| n == 0)
     }
 
+    #[cold]
     fn failed(&self, errno: Errno) -> Error {
-        match errno {
-            Errno::EINTR => ErrorKind::Interrupted.into(),
-            errno => Error::os(errno as i32, format_args!("read from {}", self.what())),
-        }
+        failed(errno, format!("read from {}", self.what()))
     }
 }
 
-end!(PipeReader, inbox: Turn::default());
+end!(PipeReader, again: Reopened::not_yet(), inbox: Turn::default());
 
 impl From<io::PipeReader> for PipeReader {
     fn from(end: io::PipeReader) -> PipeReader {

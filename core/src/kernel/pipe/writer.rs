@@ -1,7 +1,7 @@
 //! The end that is written to.
 
 use super::sigpipe::Sigpipe;
-use super::without_waiting::write_without_waiting;
+use super::without_waiting::{Reopened, failed, write_now};
 use super::{capacity, end, set_capacity};
 use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
@@ -11,7 +11,7 @@ use crate::kernel::wait::waiting;
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// The end of a pipe or FIFO that is written to.
 ///
@@ -26,6 +26,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 /// child flushes before the fork.
 pub struct PipeWriter {
     fd: OwnedFd,
+    again: Reopened,
     outbox: Turn<Outbox>,
     sigpipe: Sigpipe,
 }
@@ -36,7 +37,7 @@ impl Sink for PipeWriter {
     }
 
     fn write_now(&self, bytes: &[IoSlice<'_>]) -> Result<Option<usize>> {
-        self.writing(Deadline::never(), bytes, || write_without_waiting(self.fd(), bytes))
+        self.writing(Deadline::never(), bytes, || write_now(self.fd(), &self.again, bytes))
     }
 
     #[inline]
@@ -61,6 +62,11 @@ impl Sink for PipeWriter {
 }
 
 impl PipeWriter {
+    /// As [`PipeReader::descriptors`](super::PipeReader).
+    pub(super) fn descriptors(&self) -> [RawFd; 2] {
+        [self.fd.as_raw_fd(), self.again.number()]
+    }
+
     /// Writes; waits for room. Returns how many bytes were taken: all, unless a signal came in between.
     ///
     /// # Errors
@@ -148,7 +154,7 @@ impl PipeWriter {
 
     /// How many bytes of the last message are kept.
     pub fn unsent(&self) -> usize {
-        self.outbox.left(Some(Deadline::never())).ok().flatten().unwrap_or_default()
+        self.outbox.left(None).ok().flatten().unwrap_or_default()
     }
 
     /// With `true`, a write without a reader raises SIGPIPE as well, if the program does not ignore it.
@@ -182,17 +188,16 @@ impl PipeWriter {
         let size = bytes.iter().map(|bytes| bytes.len()).sum();
         let written = self.sigpipe.writing(until, size, write);
         written.map_err(|errno| match errno {
-            Errno::EINTR => ErrorKind::Interrupted.into(),
             Errno::EPIPE => Error::new(
                 ErrorKind::Closed,
                 format!("write to {}: nobody has its reading end any more", Sink::what(self)),
             ),
-            errno => Error::os(errno as i32, format_args!("write to {}", Sink::what(self))),
+            errno => failed(errno, format!("write to {}", Sink::what(self))),
         })
     }
 }
 
-end!(PipeWriter, outbox: Turn::default(), sigpipe: Sigpipe::of_program());
+end!(PipeWriter, again: Reopened::not_yet(), outbox: Turn::default(), sigpipe: Sigpipe::of_program());
 
 impl From<io::PipeWriter> for PipeWriter {
     fn from(end: io::PipeWriter) -> PipeWriter {
