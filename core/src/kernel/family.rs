@@ -146,7 +146,7 @@ impl Drop for Family {
             let _ = without_sigpipe(|| nix::unistd::write(&gate, &bytes));
         }
         for Member { pid, ppid } in &self.members {
-            let is_stopped = |node: TreeNode| node.ppid == *ppid && node.state == 'T';
+            let is_stopped = |node: TreeNode| node.ppid == *ppid && matches!(node.state, 'T' | 't'); // t: it is traced
             if process_tree::read(*pid).is_some_and(is_stopped) {
                 let _ = super::send_signal(*pid, libc::SIGCONT); // or it would never end
             }
