@@ -81,7 +81,7 @@ TEST(connecting_to_nobody_and_to_a_full_queue) {
     tvn_stream_t *stream, *kept[8];
     int n = 0, answer;
     is(tvn_stream_connect(name("nobody"), TVN_FOREVER, &stream), -ECONNREFUSED);
-    told("nobody listens there");
+    told("no stream socket listens by this name");
     is(tvn_stream_connect("unix:/no/such/socket", TVN_FOREVER, &stream), -ENOENT);
     is(tvn_listener_bind(name("full"), 0, 0600, 0, &listener), 0);
     while ((answer = tvn_stream_connect(name("full"), TVN_TRY, &stream)) == 0 && n < 8) kept[n++] = stream;
