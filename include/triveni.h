@@ -831,12 +831,14 @@ typedef struct tvn_mutex_t tvn_mutex_t;
 typedef struct tvn_offer_t tvn_offer_t;
 
 /**
- * The end of a pipe or FIFO that is read from. One thread at a time for messages.
+ * The end of a pipe or FIFO that is read from. One thread at a time for messages. What was begun of a message
+ * at a fork is the parent's, and not in the child.
  */
 typedef struct tvn_pipe_reader_t tvn_pipe_reader_t;
 
 /**
- * The end of a pipe or FIFO that is written to. One thread at a time for messages.
+ * The end of a pipe or FIFO that is written to. One thread at a time for messages. What was begun of a message
+ * at a fork is the parent's, and not in the child.
  */
 typedef struct tvn_pipe_writer_t tvn_pipe_writer_t;
 
@@ -941,7 +943,8 @@ typedef struct tvn_stop_lock_t tvn_stop_lock_t;
 /**
  * A connection that carries bytes, or messages in them: TCP, or Unix. One thread may send while another receives; two
  * that send messages take turns, and so do two that receive them. After fork both processes have the connection, and
- * each byte goes to one of them. No call raises SIGPIPE.
+ * each byte goes to one of them; what was begun of a message is the parent's, and not in the child. No call raises
+ * SIGPIPE.
  */
 typedef struct tvn_stream_t tvn_stream_t;
 
@@ -3762,8 +3765,10 @@ int tvn_handlers_fd(const tvn_handlers_t *handlers);
 void tvn_handlers_close(tvn_handlers_t *handlers);
 
 /**
- * Blocks SIGCHLD in the calling thread and begins to look out for the ends of children. Gives `*out`. Does not wait.
- * @return 0; -EMFILE if there are too many descriptors.
+ * Blocks SIGCHLD in the calling thread and begins to look out for the ends of children, whichever thread started them. The
+ * first one installs a handler for SIGCHLD, which stays and calls the one that was there; where another one is installed
+ * later, the next tvn_child_ends_receive() puts itself before it. Gives `*out`. Does not wait.
+ * @return 0; -EMFILE if there are too many descriptors; -ECHILD where SIGCHLD is ignored, as the system takes all ends then.
  */
 int tvn_child_ends(tvn_child_ends_t **out);
 
@@ -3771,7 +3776,7 @@ int tvn_child_ends(tvn_child_ends_t **out);
  * Waits until children have ended, and fills `array` with them, at most `count`, each once. It takes no end away: whoever
  * waits for one still gets it. A child that was waited for before is not named. Lends `ends` and `array`.
  * @return how many, at least 1; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -EINVAL for a
- * `count` of 0.
+ * `count` of 0; -TVN_EFORKED in a forked child; -ECHILD as tvn_child_ends().
  */
 int64_t tvn_child_ends_receive(tvn_child_ends_t *ends,
                                tvn_ended_child_t *array,

@@ -9,10 +9,12 @@ use std::ffi::{c_int, c_void};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use triveni::kernel::{Pipe, PipeReader, PipeWriter, fork_raw, pipe};
 
-/// The end of a pipe or FIFO that is read from. One thread at a time for messages.
+/// The end of a pipe or FIFO that is read from. One thread at a time for messages. What was begun of a message
+/// at a fork is the parent's, and not in the child.
 pub struct tvn_pipe_reader_t(PipeReader);
 
-/// The end of a pipe or FIFO that is written to. One thread at a time for messages.
+/// The end of a pipe or FIFO that is written to. One thread at a time for messages. What was begun of a message
+/// at a fork is the parent's, and not in the child.
 pub struct tvn_pipe_writer_t(PipeWriter);
 
 impl tvn_pipe_reader_t {

@@ -264,8 +264,8 @@ impl PipeReader {
 /// ``PIPE_BUF`` bytes (4096) is written in one piece, whoever else writes: so many processes can send messages of up to
 /// 4092 bytes to one reader. Longer ones of several writers may be mixed.
 ///
-/// Threads: one at a time (``Busy``). fork: both processes have the end. ``fileno()`` is for ``select`` and
-/// ``WaitSet.add``.
+/// Threads: one at a time (``Busy``). fork: both processes have the end; what was begun of a message stays the parent's.
+/// ``fileno()`` is for ``select`` and ``WaitSet.add``.
 #[pyclass(frozen, module = "triveni.kernel")]
 pub(crate) struct PipeWriter(Inheritable<triveni::kernel::PipeWriter>);
 

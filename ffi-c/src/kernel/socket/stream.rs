@@ -11,7 +11,8 @@ use triveni::kernel::Stream;
 
 /// A connection that carries bytes, or messages in them: TCP, or Unix. One thread may send while another receives; two
 /// that send messages take turns, and so do two that receive them. After fork both processes have the connection, and
-/// each byte goes to one of them. No call raises SIGPIPE.
+/// each byte goes to one of them; what was begun of a message is the parent's, and not in the child. No call raises
+/// SIGPIPE.
 pub struct tvn_stream_t(pub(super) Stream);
 
 /// Connects to an address, `tcp:127.0.0.1:7777` or `unix:/tmp/x.sock`; blocks until there is an answer, and while the

@@ -39,8 +39,8 @@ impl Messages for kernel::Stream {
 ///
 /// The end is ``b""`` for ``read``, and ``Closed`` for ``receive``; a connection that was reset is ``PeerDead``, which
 /// is a ``ConnectionResetError``. Threads: one may send while another receives; messages go one at a time. fork: both
-/// processes have the connection, and each byte goes to one of them. ``fileno()`` is for ``select`` and
-/// ``WaitSet.add``.
+/// processes have the connection, and each byte goes to one of them; what was begun of a message stays the parent's.
+/// ``fileno()`` is for ``select`` and ``WaitSet.add``.
 #[pyclass(frozen, module = "triveni.kernel")]
 pub(crate) struct Stream(Shared<kernel::Stream>);
 
