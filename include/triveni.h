@@ -3766,9 +3766,10 @@ void tvn_handlers_close(tvn_handlers_t *handlers);
 
 /**
  * Blocks SIGCHLD in the calling thread and begins to look out for the ends of children, whichever thread started them. The
- * first one installs a handler for SIGCHLD, which stays and calls the one that was there; where another one is installed
- * later, the next tvn_child_ends_receive() puts itself before it. Gives `*out`. Does not wait.
- * @return 0; -EMFILE if there are too many descriptors; -ECHILD where SIGCHLD is ignored, as the system takes all ends then.
+ * first one installs a handler for SIGCHLD, which stays. A handler of the program's own is called by it, but not for what
+ * is taken here, so do not count on that one. Where another one is installed later, the next tvn_child_ends_receive() puts
+ * itself before it. Gives `*out`. Does not wait.
+ * @return 0; -EMFILE if there are too many descriptors; -ECHILD where SIGCHLD is ignored: the system takes all ends then.
  */
 int tvn_child_ends(tvn_child_ends_t **out);
 

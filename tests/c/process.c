@@ -269,6 +269,17 @@ TEST(children_that_ended_are_named_and_left_to_their_waiters) {
         is(waitpid(pids[n], &status, 0), pids[n]);
         is(WEXITSTATUS(status), n);
     }
+    /* Ignored, SIGCHLD means that the system takes all ends. */
+    void (*before)(int) = signal(SIGCHLD, SIG_IGN);
+    is(tvn_child_ends_receive(ends, ended, 3, 10), -ECHILD);
+    signal(SIGCHLD, before);
+    is(tvn_child_ends_receive(ends, ended, 3, 10), -ETIMEDOUT);
+    pid_t child = fork();
+    if (child == 0) _exit(tvn_child_ends_receive(ends, ended, 3, TVN_TRY) != -TVN_EFORKED);
+    is(tvn_child_ends_receive(ends, ended, 3, 60000), 1);
+    is(ended[0].pid, child);
+    is(ended[0].status, 0);
+    is(waitpid(child, NULL, 0), child);
     tvn_child_ends_close(ends);
 }
 

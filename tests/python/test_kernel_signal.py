@@ -129,6 +129,36 @@ def test_children_that_ended_are_named_and_left_to_their_waiters():
         assert kernel.ended_children() == []
 
 
+def test_the_child_of_a_thread_that_blocks_nothing_is_named():
+    begin, end, children = threading.Event(), threading.Event(), []
+
+    def start():
+        begin.wait()
+        children.append(kernel.spawn(["sleep", "0.1"]))
+        end.wait()
+
+    thread = threading.Thread(target=start)
+    thread.start()  # before SIGCHLD is blocked: it would inherit that
+    with kernel.ChildEnds() as ends:
+        before = signal.signal(signal.SIGCHLD, lambda *_: None)
+        try:
+            assert ends.try_receive() == []  # it puts itself before the handler
+            begin.set()
+            [(pid, returncode)] = ends.receive(60)
+        finally:
+            signal.signal(signal.SIGCHLD, before)
+            end.set()
+            thread.join()
+        assert (pid, returncode) == (children[0].pid, 0)
+        children[0].wait()
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        try:
+            with pytest.raises(ChildProcessError, match="SIG_DFL"):
+                ends.try_receive()
+        finally:
+            signal.signal(signal.SIGCHLD, before)
+
+
 def test_refusals_are_sentences():
     with pytest.raises(ProcessLookupError, match="no process 4194305"):
         kernel.send_signal(2**22 + 1, 0)

@@ -56,7 +56,7 @@ extern "C" fn ring(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mu
     errno.set();
 }
 
-/// Makes [`ring`] the handler, if it is not. What was there is called by it.
+/// Makes [`ring`] the handler, if it is not. What was there is called by it, except for signals that a signalfd takes first.
 ///
 /// # Errors
 /// `System(ECHILD)` if the program has no wish for the ends of its children: SIGCHLD is ignored.
@@ -65,15 +65,18 @@ pub(super) fn install() -> Result<()> {
     let mut action: libc::sigaction = unsafe { zeroed() };
     // SAFETY: nothing is changed; what is asked for is written to memory of ours. It fails only for a wrong number.
     unsafe { libc::sigaction(libc::SIGCHLD, null(), &mut action) };
-    if action.sa_sigaction == ring as *const () as usize {
-        return Ok(());
+    let is_ours = action.sa_sigaction == ring as *const () as usize;
+    if is_ours && action.sa_flags & libc::SA_SIGINFO != 0 {
+        return Ok(()); // without the flag somebody has put it back by signal(2)
     }
     if action.sa_sigaction == libc::SIG_IGN || action.sa_flags & libc::SA_NOCLDWAIT != 0 {
         let sentence = "look out for children that end: SIGCHLD is ignored, so the system takes their ends itself; \
                         set SIGCHLD to SIG_DFL, without SA_NOCLDWAIT";
         return Err(Error::new(ErrorKind::System(libc::ECHILD), sentence));
     }
-    BEFORE.store(action.sa_sigaction, Relaxed);
+    if !is_ours {
+        BEFORE.store(action.sa_sigaction, Relaxed);
+    }
     if action.sa_sigaction == libc::SIG_DFL {
         action.sa_flags = libc::SA_RESTART | libc::SA_NOCLDSTOP | libc::SA_ONSTACK;
     }

@@ -30,9 +30,9 @@ pub struct EndedChild {
 /// descriptor ([`AsFd`]) is readable when children may have ended. A child whose end somebody has waited for before it is
 /// asked here is not named. In a forked child it answers `Forked`.
 ///
-/// The first one installs a handler for SIGCHLD, which stays in this process and calls the one that was there, if any. Where
-/// another one is installed later, the next receive puts itself before that; a receive that sleeps already may miss
-/// children of threads that do not block SIGCHLD. The handler may interrupt system calls of such threads (`EINTR`), those
+/// The first one installs a handler for SIGCHLD, which stays in this process. A handler of the program's own is called by it,
+/// but not for what is taken here, so do not count on that one. Where another one is installed later, the next receive puts
+/// itself before it; a receive that sleeps already may miss children of threads that do not block SIGCHLD. The handler may interrupt system calls of such threads (`EINTR`), those
 /// that `SA_RESTART` does not continue, as poll(2).
 #[derive(Debug)]
 pub struct ChildEnds {

@@ -254,8 +254,11 @@ pub struct tvn_ended_child_t {
     pub status: c_int,
 }
 
-/// Blocks SIGCHLD in the calling thread and begins to look out for the ends of children. Gives `*out`. Does not wait.
-/// @return 0; -EMFILE if there are too many descriptors.
+/// Blocks SIGCHLD in the calling thread and begins to look out for the ends of children, whichever thread started them. The
+/// first one installs a handler for SIGCHLD, which stays. A handler of the program's own is called by it, but not for what
+/// is taken here, so do not count on that one. Where another one is installed later, the next tvn_child_ends_receive() puts
+/// itself before it. Gives `*out`. Does not wait.
+/// @return 0; -EMFILE if there are too many descriptors; -ECHILD where SIGCHLD is ignored: the system takes all ends then.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_child_ends(out: *mut *mut tvn_child_ends_t) -> c_int {
     call("tvn_child_ends", || {
@@ -267,7 +270,7 @@ pub unsafe extern "C" fn tvn_child_ends(out: *mut *mut tvn_child_ends_t) -> c_in
 /// Waits until children have ended, and fills `array` with them, at most `count`, each once. It takes no end away: whoever
 /// waits for one still gets it. A child that was waited for before is not named. Lends `ends` and `array`.
 /// @return how many, at least 1; -EAGAIN with TVN_TRY; -ETIMEDOUT; -EINTR if this thread is interruptible; -EINVAL for a
-/// `count` of 0.
+/// `count` of 0; -TVN_EFORKED in a forked child; -ECHILD as tvn_child_ends().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tvn_child_ends_receive(
     ends: *mut tvn_child_ends_t,

@@ -307,8 +307,12 @@ impl Handlers {
 
 /// SIGCHLD as an event that names the children which ended, and takes no end away from whoever waits for it.
 ///
-/// This thread blocks SIGCHLD until ``close()``, which ``with`` calls. A child that was waited for before it is asked here is
-/// not named. ``fileno()`` is readable when children may have ended.
+/// It names the children of all threads. This thread blocks SIGCHLD until ``close()``, which ``with`` calls. A child that was
+/// waited for before it is asked here is not named. ``fileno()`` is readable when children may have ended.
+///
+/// The first one installs a handler for SIGCHLD below Python's, which stays. One of Python's is called by it, but not for what
+/// is taken here, so do not count on that one. After a later ``signal.signal(SIGCHLD, ...)`` the next receive puts itself
+/// before it. ``ChildProcessError`` where SIGCHLD is ignored: the system takes all ends then.
 #[pyclass(frozen, module = "triveni.kernel")]
 pub(crate) struct ChildEnds(Exclusive<kernel::ChildEnds>);
 
