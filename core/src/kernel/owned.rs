@@ -374,6 +374,7 @@ pub(crate) fn whose(kind: OwnedKind, name: impl AsRef<OsStr>) -> String {
 #[cfg(all(test, not(loom), not(shuttle)))]
 mod tests {
     use super::*;
+    use crate::kernel::own_process::in_its_own_process;
     use crate::kernel::{LockFile, LockFileOptions, fork};
     use std::os::fd::AsRawFd;
     use std::os::unix::fs::FileExt;
@@ -393,34 +394,38 @@ mod tests {
 
     #[test]
     fn a_lock_file_that_is_being_taken_over_is_not_removed() {
-        let (path, object) = left("taken-over");
-        // The taker: it has the flock, but has not written yet whose the file is.
-        let file = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
-        // SAFETY: a descriptor of ours and a number.
-        assert_eq!(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) }, 0);
-        let refused = object.remove().unwrap_err();
-        assert!(refused.kind() == ErrorKind::Busy && refused.to_string().contains("take it over"), "{refused}");
-        assert!(path.exists() && object.record.exists());
-        // It has written.
-        file.write_all_at(format!("{:10}", std::process::id()).as_bytes(), 0).unwrap();
-        drop(file);
-        object.remove().unwrap();
-        assert!(path.exists(), "it was the taker's");
-        fs::remove_file(&path).unwrap();
+        in_its_own_process(|| {
+            let (path, object) = left("taken-over");
+            // The taker: it has the flock, but has not written yet whose the file is.
+            let file = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+            // SAFETY: a descriptor of ours and a number.
+            assert_eq!(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) }, 0);
+            let refused = object.remove().unwrap_err();
+            assert!(refused.kind() == ErrorKind::Busy && refused.to_string().contains("take it over"), "{refused}");
+            assert!(path.exists() && object.record.exists());
+            // It has written.
+            file.write_all_at(format!("{:10}", std::process::id()).as_bytes(), 0).unwrap();
+            drop(file);
+            object.remove().unwrap();
+            assert!(path.exists(), "it was the taker's");
+            fs::remove_file(&path).unwrap();
+        });
     }
 
     #[test]
     fn a_lock_file_that_is_being_removed_is_not_taken_over() {
-        let (path, object) = left("removed");
-        let taker = LockFile::new(&path, LockFileOptions::default().take_over(true));
-        lock_file::remove_left(&path, || {
-            assert!(taker.try_lock().unwrap().is_none(), "between the last look and the removal");
-            true
-        })
-        .unwrap();
-        let guard = taker.try_lock().unwrap().expect("a new file");
-        assert!(guard.taken_over_from().is_none());
-        object.remove().unwrap();
-        assert!(path.exists() && !object.record.exists());
+        in_its_own_process(|| {
+            let (path, object) = left("removed");
+            let taker = LockFile::new(&path, LockFileOptions::default().take_over(true));
+            lock_file::remove_left(&path, || {
+                assert!(taker.try_lock().unwrap().is_none(), "between the last look and the removal");
+                true
+            })
+            .unwrap();
+            let guard = taker.try_lock().unwrap().expect("a new file");
+            assert!(guard.taken_over_from().is_none());
+            object.remove().unwrap();
+            assert!(path.exists() && !object.record.exists());
+        });
     }
 }
