@@ -134,6 +134,7 @@ impl<T> Drop for Taken<'_, T> {
 mod tests {
     use super::*;
     use crate::error::ErrorKind;
+    use crate::kernel::own_process::in_its_own_process;
     use std::time::Duration;
 
     #[test]
@@ -161,21 +162,23 @@ mod tests {
 
     #[test]
     fn a_child_finds_it_free_and_nothing_of_its_parents_in_it() {
-        let turn = Turn::<Vec<u8>>::default();
-        let child = |turn: &Turn<Vec<u8>>| {
-            // SAFETY: the child allocates, which the C library allows, and uses nothing else that a thread could hold.
-            let child = unsafe {
-                crate::kernel::fork(|| match turn.take(None) {
-                    Ok(Some(value)) => i32::from(!value.is_empty()),
-                    _ => 2,
-                })
+        in_its_own_process(|| {
+            let turn = Turn::<Vec<u8>>::default();
+            let child = |turn: &Turn<Vec<u8>>| {
+                // SAFETY: the child allocates, which the C library allows, and uses nothing else that a thread could hold.
+                let child = unsafe {
+                    crate::kernel::fork(|| match turn.take(None) {
+                        Ok(Some(value)) => i32::from(!value.is_empty()),
+                        _ => 2,
+                    })
+                };
+                child.unwrap().wait().unwrap().code()
             };
-            child.unwrap().wait().unwrap().code()
-        };
-        turn.take(None).unwrap().unwrap().push(7);
-        assert_eq!(child(&turn), Some(0));
-        let held = turn.take(None).unwrap().unwrap();
-        assert_eq!(child(&turn), Some(0));
-        assert_eq!(*held, [7]);
+            turn.take(None).unwrap().unwrap().push(7);
+            assert_eq!(child(&turn), Some(0));
+            let held = turn.take(None).unwrap().unwrap();
+            assert_eq!(child(&turn), Some(0));
+            assert_eq!(*held, [7]);
+        });
     }
 }
