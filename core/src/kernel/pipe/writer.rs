@@ -162,7 +162,7 @@ impl PipeWriter {
         self.sigpipe = if raise { Sigpipe::Raised } else { Sigpipe::of_program() };
     }
 
-    /// As [`PipeReader::capacity`].
+    /// As [`PipeReader::capacity`](super::PipeReader::capacity).
     ///
     /// # Errors
     /// As there.
@@ -170,7 +170,7 @@ impl PipeWriter {
         capacity(self.fd.as_fd())
     }
 
-    /// As [`PipeReader::set_capacity`].
+    /// As [`PipeReader::set_capacity`](super::PipeReader::set_capacity).
     ///
     /// # Errors
     /// As there.
