@@ -7,15 +7,18 @@ use std::mem::{MaybeUninit, offset_of};
 
 /// The largest message that goes by way of the stack: the usual `/proc/sys/kernel/msgmax`.
 pub(super) const SMALL: usize = 8192;
+/// Up to here, by way of a frame within a page: a larger one is probed page by page before it is used.
+const TINY: usize = 512;
 /// Bytes before the text.
 const TYPE: usize = size_of::<libc::c_long>();
 
+/// Room for a message on the stack.
 #[repr(C)]
-struct Small {
+struct Frame<const N: usize> {
     mtype: MaybeUninit<libc::c_long>,
-    text: [MaybeUninit<u8>; SMALL],
+    text: [MaybeUninit<u8>; N],
 }
-const _: () = assert!(offset_of!(Small, text) == TYPE);
+const _: () = assert!(offset_of!(Frame<TINY>, text) == TYPE && offset_of!(Frame<SMALL>, text) == TYPE);
 
 /// A message ready to be sent, as long as its memory is lent.
 #[derive(Clone, Copy)]
@@ -35,18 +38,37 @@ impl Packed<'_> {
 }
 
 /// Runs `send` on `text` and its type, put together.
+#[inline]
 pub(super) fn packed<R>(mtype: i64, text: &[u8], send: impl FnOnce(Packed<'_>) -> R) -> Result<R> {
-    let size = text.len();
-    if size <= SMALL {
-        let mut small = MaybeUninit::<Small>::uninit();
-        let at = small.as_mut_ptr();
-        // SAFETY: `at` is a local; its two fields are written, `size` of the second one's SMALL bytes (checked above).
-        unsafe {
-            (&raw mut (*at).mtype).cast::<libc::c_long>().write(mtype);
-            (&raw mut (*at).text).cast::<u8>().copy_from_nonoverlapping(text.as_ptr(), size);
-        }
-        return Ok(send(Packed { at: at.cast(), mtype, size, lent: PhantomData }));
+    match text.len() {
+        0..=TINY => Ok(packed_in::<TINY, R>(mtype, text, send)),
+        0..=SMALL => Ok(packed_small(mtype, text, send)),
+        _ => packed_large(mtype, text, send),
     }
+}
+
+/// `text` has at most `N` bytes; what is more is not sent.
+#[inline(always)]
+fn packed_in<const N: usize, R>(mtype: i64, text: &[u8], send: impl FnOnce(Packed<'_>) -> R) -> R {
+    let size = text.len().min(N);
+    let mut frame = MaybeUninit::<Frame<N>>::uninit();
+    let at = frame.as_mut_ptr();
+    // SAFETY: `at` is a local; its two fields are written, `size` of the second one's `N` bytes.
+    unsafe {
+        (&raw mut (*at).mtype).cast::<libc::c_long>().write(mtype);
+        (&raw mut (*at).text).cast::<u8>().copy_from_nonoverlapping(text.as_ptr(), size);
+    }
+    send(Packed { at: at.cast(), mtype, size, lent: PhantomData })
+}
+
+#[inline(never)]
+fn packed_small<R>(mtype: i64, text: &[u8], send: impl FnOnce(Packed<'_>) -> R) -> R {
+    packed_in::<SMALL, R>(mtype, text, send)
+}
+
+#[cold]
+fn packed_large<R>(mtype: i64, text: &[u8], send: impl FnOnce(Packed<'_>) -> R) -> Result<R> {
+    let size = text.len();
     let mut large = room(size)?;
     let at = large.as_mut_ptr();
     // SAFETY: `room` has made place for the type and `size` bytes behind it, aligned for the type.
@@ -58,19 +80,44 @@ pub(super) fn packed<R>(mtype: i64, text: &[u8], send: impl FnOnce(Packed<'_>) -
 }
 
 /// Receives into `buffer`: size and type. E2BIG if the message is larger; it stays then.
+#[inline]
 pub(super) fn receive(
     id: libc::c_int,
     buffer: &mut [u8],
     mtype: libc::c_long,
     flags: libc::c_int,
 ) -> nix::Result<(usize, i64)> {
-    let mut small = MaybeUninit::<Small>::uninit();
-    let at = small.as_mut_ptr();
-    // SAFETY: the kernel writes a type and at most SMALL bytes behind it, which is what a `Small` has.
-    let size = unsafe { libc::msgrcv(id, at.cast(), buffer.len().min(SMALL), mtype, flags) };
-    match Errno::result(size) {
-        // SAFETY: the kernel has written the type and `size` bytes behind it.
-        Ok(size) => Ok(unsafe { unpacked(at.cast(), size as usize, buffer) }),
+    if buffer.len() <= TINY {
+        receive_in::<TINY>(id, buffer, mtype, flags)
+    } else {
+        receive_small(id, buffer, mtype, flags)
+    }
+}
+
+/// Receives a message of at most `N` bytes.
+#[inline(always)]
+fn receive_in<const N: usize>(
+    id: libc::c_int,
+    buffer: &mut [u8],
+    mtype: libc::c_long,
+    flags: libc::c_int,
+) -> nix::Result<(usize, i64)> {
+    let mut frame = MaybeUninit::<Frame<N>>::uninit();
+    let at = frame.as_mut_ptr();
+    // SAFETY: the kernel writes a type and at most `N` bytes behind it, which is what the frame has.
+    let size = Errno::result(unsafe { libc::msgrcv(id, at.cast(), buffer.len().min(N), mtype, flags) })?;
+    // SAFETY: the kernel has written the type and `size` bytes behind it.
+    Ok(unsafe { unpacked(at.cast(), size as usize, buffer) })
+}
+
+#[inline(never)]
+fn receive_small(
+    id: libc::c_int,
+    buffer: &mut [u8],
+    mtype: libc::c_long,
+    flags: libc::c_int,
+) -> nix::Result<(usize, i64)> {
+    match receive_in::<SMALL>(id, buffer, mtype, flags) {
         Err(Errno::E2BIG) if buffer.len() > SMALL => {
             let mut large = room(buffer.len()).map_err(|_| Errno::ENOMEM)?;
             let at = large.as_mut_ptr();
@@ -79,7 +126,7 @@ pub(super) fn receive(
             // SAFETY: as above.
             Ok(unsafe { unpacked(at, size as usize, buffer) })
         }
-        Err(errno) => Err(errno),
+        received => received,
     }
 }
 
