@@ -41,8 +41,8 @@ impl Packed<'_> {
 #[inline]
 pub(super) fn packed<R>(mtype: i64, text: &[u8], send: impl FnOnce(Packed<'_>) -> R) -> Result<R> {
     match text.len() {
-        0..=TINY => Ok(packed_in::<TINY, R>(mtype, text, send)),
-        0..=SMALL => Ok(packed_small(mtype, text, send)),
+        size if size <= TINY => Ok(packed_in::<TINY, R>(mtype, text, send)),
+        size if size <= SMALL => Ok(packed_small(mtype, text, send)),
         _ => packed_large(mtype, text, send),
     }
 }
